@@ -1,0 +1,1 @@
+"""Tiphys: Kubernetes, the whole system, in Python. docs/architecture.md is the map."""

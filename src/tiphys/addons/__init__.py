@@ -1,0 +1,1 @@
+"""What a cluster offers beyond the core: metrics, dashboard, logging, ingress."""

@@ -1,0 +1,179 @@
+"""A kind, declared once.
+
+One `Kind` value per resource says everything the rest of the system derives: REST routes, discovery, OpenAPI,
+tables, selectors, apply and merge rules (through the schema), command-line names, informers, RBAC verbs.
+Nothing else in `src` spells a plural.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from tiphys.api.errors import FieldError
+from tiphys.api.meta.resource import Resource
+
+R = TypeVar("R", bound=Resource)
+
+ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
+
+@dataclass(frozen=True, slots=True)
+class Column(Generic[R]):
+    """A column of `kubectl get`. `cell` must answer for any object, however empty. Source: pkg/printers/internalversion."""
+
+    name: str
+    type: str
+    """`string`, `integer`, `number`, `boolean` or `date`."""
+    cell: Callable[[R], object]
+    help: str = ""
+    format: str = ""
+    """`name` for the first column."""
+    wide: bool = False
+    """Shown by `-o wide` only (priority 1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScalePaths:
+    """Where a scalable kind keeps its count."""
+
+    get_replicas: Callable[[Any], int]
+    set_replicas: Callable[[Any, int], None]
+    """Mutates its argument, which is a copy."""
+    get_status_replicas: Callable[[Any], int]
+    get_selector: Callable[[Any], str]
+    """The label selector in text form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subresource:
+    """A path below an object, as discovery shows it. Behaviour is in `apiserver/subresources/<name>.py`."""
+
+    name: str
+    verbs: tuple[str, ...]
+    kind: str = ""
+    """The kind that travels; empty: the parent's."""
+    group: str = ""
+    version: str = ""
+    """Group and version of `kind`, where they differ from the parent's."""
+
+
+def _nothing(_obj: Any) -> None:
+    return None
+
+
+def _no_errors(_new: Any, _old: Any) -> Iterator[FieldError]:
+    return iter(())
+
+
+def _no_change(_new: Any, _old: Any) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Kind(Generic[R]):
+    """Everything the API says of one resource.
+
+    The callables are pure (no I/O, no clock). `default`, `prepare` and `prepare_status` mutate only their first
+    argument. Order on create: decode, `prepare(new, None)`, `default`, admission, `validate(new, None)`, store; on
+    update: `prepare(new, old)`, `default`, admission, `validate(new, old)`; on `/status`: `prepare_status(new, old)`,
+    `validate_status(new, old)`.
+    """
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    schema: type[R]
+    namespaced: bool = True
+    singular: str = ""
+    """Empty: `kind` in lower case."""
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = ALL_VERBS
+    """`("create",)` makes a review: answered, never stored (its handler is in `apiserver/reviews`)."""
+    subresources: tuple[Subresource, ...] = ()
+    scale: ScalePaths | None = None
+    default: Callable[[R], None] = _nothing
+    """Fills what the user left out. Idempotent."""
+    validate: Callable[[R, R | None], Iterable[FieldError]] = _no_errors
+    """All errors of `new`, with `old` given on update. Object metadata is checked by the registry, not here."""
+    prepare: Callable[[R, R | None], None] = _no_change
+    """The strategy: drops or keeps what this verb may not change (status on create and update)."""
+    prepare_status: Callable[[R, R], None] = _no_change
+    """For `/status`: `new` arrives whole and leaves with everything but its status taken from `old`."""
+    validate_status: Callable[[R, R | None], Iterable[FieldError]] = _no_errors
+    generation: bool = False
+    """`metadata.generation` counts changes of what is neither metadata nor status."""
+    fields: Mapping[str, Callable[[R], str]] = field(default_factory=dict)
+    """Field selectors beside `metadata.name` and `metadata.namespace`."""
+    columns: tuple[Column[R], ...] = ()
+    """Empty: NAME and AGE."""
+    storage_name: str = ""
+    """The key's first segment under /registry; empty: `plural`. Source: etcd's layout upstream (services/specs, minions)."""
+    storage_group: str = ""
+    """Kinds that share storage (core and events Event) name the version they are stored in: `v1`."""
+    graceful_delete: bool = False
+    """Deletion may take time (pods): the first DELETE sets `deletionTimestamp`."""
+    generate_name_suffix: int = 5
+    allow_create_on_update: bool = False
+    allow_unconditional_update: bool = True
+
+    def __post_init__(self) -> None:
+        if self.plural != self.plural.lower() or not self.plural:
+            raise ValueError(f"{self.kind}: plural must be lower case")
+        if any(s.name == "scale" for s in self.subresources) != (self.scale is not None):
+            raise ValueError(f"{self.kind}: a scale subresource needs scale paths, and the reverse")
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def group_resource(self) -> str:
+        """`deployments.apps`, `pods`: how errors and RBAC messages name it."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def singular_name(self) -> str:
+        return self.singular or self.kind.lower()
+
+    @property
+    def list_kind(self) -> str:
+        return self.kind + "List"
+
+    @property
+    def stored(self) -> bool:
+        """Whether objects of this kind are kept; reviews are only answered."""
+        return "get" in self.verbs
+
+    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        """The REST path: `/apis/apps/v1/namespaces/default/deployments/web/scale`."""
+        head = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        parts = [head]
+        if namespace and self.namespaced:
+            parts += ["namespaces", namespace]
+        parts.append(self.plural)
+        if name:
+            parts.append(name)
+        if subresource:
+            parts.append(subresource)
+        return "/".join(parts)
+
+    def __hash__(self) -> int:
+        return hash((self.group, self.version, self.kind))
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (
+            isinstance(other, Kind)
+            and (self.group, self.version, self.kind) == (other.group, other.version, other.kind)
+        )
+
+
+def new(kind: Kind[R], name: str, namespace: str = "", **fields: Any) -> R:
+    """An object of `kind` with its type and metadata filled in; `fields` go to the top level (`spec=...`)."""
+    obj = kind.schema(kind=kind.kind, api_version=kind.api_version, **fields)
+    obj.metadata.name = name
+    obj.metadata.namespace = namespace
+    return obj

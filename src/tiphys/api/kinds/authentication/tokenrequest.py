@@ -1,0 +1,37 @@
+"""DOC:kinds/authentication/tokenrequest.py"""
+
+from typing import Annotated
+
+from tiphys.api.meta.resource import Resource
+from tiphys.api.meta.schema import Struct, Time, empty_list, field, proto
+
+
+class BoundObjectReference(Struct):
+    """DOC:authentication.BoundObjectReference"""
+
+    kind: Annotated[str, proto(1)] = ""
+    api_version: Annotated[str, proto(2)] = ""
+    name: Annotated[str, proto(3)] = ""
+    uid: Annotated[str, proto(4)] = ""
+
+
+class TokenRequestSpec(Struct):
+    """DOC:authentication.TokenRequestSpec"""
+
+    audiences: Annotated[list[str], proto(1, list_type="atomic")] = field(default_factory=empty_list)
+    expiration_seconds: Annotated[int | None, proto(4)] = None
+    bound_object_ref: Annotated[BoundObjectReference | None, proto(3)] = None
+
+
+class TokenRequestStatus(Struct):
+    """DOC:authentication.TokenRequestStatus"""
+
+    token: Annotated[str, proto(1)] = field(default_factory=str)
+    expiration_timestamp: Annotated[Time | None, proto(2)] = None
+
+
+class TokenRequest(Resource):
+    """DOC:authentication.TokenRequest"""
+
+    spec: Annotated[TokenRequestSpec, proto(2)] = field(default_factory=TokenRequestSpec)
+    status: Annotated[TokenRequestStatus, proto(3)] = field(default_factory=TokenRequestStatus)

@@ -1,0 +1,92 @@
+"""DOC:kinds/authorization/accessreviews.py"""
+
+from typing import Annotated
+
+from tiphys.api.meta.resource import Resource
+from tiphys.api.meta.schema import Struct, field, proto
+from tiphys.api.meta.types import FieldSelectorRequirement, LabelSelectorRequirement
+
+
+class FieldSelectorAttributes(Struct):
+    """DOC:authorization.FieldSelectorAttributes"""
+
+    raw_selector: Annotated[str, proto(1)] = ""
+    requirements: Annotated[list[FieldSelectorRequirement], proto(2, list_type="atomic")] = []
+
+
+class LabelSelectorAttributes(Struct):
+    """DOC:authorization.LabelSelectorAttributes"""
+
+    raw_selector: Annotated[str, proto(1)] = ""
+    requirements: Annotated[list[LabelSelectorRequirement], proto(2, list_type="atomic")] = []
+
+
+class ResourceAttributes(Struct):
+    """DOC:authorization.ResourceAttributes"""
+
+    namespace: Annotated[str, proto(1)] = ""
+    verb: Annotated[str, proto(2)] = ""
+    group: Annotated[str, proto(3)] = ""
+    version: Annotated[str, proto(4)] = ""
+    resource: Annotated[str, proto(5)] = ""
+    subresource: Annotated[str, proto(6)] = ""
+    name: Annotated[str, proto(7)] = ""
+    field_selector: Annotated[FieldSelectorAttributes | None, proto(8)] = None
+    label_selector: Annotated[LabelSelectorAttributes | None, proto(9)] = None
+
+
+class NonResourceAttributes(Struct):
+    """DOC:authorization.NonResourceAttributes"""
+
+    path: Annotated[str, proto(1)] = ""
+    verb: Annotated[str, proto(2)] = ""
+
+
+class SubjectAccessReviewSpec(Struct):
+    """DOC:authorization.SubjectAccessReviewSpec"""
+
+    resource_attributes: Annotated[ResourceAttributes | None, proto(1)] = None
+    non_resource_attributes: Annotated[NonResourceAttributes | None, proto(2)] = None
+    user: Annotated[str, proto(3)] = ""
+    groups: Annotated[list[str], proto(4, list_type="atomic")] = []
+    extra: Annotated[dict[str, list[str]], proto(5)] = {}
+    uid: Annotated[str, proto(6)] = ""
+
+
+class SelfSubjectAccessReviewSpec(Struct):
+    """DOC:authorization.SelfSubjectAccessReviewSpec"""
+
+    resource_attributes: Annotated[ResourceAttributes | None, proto(1)] = None
+    non_resource_attributes: Annotated[NonResourceAttributes | None, proto(2)] = None
+
+
+class SubjectAccessReviewStatus(Struct):
+    """DOC:authorization.SubjectAccessReviewStatus"""
+
+    allowed: Annotated[bool, proto(1, required=True)] = field(default_factory=bool)
+    denied: Annotated[bool, proto(4)] = False
+    reason: Annotated[str, proto(2)] = ""
+    evaluation_error: Annotated[str, proto(3)] = ""
+
+
+class SubjectAccessReview(Resource):
+    """DOC:authorization.SubjectAccessReview"""
+
+    spec: Annotated[SubjectAccessReviewSpec, proto(2, required=True)] = field(default_factory=SubjectAccessReviewSpec)
+    status: Annotated[SubjectAccessReviewStatus, proto(3)] = field(default_factory=SubjectAccessReviewStatus)
+
+
+class LocalSubjectAccessReview(Resource):
+    """DOC:authorization.LocalSubjectAccessReview"""
+
+    spec: Annotated[SubjectAccessReviewSpec, proto(2, required=True)] = field(default_factory=SubjectAccessReviewSpec)
+    status: Annotated[SubjectAccessReviewStatus, proto(3)] = field(default_factory=SubjectAccessReviewStatus)
+
+
+class SelfSubjectAccessReview(Resource):
+    """DOC:authorization.SelfSubjectAccessReview"""
+
+    spec: Annotated[SelfSubjectAccessReviewSpec, proto(2, required=True)] = field(
+        default_factory=SelfSubjectAccessReviewSpec
+    )
+    status: Annotated[SubjectAccessReviewStatus, proto(3)] = field(default_factory=SubjectAccessReviewStatus)

@@ -1,0 +1,26 @@
+"""DOC:kinds/autoscaling/scale.py"""
+
+from typing import Annotated
+
+from tiphys.api.meta.resource import Resource
+from tiphys.api.meta.schema import Int32, Struct, field, proto
+
+
+class ScaleSpec(Struct):
+    """DOC:autoscaling.ScaleSpec"""
+
+    replicas: Annotated[Int32, proto(1)] = 0
+
+
+class ScaleStatus(Struct):
+    """DOC:autoscaling.ScaleStatus"""
+
+    replicas: Annotated[Int32, proto(1, required=True)] = field(default_factory=int)
+    selector: Annotated[str, proto(2)] = ""
+
+
+class Scale(Resource):
+    """DOC:autoscaling.Scale"""
+
+    spec: Annotated[ScaleSpec, proto(2)] = field(default_factory=ScaleSpec)
+    status: Annotated[ScaleStatus, proto(3)] = field(default_factory=ScaleStatus)

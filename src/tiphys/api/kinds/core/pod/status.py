@@ -1,0 +1,201 @@
+"""DOC:kinds/core/pod/status.py"""
+
+from typing import Annotated
+
+from tiphys.api.kinds.core.pod.containers import ResourceRequirements
+from tiphys.api.meta.schema import Int32, Quantity, Struct, Time, empty_list, field, proto
+
+
+class ContainerStateWaiting(Struct):
+    """DOC:core.ContainerStateWaiting"""
+
+    reason: Annotated[str, proto(1)] = ""
+    message: Annotated[str, proto(2)] = ""
+
+
+class ContainerStateRunning(Struct):
+    """DOC:core.ContainerStateRunning"""
+
+    started_at: Annotated[Time | None, proto(1)] = None
+
+
+class ContainerStateTerminated(Struct):
+    """DOC:core.ContainerStateTerminated"""
+
+    exit_code: Annotated[Int32, proto(1, required=True)] = field(default_factory=int)
+    signal: Annotated[Int32, proto(2)] = 0
+    reason: Annotated[str, proto(3)] = ""
+    message: Annotated[str, proto(4)] = ""
+    started_at: Annotated[Time | None, proto(5)] = None
+    finished_at: Annotated[Time | None, proto(6)] = None
+    container_id: Annotated[str, proto(7)] = ""
+
+
+class ContainerState(Struct):
+    """DOC:core.ContainerState"""
+
+    waiting: Annotated[ContainerStateWaiting | None, proto(1)] = None
+    running: Annotated[ContainerStateRunning | None, proto(2)] = None
+    terminated: Annotated[ContainerStateTerminated | None, proto(3)] = None
+
+
+class ImageVolumeStatus(Struct):
+    """DOC:core.ImageVolumeStatus"""
+
+    image_ref: Annotated[str, proto(1)] = ""
+
+
+class VolumeStatus(Struct):
+    """DOC:core.VolumeStatus"""
+
+    image: Annotated[ImageVolumeStatus | None, proto(1)] = None
+
+
+class VolumeMountStatus(Struct):
+    """DOC:core.VolumeMountStatus"""
+
+    name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
+    mount_path: Annotated[str, proto(2, required=True)] = field(default_factory=str)
+    read_only: Annotated[bool, proto(3)] = False
+    recursive_read_only: Annotated[str | None, proto(4)] = None
+    volume_status: Annotated[VolumeStatus | None, proto(5)] = None
+
+
+class LinuxContainerUser(Struct):
+    """DOC:core.LinuxContainerUser"""
+
+    uid: Annotated[int, proto(1, required=True)] = field(default_factory=int)
+    gid: Annotated[int, proto(2, required=True)] = field(default_factory=int)
+    supplemental_groups: Annotated[list[int], proto(3, list_type="atomic")] = []
+
+
+class ContainerUser(Struct):
+    """DOC:core.ContainerUser"""
+
+    linux: Annotated[LinuxContainerUser | None, proto(1)] = None
+
+
+class ResourceHealth(Struct):
+    """DOC:core.ResourceHealth"""
+
+    resource_id: Annotated[str, proto(1, required=True)] = field(default_factory=str)
+    health: Annotated[str, proto(2)] = ""
+    message: Annotated[str | None, proto(6)] = None
+
+
+class ResourceStatus(Struct):
+    """DOC:core.ResourceStatus"""
+
+    name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
+    resources: Annotated[list[ResourceHealth], proto(2, list_type="map", list_map_keys=("resourceID",))] = []
+
+
+class ContainerStatus(Struct):
+    """DOC:core.ContainerStatus"""
+
+    name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
+    state: Annotated[ContainerState, proto(2)] = field(default_factory=ContainerState)
+    last_state: Annotated[ContainerState, proto(3)] = field(default_factory=ContainerState)
+    ready: Annotated[bool, proto(4, required=True)] = field(default_factory=bool)
+    restart_count: Annotated[Int32, proto(5, required=True)] = field(default_factory=int)
+    image: Annotated[str, proto(6, required=True)] = field(default_factory=str)
+    image_id: Annotated[str, proto(7, required=True)] = field(default_factory=str)
+    container_id: Annotated[str, proto(8)] = ""
+    started: Annotated[bool | None, proto(9)] = None
+    allocated_resources: Annotated[dict[str, Quantity], proto(10)] = {}
+    resources: Annotated[ResourceRequirements | None, proto(11)] = None
+    volume_mounts: Annotated[
+        list[VolumeMountStatus], proto(12, merge_key="mountPath", list_type="map", list_map_keys=("mountPath",))
+    ] = []
+    user: Annotated[ContainerUser | None, proto(13)] = None
+    allocated_resources_status: Annotated[
+        list[ResourceStatus], proto(14, merge_key="name", list_type="map", list_map_keys=("name",))
+    ] = []
+    stop_signal: Annotated[str | None, proto(15)] = None
+
+
+class PodCondition(Struct):
+    """DOC:core.PodCondition"""
+
+    type: Annotated[str, proto(1, required=True)] = field(default_factory=str)
+    observed_generation: Annotated[int, proto(7)] = 0
+    status: Annotated[str, proto(2, required=True)] = field(default_factory=str)
+    last_probe_time: Annotated[Time | None, proto(3)] = None
+    last_transition_time: Annotated[Time | None, proto(4)] = None
+    reason: Annotated[str, proto(5)] = ""
+    message: Annotated[str, proto(6)] = ""
+
+
+class PodIP(Struct):
+    """DOC:core.PodIP"""
+
+    ip: Annotated[str, proto(1, required=True)] = field(default_factory=str)
+
+
+class HostIP(Struct):
+    """DOC:core.HostIP"""
+
+    ip: Annotated[str, proto(1, required=True)] = field(default_factory=str)
+
+
+class PodResourceClaimStatus(Struct):
+    """DOC:core.PodResourceClaimStatus"""
+
+    name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
+    resource_claim_name: Annotated[str | None, proto(2)] = None
+
+
+class ContainerExtendedResourceRequest(Struct):
+    """DOC:core.ContainerExtendedResourceRequest"""
+
+    container_name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
+    resource_name: Annotated[str, proto(2, required=True)] = field(default_factory=str)
+    request_name: Annotated[str, proto(3, required=True)] = field(default_factory=str)
+
+
+class PodExtendedResourceClaimStatus(Struct):
+    """DOC:core.PodExtendedResourceClaimStatus"""
+
+    request_mappings: Annotated[list[ContainerExtendedResourceRequest], proto(1, required=True, list_type="atomic")] = (
+        field(default_factory=empty_list)
+    )
+    resource_claim_name: Annotated[str, proto(2, required=True)] = field(default_factory=str)
+
+
+class NodeAllocatableResourceClaimStatus(Struct):
+    """DOC:core.NodeAllocatableResourceClaimStatus"""
+
+    resource_claim_name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
+    containers: Annotated[list[str], proto(2, list_type="set")] = []
+    resources: Annotated[dict[str, Quantity], proto(3, required=True)] = {}
+
+
+class PodStatus(Struct):
+    """DOC:core.PodStatus"""
+
+    observed_generation: Annotated[int, proto(17)] = 0
+    phase: Annotated[str, proto(1)] = ""
+    conditions: Annotated[list[PodCondition], proto(2, merge_key="type", list_type="map", list_map_keys=("type",))] = []
+    message: Annotated[str, proto(3)] = ""
+    reason: Annotated[str, proto(4)] = ""
+    nominated_node_name: Annotated[str, proto(11)] = ""
+    host_ip: Annotated[str, proto(5)] = ""
+    host_ips: Annotated[list[HostIP], proto(16, merge_key="ip", list_type="atomic")] = []
+    pod_ip: Annotated[str, proto(6)] = ""
+    pod_ips: Annotated[list[PodIP], proto(12, merge_key="ip", list_type="map", list_map_keys=("ip",))] = []
+    start_time: Annotated[Time | None, proto(7)] = None
+    init_container_statuses: Annotated[list[ContainerStatus], proto(10, list_type="atomic")] = []
+    container_statuses: Annotated[list[ContainerStatus], proto(8, list_type="atomic")] = []
+    qos_class: Annotated[str, proto(9)] = ""
+    ephemeral_container_statuses: Annotated[list[ContainerStatus], proto(13, list_type="atomic")] = []
+    resize: Annotated[str, proto(14)] = ""
+    resource_claim_statuses: Annotated[
+        list[PodResourceClaimStatus],
+        proto(15, merge_key="name", retain_keys=True, list_type="map", list_map_keys=("name",)),
+    ] = []
+    extended_resource_claim_status: Annotated[PodExtendedResourceClaimStatus | None, proto(18)] = None
+    allocated_resources: Annotated[dict[str, Quantity], proto(19)] = {}
+    resources: Annotated[ResourceRequirements | None, proto(20)] = None
+    node_allocatable_resource_claim_statuses: Annotated[
+        list[NodeAllocatableResourceClaimStatus], proto(21, list_type="atomic")
+    ] = []

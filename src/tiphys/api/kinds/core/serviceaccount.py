@@ -1,0 +1,15 @@
+"""DOC:kinds/core/serviceaccount.py"""
+
+from typing import Annotated
+
+from tiphys.api.kinds.core.references import LocalObjectReference, ObjectReference
+from tiphys.api.meta.resource import Resource
+from tiphys.api.meta.schema import proto
+
+
+class ServiceAccount(Resource):
+    """DOC:core.ServiceAccount"""
+
+    secrets: Annotated[list[ObjectReference], proto(2, merge_key="name", list_type="map", list_map_keys=("name",))] = []
+    image_pull_secrets: Annotated[list[LocalObjectReference], proto(3, list_type="atomic")] = []
+    automount_service_account_token: Annotated[bool | None, proto(4)] = None

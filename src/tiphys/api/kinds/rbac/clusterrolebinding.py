@@ -1,0 +1,14 @@
+"""DOC:kinds/rbac/clusterrolebinding.py"""
+
+from typing import Annotated
+
+from tiphys.api.kinds.rbac.types import RoleRef, Subject
+from tiphys.api.meta.resource import Resource
+from tiphys.api.meta.schema import field, proto
+
+
+class ClusterRoleBinding(Resource):
+    """DOC:rbac.ClusterRoleBinding"""
+
+    subjects: Annotated[list[Subject], proto(2, list_type="atomic")] = []
+    role_ref: Annotated[RoleRef, proto(3, required=True, atomic=True)] = field(default_factory=RoleRef)

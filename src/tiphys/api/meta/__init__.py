@@ -1,0 +1,1 @@
+"""What all objects share: how a type is declared, metadata, lists, Status."""

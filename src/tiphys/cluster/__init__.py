@@ -1,0 +1,1 @@
+"""Makes clusters: certificates, processes, nodes in namespaces, images; up, down, join, status."""

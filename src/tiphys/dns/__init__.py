@@ -1,0 +1,1 @@
+"""Cluster DNS: records from Services and EndpointSlices, answered by each node."""

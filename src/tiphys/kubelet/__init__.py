@@ -1,0 +1,1 @@
+"""The node agent: turns pods bound to its node into containers, through CRI."""

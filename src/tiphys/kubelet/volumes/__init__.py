@@ -1,0 +1,1 @@
+"""One file per volume type, and how their content is written atomically."""

@@ -1,0 +1,1 @@
+"""Services as kernel rules: a pure rule set, and one backend per mode."""

@@ -1,0 +1,1 @@
+"""The default store: an in-memory index of revisions over LMDB, with group commit."""

@@ -1,0 +1,1 @@
+"""Shipped test tools: fake clock, object builders, a whole cluster as a pytest fixture."""
