@@ -1,0 +1,1 @@
+"""Verb logic without HTTP: what create, get, list, update, patch, delete and watch mean for any kind."""

@@ -1,0 +1,275 @@
+"""What the registry offers: the verbs of the API on typed objects, without HTTP.
+
+The front (HTTP handlers, the in-process client) calls it; nothing here knows of requests, media types or users'
+rights. Objects handed in are consumed: the registry mutates and keeps them, the caller forgets them. Objects handed
+out (`Entry.obj`) are shared and must not be mutated.
+
+Errors are always `tiphys.api.errors.ApiError`s.
+Source: staging/src/k8s.io/apiserver/pkg/registry/generic/registry/store.go, .../endpoints/handlers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol
+
+from tiphys.api.errors import ApiError
+from tiphys.api.kind import Kind
+from tiphys.api.kinds.autoscaling.scale import Scale
+from tiphys.api.meta.types import DeleteOptions
+from tiphys.apiserver.cache.entry import Entry
+from tiphys.apiserver.request import User
+
+__all__ = [
+    "Admission",
+    "AdmissionRequest",
+    "Cache",
+    "Deletion",
+    "Entry",
+    "EventStream",
+    "Form",
+    "ListOptions",
+    "Page",
+    "PatchRequest",
+    "Registry",
+    "Subscriber",
+    "Transform",
+    "WatchOptions",
+    "WriteOptions",
+]
+
+Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
+Transform = Callable[[Any], Any]
+"""The current object (shared, or None where it does not exist) -> the wanted one (a new object, consumed). May raise
+ApiError. May be called again when someone else wrote in between."""
+Subscriber = Callable[[str, Entry | None, Entry | None], None]
+"""(ADDED | MODIFIED | DELETED, new entry, old entry), on the loop, in revision order; must not block. DELETED has
+new=None and old=the last state."""
+
+
+@dataclass(slots=True)
+class AdmissionRequest:
+    """What admission decides on. `admit` may mutate or replace `obj`; `validate` must not."""
+
+    kind: Kind[Any]
+    operation: Operation
+    namespace: str
+    name: str
+    """Empty on create with generateName."""
+    obj: Any
+    """None on DELETE."""
+    old: Any
+    """Shared; None on CREATE and CONNECT."""
+    user: User
+    subresource: str = ""
+    dry_run: bool = False
+    options: Any = None
+    """The verb's own options: `DeleteOptions` on DELETE, else None."""
+
+
+class Admission(Protocol):
+    """The chain's last link, called between preparation and validation."""
+
+    async def admit(self, request: AdmissionRequest) -> None:
+        """Mutating admission. Raises ApiError to refuse."""
+
+    async def validate(self, request: AdmissionRequest) -> None:
+        """Validating admission, after the object's own validation. Raises ApiError to refuse."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """What every write carries. `replace(opts, ...)` makes variants."""
+
+    user: User
+    field_manager: str = ""
+    """Whom managedFields name; the front fills it from `fieldManager` or the User-Agent's first word."""
+    dry_run: bool = False
+    subresource: str = ""
+    """`status`, `scale`, `finalize`, `binding`, ...; empty for the object itself."""
+    admission: Admission | None = None
+    field_validation: str = "Warn"
+    """`Ignore`, `Warn` or `Strict`: for patches, whose result is decoded here."""
+    warnings: list[str] = field(default_factory=list)
+    """Warnings of this write are appended here; the front turns them into headers."""
+
+    def on(self, subresource: str) -> WriteOptions:
+        return replace(self, subresource=subresource)
+
+
+@dataclass(frozen=True, slots=True)
+class ListOptions:
+    """A list, in the words of the query string, values unparsed except numbers."""
+
+    label_selector: str = ""
+    field_selector: str = ""
+    limit: int = 0
+    continue_token: str = ""
+    resource_version: str = ""
+    resource_version_match: str = ""
+    """`Exact` or `NotOlderThan`; empty: the verb's default."""
+
+
+class Form(Protocol):
+    """Another shape of an entry than its JSON (protobuf, table, partial metadata): the front's, by media type."""
+
+    @property
+    def name(self) -> str:
+        """Identifies the shape: what it makes of an entry is made once per name and kept."""
+
+    def event(self, event_type: str, entry: Entry) -> bytes:
+        """A whole watch event, framed. `event_type` may be BOOKMARK, with an entry that has only metadata."""
+
+    def error(self, error: ApiError) -> bytes:
+        """An ERROR event, framed."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchOptions:
+    label_selector: str = ""
+    field_selector: str = ""
+    resource_version: str = ""
+    """Empty: a synthetic ADDED for everything, then changes; `0`: the same from the cache; N: changes after N."""
+    resource_version_match: str = ""
+    allow_bookmarks: bool = False
+    send_initial_events: bool | None = None
+    form: Form | None = None
+    """None: JSON lines `{"type":"ADDED","object":{...}}\\n`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a list found, in key order."""
+
+    entries: list[Entry]
+    revision: int
+    continue_token: str = ""
+    remaining: int | None = None
+
+    def json(self, kind: Kind[Any]) -> bytes:
+        """The whole list answer: one join of bytes that are already there."""
+        meta = f'"resourceVersion":"{self.revision}"'
+        if self.continue_token:
+            meta += f',"continue":"{self.continue_token}"'
+        if self.remaining is not None:
+            meta += f',"remainingItemCount":{self.remaining}'
+        head = f'{{"kind":"{kind.list_kind}","apiVersion":"{kind.api_version}","metadata":{{{meta}}},"items":['
+        return b"".join((head.encode(), b",".join([entry.data for entry in self.entries]), b"]}"))
+
+
+@dataclass(frozen=True, slots=True)
+class PatchRequest:
+    """A patch, its body already parsed from JSON (or YAML, for apply)."""
+
+    type: Literal["json", "merge", "strategic", "apply"]
+    body: Any
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """What a delete did."""
+
+    entry: Entry
+    """The last state: as it was when removed, or with deletionTimestamp set where it lives on."""
+    deleted: bool
+    """Gone from storage; False: it waits for its finalizers or its grace period."""
+    show_object: bool
+    """The answer is the object; otherwise a `Status` of Success with name, group, kind and uid in its details."""
+
+
+class EventStream(Protocol):
+    """A watch as bytes. Iterating yields batches of whole encoded events, in order, never an empty batch.
+
+    It ends when closed, when the watcher was too slow, or after an ERROR event (`error` then says which).
+    """
+
+    def __aiter__(self) -> AsyncIterator[list[bytes]]: ...
+
+    @property
+    def error(self) -> ApiError | None:
+        """Why the stream ended with an ERROR event: Expired where the revision is too old."""
+
+    def close(self) -> None:
+        """End the iteration; idempotent."""
+
+
+class Cache(Protocol):
+    """The live objects of one kind, readable without waiting."""
+
+    @property
+    def kind(self) -> Kind[Any]: ...
+
+    @property
+    def revision(self) -> int:
+        """The store's revision that the content reflects."""
+
+    def get(self, namespace: str, name: str) -> Entry | None: ...
+
+    def entries(self, namespace: str = "") -> list[Entry]:
+        """In key order; all namespaces when empty. A new list: the caller may keep it."""
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Call for every later change (not for what is there now); returns how to stop."""
+
+
+class Registry(Protocol):
+    """The verbs. `namespace` is empty for cluster-scoped kinds and, where reading, for all namespaces."""
+
+    async def create(self, kind: Kind[Any], namespace: str, obj: Any, opts: WriteOptions) -> Entry:
+        """Store a new object; returns when durable. Raises AlreadyExists, Invalid, Forbidden, NotFound (namespace)."""
+
+    async def get(self, kind: Kind[Any], namespace: str, name: str, resource_version: str = "") -> Entry:
+        """Raises NotFound; Timeout-like `Too large resource version` when asked for the future."""
+
+    async def list(self, kind: Kind[Any], namespace: str, options: ListOptions) -> Page:
+        """Raises Expired (with a continue token for an inconsistent continuation), BadRequest, Invalid."""
+
+    async def update(
+        self,
+        kind: Kind[Any],
+        namespace: str,
+        name: str,
+        transform: Transform,
+        opts: WriteOptions,
+        *,
+        uid: str = "",
+    ) -> tuple[Entry, bool]:
+        """The object after the write, and whether it was created (kinds that allow it).
+
+        Where `transform` gives a resourceVersion it must be current, or Conflict; where it gives none, the write is
+        retried on what is current. `uid` is a precondition. A write that changes nothing makes no revision.
+        """
+
+    async def patch(
+        self, kind: Kind[Any], namespace: str, name: str, request: PatchRequest, opts: WriteOptions
+    ) -> tuple[Entry, bool]:
+        """As `update`. Apply creates what does not exist."""
+
+    async def delete(
+        self, kind: Kind[Any], namespace: str, name: str, options: DeleteOptions, opts: WriteOptions
+    ) -> Deletion: ...
+
+    async def delete_collection(
+        self, kind: Kind[Any], namespace: str, selection: ListOptions, options: DeleteOptions, opts: WriteOptions
+    ) -> Page:
+        """Delete everything selected, each as `delete` does; returns what was selected."""
+
+    async def watch(self, kind: Kind[Any], namespace: str, options: WatchOptions) -> EventStream: ...
+
+    async def get_scale(self, kind: Kind[Any], namespace: str, name: str) -> Scale: ...
+
+    async def update_scale(
+        self, kind: Kind[Any], namespace: str, name: str, scale: Scale, opts: WriteOptions
+    ) -> Scale: ...
+
+    async def patch_scale(
+        self, kind: Kind[Any], namespace: str, name: str, request: PatchRequest, opts: WriteOptions
+    ) -> Scale: ...
+
+    def cache_of(self, kind: Kind[Any]) -> Cache:
+        """For in-process readers: informers of the local client, authorizers, admission."""
+
+    async def close(self) -> None:
+        """End every watch; the store stays its owner's."""
