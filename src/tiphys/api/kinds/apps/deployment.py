@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from tiphys.api.kind import Kind, ScalePaths, Subresource
 from tiphys.api.kinds.core.pod.spec import PodTemplateSpec
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Int32, IntOrString, Struct, Time, field, proto
@@ -67,3 +68,35 @@ class Deployment(Resource):
 
     spec: Annotated[DeploymentSpec, proto(2)] = field(default_factory=DeploymentSpec)
     status: Annotated[DeploymentStatus, proto(3)] = field(default_factory=DeploymentStatus)
+
+
+def _set_replicas(obj: Deployment, count: int) -> None:
+    obj.spec.replicas = count
+
+
+def _selector_text(obj: Deployment) -> str:
+    from tiphys.api.labels import selector_of
+
+    return str(selector_of(obj.spec.selector))
+
+
+DEPLOYMENT = Kind(
+    group="apps",
+    version="v1",
+    kind="Deployment",
+    plural="deployments",
+    schema=Deployment,
+    short_names=("deploy",),
+    categories=("all",),
+    generation=True,
+    subresources=(
+        Subresource("scale", ("get", "patch", "update"), "Scale", "autoscaling", "v1"),
+        Subresource("status", ("get", "patch", "update")),
+    ),
+    scale=ScalePaths(
+        get_replicas=lambda obj: obj.spec.replicas or 0,
+        set_replicas=_set_replicas,
+        get_status_replicas=lambda obj: obj.status.replicas,
+        get_selector=_selector_text,
+    ),
+)

@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from tiphys.api.kind import Kind, ScalePaths, Subresource
 from tiphys.api.kinds.core.pod.spec import PodTemplateSpec
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Int32, Struct, Time, field, proto
@@ -46,3 +47,35 @@ class ReplicaSet(Resource):
 
     spec: Annotated[ReplicaSetSpec, proto(2)] = field(default_factory=ReplicaSetSpec)
     status: Annotated[ReplicaSetStatus, proto(3)] = field(default_factory=ReplicaSetStatus)
+
+
+def _set_replicas(obj: ReplicaSet, count: int) -> None:
+    obj.spec.replicas = count
+
+
+def _selector_text(obj: ReplicaSet) -> str:
+    from tiphys.api.labels import selector_of
+
+    return str(selector_of(obj.spec.selector))
+
+
+REPLICASET = Kind(
+    group="apps",
+    version="v1",
+    kind="ReplicaSet",
+    plural="replicasets",
+    schema=ReplicaSet,
+    short_names=("rs",),
+    categories=("all",),
+    generation=True,
+    subresources=(
+        Subresource("scale", ("get", "patch", "update"), "Scale", "autoscaling", "v1"),
+        Subresource("status", ("get", "patch", "update")),
+    ),
+    scale=ScalePaths(
+        get_replicas=lambda obj: obj.spec.replicas or 0,
+        set_replicas=_set_replicas,
+        get_status_replicas=lambda obj: obj.status.replicas,
+        get_selector=_selector_text,
+    ),
+)

@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from tiphys.api.kind import Kind
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Struct, Time, empty_list, field, proto
 
@@ -35,3 +36,13 @@ class TokenRequest(Resource):
 
     spec: Annotated[TokenRequestSpec, proto(2)] = field(default_factory=TokenRequestSpec)
     status: Annotated[TokenRequestStatus, proto(3)] = field(default_factory=TokenRequestStatus)
+
+
+TOKENREQUEST = Kind(
+    group="authentication.k8s.io",
+    version="v1",
+    kind="TokenRequest",
+    plural="tokenrequests",
+    schema=TokenRequest,
+    verbs=(),
+)

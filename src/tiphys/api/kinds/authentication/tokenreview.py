@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from tiphys.api.kind import Kind
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Struct, field, proto
 
@@ -36,3 +37,14 @@ class TokenReview(Resource):
 
     spec: Annotated[TokenReviewSpec, proto(2, required=True)] = field(default_factory=TokenReviewSpec)
     status: Annotated[TokenReviewStatus, proto(3)] = field(default_factory=TokenReviewStatus)
+
+
+TOKENREVIEW = Kind(
+    group="authentication.k8s.io",
+    version="v1",
+    kind="TokenReview",
+    plural="tokenreviews",
+    schema=TokenReview,
+    namespaced=False,
+    verbs=("create",),
+)

@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from tiphys.api.kind import Kind
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Struct, field, proto
 from tiphys.api.meta.types import FieldSelectorRequirement, LabelSelectorRequirement
@@ -90,3 +91,33 @@ class SelfSubjectAccessReview(Resource):
         default_factory=SelfSubjectAccessReviewSpec
     )
     status: Annotated[SubjectAccessReviewStatus, proto(3)] = field(default_factory=SubjectAccessReviewStatus)
+
+
+SUBJECTACCESSREVIEW = Kind(
+    group="authorization.k8s.io",
+    version="v1",
+    kind="SubjectAccessReview",
+    plural="subjectaccessreviews",
+    schema=SubjectAccessReview,
+    namespaced=False,
+    verbs=("create",),
+)
+
+LOCALSUBJECTACCESSREVIEW = Kind(
+    group="authorization.k8s.io",
+    version="v1",
+    kind="LocalSubjectAccessReview",
+    plural="localsubjectaccessreviews",
+    schema=LocalSubjectAccessReview,
+    verbs=("create",),
+)
+
+SELFSUBJECTACCESSREVIEW = Kind(
+    group="authorization.k8s.io",
+    version="v1",
+    kind="SelfSubjectAccessReview",
+    plural="selfsubjectaccessreviews",
+    schema=SelfSubjectAccessReview,
+    namespaced=False,
+    verbs=("create",),
+)

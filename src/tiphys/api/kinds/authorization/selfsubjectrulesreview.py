@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from tiphys.api.kind import Kind
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Struct, empty_list, field, proto
 
@@ -48,3 +49,14 @@ class SelfSubjectRulesReview(Resource):
         default_factory=SelfSubjectRulesReviewSpec
     )
     status: Annotated[SubjectRulesReviewStatus, proto(3)] = field(default_factory=SubjectRulesReviewStatus)
+
+
+SELFSUBJECTRULESREVIEW = Kind(
+    group="authorization.k8s.io",
+    version="v1",
+    kind="SelfSubjectRulesReview",
+    plural="selfsubjectrulesreviews",
+    schema=SelfSubjectRulesReview,
+    namespaced=False,
+    verbs=("create",),
+)

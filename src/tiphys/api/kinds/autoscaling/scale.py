@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from tiphys.api.kind import Kind
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Int32, Struct, field, proto
 
@@ -24,3 +25,6 @@ class Scale(Resource):
 
     spec: Annotated[ScaleSpec, proto(2)] = field(default_factory=ScaleSpec)
     status: Annotated[ScaleStatus, proto(3)] = field(default_factory=ScaleStatus)
+
+
+SCALE = Kind(group="autoscaling", version="v1", kind="Scale", plural="scales", schema=Scale, verbs=())

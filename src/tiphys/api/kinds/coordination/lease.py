@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from tiphys.api.kind import Kind
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Int32, MicroTime, Struct, field, proto
 
@@ -22,3 +23,14 @@ class Lease(Resource):
     """DOC:coordination.Lease"""
 
     spec: Annotated[LeaseSpec, proto(2)] = field(default_factory=LeaseSpec)
+
+
+LEASE = Kind(
+    group="coordination.k8s.io",
+    version="v1",
+    kind="Lease",
+    plural="leases",
+    schema=Lease,
+    allow_create_on_update=True,
+    allow_unconditional_update=False,
+)

@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from tiphys.api.kind import Kind
 from tiphys.api.kinds.core.references import ObjectReference
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Int32, Struct, field, proto
@@ -37,3 +38,15 @@ class Endpoints(Resource):
     """DOC:core.Endpoints"""
 
     subsets: Annotated[list[EndpointSubset], proto(2, list_type="atomic")] = []
+
+
+ENDPOINTS = Kind(
+    group="",
+    version="v1",
+    kind="Endpoints",
+    plural="endpoints",
+    schema=Endpoints,
+    short_names=("ep",),
+    storage_name="services/endpoints",
+    allow_create_on_update=True,
+)

@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from tiphys.api.kind import Kind
 from tiphys.api.kinds.core.references import ObjectReference
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Int32, MicroTime, Struct, Time, field, proto
@@ -40,3 +41,14 @@ class Event(Resource):
     related: Annotated[ObjectReference | None, proto(13, atomic=True)] = None
     reporting_component: Annotated[str, proto(14)] = field(default_factory=str)
     reporting_instance: Annotated[str, proto(15)] = field(default_factory=str)
+
+
+EVENT = Kind(
+    group="",
+    version="v1",
+    kind="Event",
+    plural="events",
+    schema=Event,
+    short_names=("ev",),
+    allow_create_on_update=True,
+)

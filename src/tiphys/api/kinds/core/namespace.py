@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from tiphys.api.kind import Kind, Subresource
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Struct, Time, field, proto
 
@@ -36,3 +37,16 @@ class Namespace(Resource):
 
     spec: Annotated[NamespaceSpec, proto(2)] = field(default_factory=NamespaceSpec)
     status: Annotated[NamespaceStatus, proto(3)] = field(default_factory=NamespaceStatus)
+
+
+NAMESPACE = Kind(
+    group="",
+    version="v1",
+    kind="Namespace",
+    plural="namespaces",
+    schema=Namespace,
+    namespaced=False,
+    short_names=("ns",),
+    verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
+    subresources=(Subresource("finalize", ("update",)), Subresource("status", ("get", "patch", "update"))),
+)

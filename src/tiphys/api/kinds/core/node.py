@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from tiphys.api.kind import Kind, Subresource
 from tiphys.api.kinds.core.references import Taint
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Int32, Quantity, Struct, Time, empty_list, field, proto
@@ -156,3 +157,19 @@ class Node(Resource):
 
     spec: Annotated[NodeSpec, proto(2)] = field(default_factory=NodeSpec)
     status: Annotated[NodeStatus, proto(3)] = field(default_factory=NodeStatus)
+
+
+NODE = Kind(
+    group="",
+    version="v1",
+    kind="Node",
+    plural="nodes",
+    schema=Node,
+    namespaced=False,
+    short_names=("no",),
+    storage_name="minions",
+    subresources=(
+        Subresource("proxy", ("create", "delete", "get", "patch", "update"), "NodeProxyOptions"),
+        Subresource("status", ("get", "patch", "update")),
+    ),
+)

@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from tiphys.api.kind import Kind, Subresource
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Int32, IntOrString, Struct, field, proto
 from tiphys.api.meta.types import Condition
@@ -101,3 +102,20 @@ class Service(Resource):
 
     spec: Annotated[ServiceSpec, proto(2)] = field(default_factory=ServiceSpec)
     status: Annotated[ServiceStatus, proto(3)] = field(default_factory=ServiceStatus)
+
+
+SERVICE = Kind(
+    group="",
+    version="v1",
+    kind="Service",
+    plural="services",
+    schema=Service,
+    short_names=("svc",),
+    categories=("all",),
+    storage_name="services/specs",
+    allow_create_on_update=True,
+    subresources=(
+        Subresource("proxy", ("create", "delete", "get", "patch", "update"), "ServiceProxyOptions"),
+        Subresource("status", ("get", "patch", "update")),
+    ),
+)

@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from tiphys.api.kind import Kind, Subresource
 from tiphys.api.kinds.core.references import LocalObjectReference, ObjectReference
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import proto
@@ -13,3 +14,14 @@ class ServiceAccount(Resource):
     secrets: Annotated[list[ObjectReference], proto(2, merge_key="name", list_type="map", list_map_keys=("name",))] = []
     image_pull_secrets: Annotated[list[LocalObjectReference], proto(3, list_type="atomic")] = []
     automount_service_account_token: Annotated[bool | None, proto(4)] = None
+
+
+SERVICEACCOUNT = Kind(
+    group="",
+    version="v1",
+    kind="ServiceAccount",
+    plural="serviceaccounts",
+    schema=ServiceAccount,
+    short_names=("sa",),
+    subresources=(Subresource("token", ("create",), "TokenRequest", "authentication.k8s.io", "v1"),),
+)

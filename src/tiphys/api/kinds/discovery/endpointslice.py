@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from tiphys.api.kind import Kind
 from tiphys.api.kinds.core.references import ObjectReference
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Int32, Struct, empty_list, field, proto
@@ -62,3 +63,13 @@ class EndpointSlice(Resource):
     address_type: Annotated[str, proto(4, required=True)] = field(default_factory=str)
     endpoints: Annotated[list[Endpoint], proto(2, list_type="atomic")] = field(default_factory=empty_list)
     ports: Annotated[list[EndpointPort], proto(3, list_type="atomic")] = field(default_factory=empty_list)
+
+
+ENDPOINTSLICE = Kind(
+    group="discovery.k8s.io",
+    version="v1",
+    kind="EndpointSlice",
+    plural="endpointslices",
+    schema=EndpointSlice,
+    generation=True,
+)

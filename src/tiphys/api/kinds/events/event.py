@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from tiphys.api.kind import Kind
 from tiphys.api.kinds.core.event import EventSource
 from tiphys.api.kinds.core.references import ObjectReference
 from tiphys.api.meta.resource import Resource
@@ -32,3 +33,15 @@ class Event(Resource):
     deprecated_first_timestamp: Annotated[Time | None, proto(13)] = None
     deprecated_last_timestamp: Annotated[Time | None, proto(14)] = None
     deprecated_count: Annotated[Int32, proto(15)] = 0
+
+
+EVENTS_EVENT = Kind(
+    group="events.k8s.io",
+    version="v1",
+    kind="Event",
+    plural="events",
+    schema=Event,
+    short_names=("ev",),
+    storage_group="v1",
+    allow_create_on_update=True,
+)

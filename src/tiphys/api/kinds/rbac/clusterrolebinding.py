@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from tiphys.api.kind import Kind
 from tiphys.api.kinds.rbac.types import RoleRef, Subject
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import field, proto
@@ -12,3 +13,14 @@ class ClusterRoleBinding(Resource):
 
     subjects: Annotated[list[Subject], proto(2, list_type="atomic")] = []
     role_ref: Annotated[RoleRef, proto(3, required=True, atomic=True)] = field(default_factory=RoleRef)
+
+
+CLUSTERROLEBINDING = Kind(
+    group="rbac.authorization.k8s.io",
+    version="v1",
+    kind="ClusterRoleBinding",
+    plural="clusterrolebindings",
+    schema=ClusterRoleBinding,
+    namespaced=False,
+    allow_create_on_update=True,
+)
