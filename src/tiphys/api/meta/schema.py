@@ -42,8 +42,8 @@ __all__ = [
 
 _ACRONYMS = {
     "ip": "IP", "ips": "IPs", "id": "ID", "ids": "IDs", "pid": "PID", "ipc": "IPC", "cidr": "CIDR", "cidrs": "CIDRs",
-    "uri": "URI", "url": "URL", "urls": "URLs", "uid": "UID", "gid": "GID", "dns": "DNS", "api": "API", "os": "OS", "fqdn": "FQDN",
-    "wwns": "WWNs", "kms": "KMS", "crl": "CRL", "http": "HTTP", "tls": "TLS", "ca": "CA",
+    "uri": "URI", "url": "URL", "urls": "URLs", "uid": "UID", "gid": "GID", "dns": "DNS", "api": "API", "os": "OS",
+    "fqdn": "FQDN", "wwns": "WWNs", "kms": "KMS", "crl": "CRL", "http": "HTTP", "tls": "TLS", "ca": "CA",
 }  # fmt: skip
 
 
@@ -100,9 +100,10 @@ class Quantity(str):
 
 Int32: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 IntOrString: TypeAlias = int | str
-Time: TypeAlias = str
-"""RFC 3339, seconds, UTC: `2026-01-02T03:04:05Z`."""
-MicroTime: TypeAlias = str
+_DATE = r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d"
+Time: TypeAlias = Annotated[str, msgspec.Meta(pattern=rf"^{_DATE}Z$", extra={"format": "time"})]
+"""RFC 3339, seconds, UTC: `2026-01-02T03:04:05Z`. Other offsets and fractions are normalised by `api.codec`."""
+MicroTime: TypeAlias = Annotated[str, msgspec.Meta(pattern=rf"^{_DATE}\.\d{{6}}Z$", extra={"format": "microtime"})]
 """RFC 3339, microseconds, UTC: `2026-01-02T03:04:05.000000Z`."""
 JSONObject: TypeAlias = dict[str, Any]
 
