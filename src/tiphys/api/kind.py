@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from tiphys.api.errors import FieldError
 from tiphys.api.meta.resource import Resource
+from tiphys.api.names import NameRule, dns_subdomain_name
 
 R = TypeVar("R", bound=Resource)
 
@@ -21,7 +23,10 @@ ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "up
 
 @dataclass(frozen=True, slots=True)
 class Column(Generic[R]):
-    """A column of `kubectl get`. `cell` must answer for any object, however empty. Source: pkg/printers/internalversion."""
+    """A column of `kubectl get`. `cell` must answer for any object, however empty.
+
+    Source: pkg/printers/internalversion/printers.go.
+    """
 
     name: str
     type: str
@@ -32,6 +37,8 @@ class Column(Generic[R]):
     """`name` for the first column."""
     wide: bool = False
     """Shown by `-o wide` only (priority 1)."""
+    cell_at: Callable[[R, datetime], object] | None = None
+    """Where given, used instead of `cell`: texts that tell how long ago something was need the present time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +118,13 @@ class Kind(Generic[R]):
     columns: tuple[Column[R], ...] = ()
     """Empty: NAME and AGE."""
     storage_name: str = ""
-    """The key's first segment under /registry; empty: `plural`. Source: etcd's layout upstream (services/specs, minions)."""
+    """The key's first segment under /registry (`services/specs`, `minions`, as in etcd upstream); empty: `plural`."""
     storage_group: str = ""
     """Kinds that share storage (core and events Event) name the version they are stored in: `v1`."""
     graceful_delete: bool = False
     """Deletion may take time (pods): the first DELETE sets `deletionTimestamp`."""
+    name_rule: NameRule = dns_subdomain_name
+    """What names of this kind look like (`tiphys.api.names`)."""
     generate_name_suffix: int = 5
     allow_create_on_update: bool = False
     allow_unconditional_update: bool = True
