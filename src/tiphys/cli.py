@@ -1,0 +1,221 @@
+"""The `tiphys` command: the only place that reads flags and the environment.
+
+Start-up counts (a shell completes, a script loops), so each command imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tiphys import __version__
+from tiphys.cluster.failure import ClusterError
+
+_DESCRIPTION = """Kubernetes, the whole system, in Python.
+
+Start here:
+  tiphys up                 a cluster on this machine (real containers where it can, simulated nodes where not)
+  tiphys kubectl get nodes  speak to it
+  tiphys down               stop it; the data stays
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code. Problems are told in a sentence, never as a traceback."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["kubectl"]:
+        from tiphys.kubectl.main import main as kubectl
+
+        return kubectl(arguments[1:])
+    options = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], int | None] = options.run
+    try:
+        return run(options) or 0
+    except ClusterError as error:
+        print(f"error: {error.problem}", file=sys.stderr)
+        if error.remedy:
+            print(f"       {error.remedy}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    from tiphys.cluster.settings import default_data_dir
+
+    parser = argparse.ArgumentParser(
+        prog="tiphys",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"tiphys {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def command(name: str, run: Callable[[argparse.Namespace], int | None], text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        sub.add_argument(
+            "--data-dir",
+            type=Path,
+            default=default_data_dir(),
+            metavar="DIR",
+            help="where the cluster lives (%(default)s)",
+        )
+        sub.set_defaults(run=run)
+        return sub
+
+    up = command("up", _up, "Start a cluster, or bring a stopped one back. Safe to repeat.")
+    up.add_argument("--nodes", type=_count, help="how many nodes (1); several get a network namespace each")
+    up.add_argument(
+        "--runtime", choices=("containerd", "simulated"), help="real containers (default), or nodes that only pretend"
+    )
+    up.add_argument("--api-port", type=_port, metavar="PORT", help="the API server's port on 127.0.0.1 (6443)")
+    up.add_argument("--install", action="store_true", help="install missing Debian packages, saying which")
+    command("install", _install, "Install the Debian packages that real nodes need, saying which and why.")
+    command("down", _down, "Stop the cluster: processes, containers, mounts, links, rules. The data stays.")
+    command("reset", _reset, "Stop the cluster and delete all its data.")
+    command("status", _status, "Show what runs.")
+    command("kubeconfig", _kubeconfig, "Print the admin's kubeconfig (tiphys kubeconfig > ~/.kube/config).")
+    image = command("image", _image, "Images without a registry: build from a Dockerfile, load an archive, list.")
+    image.add_argument("action", choices=("build", "load", "list"))
+    image.add_argument(
+        "path", type=Path, nargs="?", help="build: the directory with the Dockerfile; load: an OCI or docker archive"
+    )
+    image.add_argument("-t", "--tag", help="build: the image's name, for example hello:1")
+    image.add_argument("-f", "--file", type=Path, help="build: the Dockerfile (DIR/Dockerfile)")
+    commands.add_parser(
+        "kubectl",
+        help="The command line for the API: get, apply, logs, exec, ... (tiphys kubectl --help)",
+        add_help=False,
+    )
+    _add_components(command)
+    return parser
+
+
+def _add_components(command: Callable[..., argparse.ArgumentParser]) -> None:
+    command("supervise", _supervise, "Keep the processes of a cluster running (what `up` starts in the background).")
+    command("control-plane", _control_plane, "API server, controllers and scheduler in one process.")
+    node = command("node", _node, "Kubelet, kube-proxy, pod network and DNS of one node in one process.")
+    node.add_argument("--name", required=True, help="the node's name")
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 200:
+        raise argparse.ArgumentTypeError("must be between 1 and 200")
+    return value
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 65535:
+        raise argparse.ArgumentTypeError("must be between 1 and 65535")
+    return value
+
+
+def _up(options: argparse.Namespace) -> None:
+    import msgspec
+
+    from tiphys.cluster.progress import Progress
+    from tiphys.cluster.settings import ClusterSettings, DataDirectory
+    from tiphys.cluster.up import up
+
+    data, progress = DataDirectory(options.data_dir), Progress()
+    chosen = {
+        name: value
+        for name, value in (("nodes", options.nodes), ("runtime", options.runtime), ("api_port", options.api_port))
+        if value is not None
+    }
+    wanted = msgspec.structs.replace(data.load_settings() or ClusterSettings(), **chosen)
+    up(data, wanted, progress, install=options.install)
+    where = "" if options.data_dir == _default_dir() else f" --data-dir {options.data_dir}"
+    progress.say()
+    progress.say("Next:")
+    for line, why in (
+        (f"tiphys kubectl{where} get nodes -o wide", "look around"),
+        (f"tiphys kubectl{where} create deployment web --image=busybox:1 --replicas=3 -- sleep inf", "run something"),
+        (f"tiphys kubeconfig{where} > ~/.kube/config", "use any other client"),
+    ):
+        progress.say(f"  {progress.paint(line, '1')}   # {why}")
+
+
+def _default_dir() -> Path:
+    from tiphys.cluster.settings import default_data_dir
+
+    return default_data_dir()
+
+
+def _install(_options: argparse.Namespace) -> None:
+    from tiphys.cluster import preflight
+    from tiphys.cluster.progress import Progress
+
+    obstacle = preflight.obstacle()
+    if obstacle:
+        print(f"Nothing installed: {obstacle}.", file=sys.stderr)
+        return
+    needs = preflight.missing()
+    if needs:
+        preflight.install(needs, Progress())
+
+
+def _down(options: argparse.Namespace) -> None:
+    from tiphys.cluster.down import down
+    from tiphys.cluster.progress import Progress
+    from tiphys.cluster.settings import DataDirectory
+
+    down(DataDirectory(options.data_dir), Progress())
+
+
+def _reset(options: argparse.Namespace) -> None:
+    from tiphys.cluster.down import reset
+    from tiphys.cluster.progress import Progress
+    from tiphys.cluster.settings import DataDirectory
+
+    reset(DataDirectory(options.data_dir), Progress())
+
+
+def _status(options: argparse.Namespace) -> int:
+    from tiphys.cluster.settings import DataDirectory
+    from tiphys.cluster.status import show
+
+    return show(DataDirectory(options.data_dir))
+
+
+def _kubeconfig(options: argparse.Namespace) -> None:
+    from tiphys.cluster.settings import DataDirectory
+
+    try:
+        sys.stdout.write(DataDirectory(options.data_dir).admin_kubeconfig.read_text())
+    except FileNotFoundError:
+        raise ClusterError(f"no cluster in {options.data_dir}", "`tiphys up` makes one") from None
+
+
+def _image(options: argparse.Namespace) -> None:
+    from tiphys.cluster.images.command import run
+
+    run(options.data_dir, options.action, options.path, options.tag, options.file)
+
+
+def _supervise(options: argparse.Namespace) -> None:
+    from tiphys.cluster.settings import DataDirectory
+    from tiphys.cluster.supervisor import programs_of, supervise
+
+    data = DataDirectory(options.data_dir)
+    settings = data.load_settings()
+    if settings is None:
+        raise ClusterError(f"no cluster in {options.data_dir}", "`tiphys up` makes one")
+    supervise(data, programs_of(data, settings))
+
+
+def _control_plane(options: argparse.Namespace) -> None:
+    from tiphys.cluster.controlplane import main as control_plane
+
+    control_plane(options.data_dir)
+
+
+def _node(options: argparse.Namespace) -> None:
+    from tiphys.cluster.node import main as node
+
+    node(options.data_dir, options.name)

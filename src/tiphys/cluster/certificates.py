@@ -1,0 +1,100 @@
+"""Who is who in this cluster: one CA, a client certificate for each component and node, and the admin's.
+
+Everything is made once and kept in `pki/`; a certificate near its end is made anew at the next `up`.
+The names and groups are upstream's, so that RBAC's bootstrap bindings fit (kubeadm's certificates).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from tiphys.base import pki
+from tiphys.base.pki import KeyPair, PairPaths
+from tiphys.cluster.settings import ClusterSettings, DataDirectory
+
+ADMIN_GROUP = "system:masters"
+_COMPONENTS = {
+    "kube-controller-manager": ("system:kube-controller-manager", ()),
+    "kube-scheduler": ("system:kube-scheduler", ()),
+    "kube-apiserver-kubelet-client": ("kube-apiserver-kubelet-client", (ADMIN_GROUP,)),
+}
+
+
+def pair(data: DataDirectory, name: str) -> PairPaths:
+    return PairPaths(data.pki / f"{name}.crt", data.pki / f"{name}.key")
+
+
+def create(data: DataDirectory, settings: ClusterSettings, now: datetime) -> None:
+    """Make what is missing: CA, signing key, component and node certificates, kubeconfigs. Takes about 0.1 s once."""
+    from tiphys.cluster.namespaces import HOST_ADDRESS
+
+    ca = pki.load_or_create_ca(pair(data, "ca"), "tiphys", now=now)
+    pki.load_or_create_signing_key(data.pki / "sa.key")
+    local = f"https://127.0.0.1:{settings.api_port}"
+    for name, (user, groups) in _COMPONENTS.items():
+        pki.load_or_create_client(pair(data, name), ca, user, groups, now=now)
+    admin = pki.load_or_create_client(pair(data, "admin"), ca, "kubernetes-admin", (ADMIN_GROUP,), now=now)
+    _kubeconfig(data.admin_kubeconfig, local, ca, "kubernetes-admin", admin)
+    for name in ("kube-controller-manager", "kube-scheduler"):
+        _kubeconfig(data.kubeconfig(name), local, ca, _COMPONENTS[name][0], pki.load(pair(data, name)))
+    seen_by_nodes = f"https://{HOST_ADDRESS}:{settings.api_port}" if settings.namespaced else local
+    for node in settings.node_names if settings.runtime == "containerd" else ():
+        _node(data, ca, node, seen_by_nodes, node_addresses(settings, node), now)
+
+
+def node_addresses(settings: ClusterSettings, node: str) -> Sequence[str]:
+    """The InternalIP first, then what else the node answers on."""
+    from tiphys.cluster.namespaces import address_of
+
+    return (address_of(node), "127.0.0.1") if settings.namespaced else (host_address(), "127.0.0.1")
+
+
+def host_address() -> str:
+    """The address that this machine is reached at: that of the default route, else of the Service bridge, else loopback."""
+    import socket
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            # Connecting a datagram socket sends nothing: the kernel only chooses the source address.
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])
+
+
+def _node(data: DataDirectory, ca: KeyPair, node: str, server: str, addresses: Sequence[str], now: datetime) -> None:
+    user = f"system:node:{node}"
+    client = pki.load_or_create_client(pair(data, node), ca, user, ("system:nodes",), now=now)
+    pki.load_or_create_server(pair(data, f"{node}-serving"), ca, user, (*addresses, node, "localhost"), now=now)
+    _kubeconfig(data.kubeconfig(node), server, ca, user, client)
+
+
+def _kubeconfig(path: Path, server: str, ca: KeyPair, user: str, client: KeyPair) -> None:
+    import base64
+
+    def encoded(content: bytes) -> str:
+        return base64.b64encode(content).decode()
+
+    text = f"""apiVersion: v1
+kind: Config
+clusters:
+- name: tiphys
+  cluster:
+    certificate-authority-data: {encoded(ca.certificate)}
+    server: {server}
+contexts:
+- name: tiphys
+  context:
+    cluster: tiphys
+    user: {user}
+current-context: tiphys
+users:
+- name: {user}
+  user:
+    client-certificate-data: {encoded(client.certificate)}
+    client-key-data: {encoded(client.key)}
+"""
+    if not path.exists() or path.read_text() != text:
+        pki.write_private(path, text.encode())

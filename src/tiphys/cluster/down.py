@@ -1,0 +1,117 @@
+"""`tiphys down` and `tiphys reset`: stop a cluster so that nothing of it is left on the machine but its data."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from tiphys.cluster import namespaces
+from tiphys.cluster.failure import ClusterError
+from tiphys.cluster.process import running, stop
+from tiphys.cluster.progress import Progress
+from tiphys.cluster.settings import ClusterSettings, DataDirectory
+from tiphys.cluster.supervisor import programs_of, stopping_mark, supervisor_program
+
+
+def down(data: DataDirectory, progress: Progress) -> None:
+    """Stop processes and containers, take away mounts, links and rules. Works after any crash; idempotent."""
+    settings = data.load_settings()
+    if settings is None:
+        progress.say(f"No cluster in {data.root}.")
+        return
+    data.create()
+    stopping_mark(data).touch()
+    with progress.step("Stopping the cluster's processes"):
+        pids = [running(supervisor_program(data).pid_file(data.run))]
+        stop([pid for pid in pids if pid], grace_s=30.0)
+        left = [running(program.pid_file(data.run)) for program in programs_of(data, settings)]
+        stop([pid for pid in left if pid])
+    if settings.runtime == "containerd":
+        with progress.step("Stopping containers") as detail:
+            count = _stop_containers(data)
+            detail.append(f"{count} processes")
+        with progress.step("Removing mounts, links and rules"):
+            _unmount(data.root)
+            _remove_network(settings)
+            _remove_cgroups(settings)
+
+
+def reset(data: DataDirectory, progress: Progress) -> None:
+    """`down`, then delete the data directory."""
+    if data.root.exists() and not data.settings_file.exists() and any(data.root.iterdir()):
+        raise ClusterError(f"{data.root} is not a cluster's data directory", "name the right one with --data-dir")
+    down(data, progress)
+    with progress.step(f"Deleting {data.root}"):
+        shutil.rmtree(data.root, ignore_errors=False) if data.root.exists() else None
+
+
+def _stop_containers(data: DataDirectory) -> int:
+    """End containerd and its shims with all that run below them, found by the data directory in their arguments."""
+    nodes = str(data.root / "nodes") + "/"
+    own = os.getpid()
+    shims = [pid for pid in _pids() if pid != own and _names(pid, nodes)]
+    family = set(shims)
+    parents = {pid: _parent(pid) for pid in _pids()}
+    for _ in range(len(parents)):
+        children = {pid for pid, parent in parents.items() if parent in family} - family
+        if not children:
+            break
+        family |= children
+    family.discard(own)
+    stop(sorted(family), grace_s=0.5)
+    return len(family)
+
+
+def _pids() -> list[int]:
+    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+
+
+def _names(pid: int, directory: str) -> bool:
+    """Whether `pid` is a containerd or shim that was started with a path in `directory`."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return False
+    return "containerd" in words[0] and any(word.startswith(directory) for word in words[1:])
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def _unmount(root: Path) -> None:
+    """Unmount everything below `root`, the deepest first."""
+    prefix = f"{root}/"
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    below = [mount.replace("\\040", " ") for mount in mounts if mount.startswith(prefix)]
+    for mount in sorted(below, key=len, reverse=True):
+        subprocess.run(["umount", "--lazy", mount], capture_output=True, check=False)
+
+
+def _remove_network(settings: ClusterSettings) -> None:
+    from tiphys.network.pod_network import cleanup as remove_pod_network
+    from tiphys.proxy.proxy import cleanup as remove_rules
+
+    if settings.namespaced:
+        namespaces.remove(settings.node_names)
+    else:
+        remove_rules()
+        remove_pod_network()
+
+
+def _remove_cgroups(settings: ClusterSettings) -> None:
+    """Delete the (now empty) cgroups of the nodes' pods in every hierarchy."""
+    for hierarchy in (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").glob("*")):
+        for node in settings.node_names:
+            top = hierarchy / "tiphys" / node
+            for directory, _, _ in os.walk(top, topdown=False) if top.is_dir() else ():
+                with contextlib.suppress(OSError):
+                    os.rmdir(directory)
+        with contextlib.suppress(OSError):
+            os.rmdir(hierarchy / "tiphys")

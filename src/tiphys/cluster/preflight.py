@@ -1,0 +1,89 @@
+"""What real nodes need from the machine, and how to get it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from tiphys.cluster.failure import ClusterError
+from tiphys.cluster.progress import Progress
+
+CNI_DIRECTORIES = (Path("/opt/cni/bin"), Path("/usr/lib/cni"))
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A program or file, and the Debian package that brings it."""
+
+    what: str
+    package: str
+    why: str
+
+    def met(self) -> bool:
+        if self.what.startswith("cni:"):
+            return any((directory / self.what[4:]).exists() for directory in CNI_DIRECTORIES)
+        return shutil.which(self.what, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") is not None
+
+
+NEEDS = (
+    Need("containerd", "containerd", "runs containers"),
+    Need("runc", "runc", "starts them"),
+    Need("cni:bridge", "containernetworking-plugins", "connects pods to the network"),
+    Need("nft", "nftables", "turns Services into kernel rules"),
+    Need("ip", "iproute2", "makes links and routes"),
+    Need("conntrack", "conntrack", "forgets connections to endpoints that are gone"),
+    Need("busybox", "busybox-static", "is the base of images built here"),
+)
+
+
+def missing() -> list[Need]:
+    return [need for need in NEEDS if not need.met()]
+
+
+def obstacle() -> str:
+    """Why real containers cannot run here, "" when they can (once `missing()` is empty)."""
+    if platform.system() != "Linux":
+        return f"this is {platform.system()}, and containers need Linux"
+    if os.geteuid() != 0:
+        return "containers need root"
+    return ""
+
+
+def install(needs: list[Need], progress: Progress) -> None:
+    """Install Debian packages, after saying which and why. Raises ClusterError."""
+    packages = sorted({need.package for need in needs})
+    if shutil.which("apt-get") is None:
+        raise ClusterError(
+            f"these are missing: {', '.join(packages)}", "install them with this system's package manager"
+        )
+    progress.say("Installing Debian packages:")
+    for need in needs:
+        progress.say(f"  {need.package:30} {need.why}")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for arguments in (("update", "-qq"), ("install", "-y", "-qq", "--no-install-recommends", *packages)):
+        with progress.step(f"apt-get {arguments[0]}"):
+            result = subprocess.run(
+                ["apt-get", *arguments], env=environment, capture_output=True, text=True, check=False, timeout=900
+            )
+        if result.returncode:
+            raise ClusterError(
+                f"apt-get {arguments[0]} failed: {result.stderr.strip()[-500:]}", "is this machine online?"
+            )
+
+
+def check_port(port: int) -> None:
+    """Raises ClusterError when another program listens on 127.0.0.1:port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ClusterError(
+                f"port {port} is in use by another program",
+                f"stop it (`ss -ltnp 'sport = :{port}'`) or choose --api-port",
+            ) from error

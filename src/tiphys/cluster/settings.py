@@ -1,0 +1,102 @@
+"""What a cluster on this machine is made of, and where its files lie."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from tiphys.cluster.failure import ClusterError
+
+Runtime = Literal["containerd", "simulated"]
+
+
+class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Chosen by `tiphys up` and kept in the data directory, so that later commands and restarts agree with it."""
+
+    nodes: int = 1
+    """How many nodes. One lives in the machine's own network; several get a network namespace each."""
+    runtime: Runtime = "containerd"
+    api_port: int = 6443
+    """The API server's port on 127.0.0.1 and, with several nodes, on the bridge that joins them."""
+    pod_cidr: str = "10.244.0.0/16"
+    """Cut into one /24 for each node."""
+    service_cidr: str = "10.96.0.0/16"
+    cluster_domain: str = "cluster.local"
+
+    @property
+    def dns_ip(self) -> str:
+        """The tenth address of the Service range."""
+        import ipaddress
+
+        return str(ipaddress.ip_network(self.service_cidr)[10])
+
+    @property
+    def namespaced(self) -> bool:
+        """Whether the nodes live in network namespaces of their own."""
+        return self.nodes > 1 and self.runtime == "containerd"
+
+    @property
+    def node_names(self) -> tuple[str, ...]:
+        return tuple(f"node-{index}" for index in range(1, self.nodes + 1))
+
+
+def default_data_dir() -> Path:
+    """`/var/lib/tiphys` for root; else below the user's own data directory."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/tiphys")
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(base) / "tiphys"
+
+
+class DataDirectory:
+    """The files of one cluster. Nothing outside it is written, except what `down` takes away again."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.pki = self.root / "pki"
+        self.db = self.root / "db"
+        self.run = self.root / "run"
+        self.logs = self.root / "logs"
+        self.images = self.root / "images"
+        """OCI archives that every node imports when it starts."""
+        self.settings_file = self.root / "cluster.json"
+        self.admin_kubeconfig = self.root / "admin.kubeconfig"
+
+    def node(self, name: str) -> Path:
+        """All that a node keeps: containerd's root and state, the kubelet's pods."""
+        return self.root / "nodes" / name
+
+    def kubeconfig(self, component: str) -> Path:
+        """`kube-scheduler`, `node-1`: the credentials that a component connects with."""
+        return self.pki / f"{component}.kubeconfig"
+
+    def create(self) -> None:
+        """Make the directories, readable by their owner only."""
+        try:
+            for path in (self.root, self.pki, self.db, self.run, self.logs, self.images):
+                path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ClusterError(
+                f"cannot write to the data directory {self.root}: {error.strerror}", "choose another with --data-dir"
+            ) from error
+
+    def load_settings(self) -> ClusterSettings | None:
+        """What `up` chose; None where no cluster was made here. Raises ClusterError when the file is damaged."""
+        try:
+            content = self.settings_file.read_bytes()
+        except FileNotFoundError:
+            return None
+        try:
+            return msgspec.json.decode(content, type=ClusterSettings)
+        except msgspec.MsgspecError as error:
+            raise ClusterError(
+                f"{self.settings_file} is damaged: {error}", "`tiphys reset` removes the cluster and its data"
+            ) from error
+
+    def save_settings(self, settings: ClusterSettings) -> None:
+        temporary = self.settings_file.with_suffix(".new")
+        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(settings)))
+        temporary.replace(self.settings_file)

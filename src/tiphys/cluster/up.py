@@ -1,0 +1,97 @@
+"""`tiphys up`: from nothing, or from whatever was left, to a running cluster. Idempotent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tiphys.cluster import certificates, namespaces, preflight, probe
+from tiphys.cluster.failure import ClusterError
+from tiphys.cluster.process import running, spawn, tail
+from tiphys.cluster.progress import Progress
+from tiphys.cluster.settings import ClusterSettings, DataDirectory
+from tiphys.cluster.supervisor import stopping_mark, supervisor_program
+
+API_TIMEOUT_S = 60.0
+NODES_TIMEOUT_S = 120.0
+
+
+def up(data: DataDirectory, wanted: ClusterSettings, progress: Progress, *, install: bool = False) -> ClusterSettings:
+    """Make `wanted` run and wait until its nodes are ready; returns what really runs. Raises ClusterError."""
+    kept = data.load_settings()
+    already = running(supervisor_program(data).pid_file(data.run))
+    settings = wanted if wanted.runtime == "simulated" else _real_or_simulated(wanted, progress, install=install)
+    if already and kept and kept != settings:
+        raise ClusterError(
+            f"a cluster with other settings runs here ({_described(kept)})",
+            "`tiphys down` first, or use another --data-dir",
+        )
+    data.create()
+    if not already:
+        preflight.check_port(settings.api_port)
+    data.save_settings(settings)
+    from tiphys.base.clock import SystemClock
+
+    with progress.step("Certificates"):
+        certificates.create(data, settings, SystemClock().now())
+    if settings.namespaced:
+        with progress.step("Networks of the nodes"):
+            namespaces.create(settings.node_names)
+    _start(data, settings, progress)
+    return settings
+
+
+def _real_or_simulated(wanted: ClusterSettings, progress: Progress, *, install: bool) -> ClusterSettings:
+    import msgspec
+
+    obstacle = preflight.obstacle()
+    needs = [] if obstacle else preflight.missing()
+    if needs and install:
+        preflight.install(needs, progress)
+        needs = preflight.missing()
+    if needs:
+        obstacle = f"{', '.join(need.package for need in needs)} missing; `tiphys up --install` installs it"
+    if not obstacle:
+        return wanted
+    progress.say(f"Nodes are simulated, no container will run: {obstacle}.")
+    return msgspec.structs.replace(wanted, runtime="simulated")
+
+
+def _start(data: DataDirectory, settings: ClusterSettings, progress: Progress) -> None:
+    stopping_mark(data).unlink(missing_ok=True)
+    program = supervisor_program(data)
+    with progress.step("API server") as detail:
+        if not running(program.pid_file(data.run)):
+            spawn(program, data.run, data.logs)
+        _wait(
+            lambda: probe.get(data, settings, "/readyz", 2.0)[0] == 200,
+            API_TIMEOUT_S, "the API server does not become ready", data.logs / "control-plane.log",
+        )  # fmt: skip
+        detail.append(f"https://127.0.0.1:{settings.api_port}")
+    kind = "simulated nodes" if settings.runtime == "simulated" else "nodes"
+    with progress.step(f"{settings.nodes} {kind}" if settings.nodes > 1 else kind.removesuffix("s")) as detail:
+
+        def all_ready() -> bool:
+            ready = probe.ready_nodes(data, settings)
+            detail.append(f"{len(ready)} of {settings.nodes} ready")
+            return len(ready) >= settings.nodes
+
+        log = data.logs / f"{settings.node_names[0]}.log"
+        if settings.runtime == "simulated":
+            log = data.logs / "control-plane.log"
+        _wait(all_ready, NODES_TIMEOUT_S, "the nodes do not become ready", log)
+
+
+def _wait(done: Callable[[], bool], timeout_s: float, problem: str, log: Path) -> None:
+    """Ask until `done`; the first asks come quickly, as a start takes about a second."""
+    deadline, pause = time.monotonic() + timeout_s, 0.02
+    while not done():
+        if time.monotonic() > deadline:
+            raise ClusterError(f"{problem}. The end of {log}:\n{tail(log)}", "`tiphys status` tells what runs")
+        time.sleep(pause)
+        pause = min(pause * 1.3, 0.5)
+
+
+def _described(settings: ClusterSettings) -> str:
+    return f"{settings.nodes} node(s), {settings.runtime}, port {settings.api_port}"
