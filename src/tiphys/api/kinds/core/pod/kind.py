@@ -1,7 +1,10 @@
 """Pod as a resource: the value that ties schema, defaults, validation, strategy and columns together."""
 
 from tiphys.api.kind import Kind, Subresource
+from tiphys.api.kinds.core.pod.columns import COLUMNS
+from tiphys.api.kinds.core.pod.defaults import default_pod
 from tiphys.api.kinds.core.pod.schema import Binding, Pod
+from tiphys.api.kinds.core.pod.strategy import prepare, prepare_status
 
 POD = Kind(
     group="",
@@ -13,6 +16,21 @@ POD = Kind(
     categories=("all",),
     generation=True,
     graceful_delete=True,
+    default=default_pod,
+    prepare=prepare,
+    prepare_status=prepare_status,
+    fields={
+        "spec.nodeName": lambda pod: pod.spec.node_name,
+        "spec.restartPolicy": lambda pod: pod.spec.restart_policy,
+        "spec.schedulerName": lambda pod: pod.spec.scheduler_name,
+        "spec.serviceAccountName": lambda pod: pod.spec.service_account_name,
+        "spec.hostNetwork": lambda pod: "true" if pod.spec.host_network else "false",
+        "status.phase": lambda pod: pod.status.phase,
+        "status.podIP": lambda pod: pod.status.pod_ip,
+        "status.podIPs": lambda pod: ",".join(address.ip for address in pod.status.pod_ips),
+        "status.nominatedNodeName": lambda pod: pod.status.nominated_node_name,
+    },
+    columns=COLUMNS,
     subresources=(
         Subresource("attach", ("create", "get"), "PodAttachOptions"),
         Subresource("binding", ("create",), "Binding"),
