@@ -1,0 +1,1 @@
+"""Admission plugins, one file each, and the chain that calls them in upstream's order."""

@@ -1,0 +1,1 @@
+"""Who may do what: RBAC, the Node authorizer, and the two together."""

@@ -1,0 +1,243 @@
+"""The Node authorizer: a kubelet reads what the pods on its node need, and nothing else.
+
+Which node needs which object is counted from the pods in the watch cache, so that a decision is one look-up.
+Source: plugin/pkg/auth/authorizer/node/node_authorizer.go, graph.go.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from tiphys.api.kinds import POD
+from tiphys.apiserver.authz.rbac import Caches
+from tiphys.apiserver.authz.rules import Rule
+from tiphys.apiserver.registry.interface import Entry
+from tiphys.apiserver.request import RequestInfo, User
+
+NODES_GROUP = "system:nodes"
+USER_PREFIX = "system:node:"
+MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
+LEASE_NAMESPACE = "kube-node-lease"
+_READS = frozenset({"get", "list", "watch"})
+
+Reference = tuple[str, str]
+"""(resource, name) in the pod's namespace."""
+
+
+def node_of(user: User) -> str | None:
+    """The node's name; empty for a member of system:nodes with no node's name, None for anyone else."""
+    if NODES_GROUP not in user.groups:
+        return None
+    return user.name[len(USER_PREFIX) :] if user.name.startswith(USER_PREFIX) else ""
+
+
+def _volume_references(volume: Any) -> Iterator[Reference]:
+    if volume.secret is not None:
+        yield "secrets", volume.secret.secret_name
+    if volume.config_map is not None:
+        yield "configmaps", volume.config_map.name
+    if volume.persistent_volume_claim is not None:
+        yield "persistentvolumeclaims", volume.persistent_volume_claim.claim_name
+    for source in (volume.csi,):
+        reference = getattr(source, "node_publish_secret_ref", None)
+        if reference is not None:
+            yield "secrets", reference.name
+    if volume.projected is not None:
+        for part in volume.projected.sources:
+            if part.secret is not None:
+                yield "secrets", part.secret.name
+            if part.config_map is not None:
+                yield "configmaps", part.config_map.name
+
+
+def references(pod: Any) -> set[Reference]:
+    """Every object that the pod's kubelet must read. A mirror pod grants nothing: its node wrote it."""
+    if MIRROR_ANNOTATION in pod.metadata.annotations:
+        return set()
+    spec = pod.spec
+    found: set[Reference] = {("serviceaccounts", spec.service_account_name)} if spec.service_account_name else set()
+    found |= {("secrets", reference.name) for reference in spec.image_pull_secrets}
+    for volume in spec.volumes:
+        found.update(_volume_references(volume))
+    for container in (*spec.init_containers, *spec.containers, *spec.ephemeral_containers):
+        for variable in container.env:
+            source = variable.value_from
+            if source is None:
+                continue
+            if source.secret_key_ref is not None:
+                found.add(("secrets", source.secret_key_ref.name))
+            if source.config_map_key_ref is not None:
+                found.add(("configmaps", source.config_map_key_ref.name))
+        for whole in container.env_from:
+            if whole.secret_ref is not None:
+                found.add(("secrets", whole.secret_ref.name))
+            if whole.config_map_ref is not None:
+                found.add(("configmaps", whole.config_map_ref.name))
+    return found
+
+
+class NodeAuthorizer:
+    """`rules` are those of the ClusterRole system:node: they hold where nothing finer is said."""
+
+    def __init__(self, caches: Caches, rules: Iterable[Rule]) -> None:
+        self._rules = tuple(rules)
+        self._needs: dict[tuple[str, str, str], Counter[str]] = {}
+        """(resource, namespace, name) -> node -> how many of its pods need it."""
+        self._pods: dict[str, tuple[str, str, set[Reference]]] = {}
+        """pod's UID -> (node, namespace, references): what `_needs` counts for it."""
+        cache = caches.cache_of(POD)
+        self._unsubscribe = cache.subscribe(self._changed)
+        for entry in cache.entries():
+            self._changed("ADDED", entry, None)
+
+    def close(self) -> None:
+        self._unsubscribe()
+
+    def _changed(self, _type: str, new: Entry | None, old: Entry | None) -> None:
+        entry = new or old
+        if entry is None:
+            return
+        pod = entry.obj
+        node = pod.spec.node_name
+        if new is not None and (not node or pod.metadata.uid in self._pods):
+            if pod.metadata.uid not in self._pods or not pod.spec.ephemeral_containers:
+                return  # unbound, or bound already: what a pod references does not change after that
+        self._forget(pod.metadata.uid)
+        if new is None or not node:
+            return
+        namespace = entry.namespace
+        needed = {*references(pod), ("pods", entry.name)}
+        self._pods[pod.metadata.uid] = (node, namespace, needed)
+        for resource, name in needed:
+            self._needs.setdefault((resource, namespace, name), Counter())[node] += 1
+
+    def _forget(self, uid: str) -> None:
+        node, namespace, needed = self._pods.pop(uid, ("", "", set()))
+        for resource, name in needed:
+            counts = self._needs[resource, namespace, name]
+            counts[node] -= 1
+            if counts[node] <= 0:
+                del counts[node]
+            if not counts:
+                del self._needs[resource, namespace, name]
+
+    def needs(self, node: str, resource: str, namespace: str, name: str) -> bool:
+        return node in self._needs.get((resource, namespace, name), ())
+
+    def check(self, user: User, info: RequestInfo) -> tuple[bool, str]:
+        """Whether to allow, and if not, why in upstream's words (empty: no opinion)."""
+        node = node_of(user)
+        if node is None:
+            return False, ""
+        if not node:
+            return False, f'unknown node for user "{user.name}"'
+        if info.is_resource:
+            finer = self._finer(info)
+            if finer is not None:
+                why = finer(self, node, info)
+                return (True, "") if why is None else (False, why)
+        return any(rule.allows(info, info.name) for rule in self._rules), ""
+
+    def _finer(self, info: RequestInfo) -> Any:
+        return _FINER.get((info.group, info.resource))
+
+    def related(self, node: str, info: RequestInfo) -> str | None:
+        if not info.name:
+            return "No Object name found"
+        if self.needs(node, info.resource, info.namespace, info.name):
+            return None
+        return f"no relationship found between node '{node}' and this object"
+
+
+def _readable(authorizer: NodeAuthorizer, node: str, info: RequestInfo) -> str | None:
+    if info.verb not in _READS:
+        return "can only read resources of this type"
+    if info.subresource:
+        return "cannot read subresource"
+    if not info.namespace:
+        return "can only read namespaced object of this type"
+    return authorizer.related(node, info)
+
+
+def _gettable(authorizer: NodeAuthorizer, node: str, info: RequestInfo) -> str | None:
+    if info.verb != "get":
+        return "can only get individual resources of this type"
+    if info.subresource:
+        return "cannot get subresource"
+    return authorizer.related(node, info)
+
+
+def _service_account(authorizer: NodeAuthorizer, node: str, info: RequestInfo) -> str | None:
+    if info.verb == "get" and not info.subresource:
+        return _readable(authorizer, node, info)
+    if info.verb != "create" or not info.name:
+        return "can only create tokens for individual service accounts"
+    if info.subresource != "token":
+        return "can only create token subresource of serviceaccount"
+    return authorizer.related(node, info)
+
+
+def _lease(_authorizer: NodeAuthorizer, node: str, info: RequestInfo) -> str | None:
+    if info.verb not in ("get", "create", "update", "patch", "delete"):
+        return "can only get, create, update, patch, or delete a node lease"
+    if info.namespace != LEASE_NAMESPACE:
+        return f'can only access leases in the "{LEASE_NAMESPACE}" system namespace'
+    if info.verb != "create" and info.name != node:
+        return "can only access node lease with the same name as the requesting node"
+    return None
+
+
+def _node(_authorizer: NodeAuthorizer, node: str, info: RequestInfo) -> str | None:
+    if info.subresource == "" and info.verb in ("create", "update", "patch"):
+        return None
+    if info.subresource == "" and info.verb in _READS:
+        if info.name == node:
+            return None
+        if not info.name:
+            return f"node '{node}' cannot read all nodes, only its own Node object"
+        return f"node '{node}' cannot read '{info.name}', only its own Node object"
+    if info.subresource == "status" and info.verb in ("update", "patch"):
+        return None
+    return ""
+
+
+def _pod(authorizer: NodeAuthorizer, node: str, info: RequestInfo) -> str | None:
+    verb = info.verb
+    if info.subresource == "":
+        if verb == "get":
+            return _gettable(authorizer, node, info)
+        if verb in ("list", "watch"):
+            if _selects(info, "spec.nodeName", node):
+                return None
+            if info.name:
+                return authorizer.related(node, info)
+            return "can only list/watch pods with spec.nodeName field selector"
+        if verb in ("create", "delete"):
+            return None
+    if info.subresource == "status" and verb in ("update", "patch"):
+        return None
+    if info.subresource == "eviction" and verb == "create":
+        return None
+    return ""
+
+
+def _selects(info: RequestInfo, field: str, value: str) -> bool:
+    for text in info.query.get("fieldSelector", ())[:1]:
+        for term in text.split(","):
+            key, equals, wanted = term.partition("=")
+            if equals and key.strip() == field and wanted.removeprefix("=") == value:
+                return True
+    return False
+
+
+_FINER: dict[tuple[str, str], Any] = {
+    ("", "secrets"): _readable,
+    ("", "configmaps"): _readable,
+    ("", "persistentvolumeclaims"): _gettable,
+    ("", "serviceaccounts"): _service_account,
+    ("coordination.k8s.io", "leases"): _lease,
+    ("", "nodes"): _node,
+    ("", "pods"): _pod,
+}

@@ -1,0 +1,128 @@
+"""One request and its answer, free of any HTTP framework.
+
+The adapter in `apiserver/http.py` makes an `Exchange` of what the framework hands it and writes back the `Answer`;
+everything between knows only this file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import unquote_plus
+
+from tiphys.apiserver.request import ANONYMOUS, RequestInfo, User
+
+JSON = "application/json"
+TEXT = "text/plain; charset=utf-8"
+
+
+class Duplex(Protocol):
+    """The client's end of a connection that has left HTTP: raw bytes both ways."""
+
+    async def read(self) -> bytes:
+        """The next bytes; empty at the end."""
+
+    async def write(self, data: bytes) -> None:
+        """Returns when there is room for more. Raises ConnectionError."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Answer:
+    """A whole answer."""
+
+    body: bytes = b""
+    status: int = 200
+    content_type: str = JSON
+    headers: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(slots=True)
+class Stream:
+    """An answer of unknown length: each batch is written as one chunk, without copying its pieces again."""
+
+    batches: AsyncIterator[list[bytes]]
+    status: int = 200
+    content_type: str = JSON
+    headers: Sequence[tuple[str, str]] = ()
+    close: Callable[[], None] = lambda: None
+    """Called once when the stream has ended, however it ended."""
+
+
+@dataclass(slots=True)
+class Takeover:
+    """The connection leaves HTTP: `run` owns it until it returns, and writes even the status line itself."""
+
+    run: Callable[[Duplex], Awaitable[None]]
+
+
+Reply = Answer | Stream | Takeover
+Handler = Callable[["Exchange"], Awaitable[Reply]]
+
+
+class Exchange:
+    """A request on its way through the chain. Links fill in `info`, then `user`; handlers read them."""
+
+    __slots__ = (
+        "_read", "client_user", "headers", "info", "method", "path", "raw_query", "remote", "started", "stopping",
+        "user", "warnings",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        raw_query: str,
+        headers: Mapping[str, str],
+        read: Callable[[int], Awaitable[bytes]],
+        *,
+        client_user: User | None = None,
+        remote: str = "",
+        started: float = 0.0,
+        stopping: asyncio.Event | None = None,
+    ) -> None:
+        self.method = method
+        self.path = path
+        """Percent-decoded."""
+        self.raw_query = raw_query
+        self.headers = headers
+        """Case-insensitive; of a repeated header the first value (`all_values` has them all)."""
+        self._read = read
+        self.client_user = client_user
+        """Whom the client's certificate names."""
+        self.remote = remote
+        self.started = started
+        self.stopping = stopping
+        """Set when the server begins to stop: long answers end then."""
+        self.info: RequestInfo = _UNRESOLVED
+        self.user: User = ANONYMOUS
+        self.warnings: list[str] = []
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body. Raises RequestTooLarge beyond `limit` bytes."""
+        return await self._read(limit)
+
+    def all_values(self, header: str) -> list[str]:
+        getall = getattr(self.headers, "getall", None)
+        if getall is not None:
+            return list(getall(header, ()))
+        value = self.headers.get(header)
+        return [] if value is None else [value]
+
+
+def parse_query(raw: str) -> dict[str, tuple[str, ...]]:
+    """Every value of every parameter, in order. Lenient as Go's url.ParseQuery: what cannot be decoded is kept."""
+    found: dict[str, tuple[str, ...]] = {}
+    for piece in raw.split("&"):
+        if not piece:
+            continue
+        name, _, value = piece.partition("=")
+        name, value = unquote_plus(name), unquote_plus(value)
+        found[name] = (*found.get(name, ()), value)
+    return found
+
+
+_UNRESOLVED = RequestInfo(verb="", path="")

@@ -1,0 +1,126 @@
+"""Everything that can be set on the API server, in one frozen value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """An address to listen on."""
+
+    host: str = "127.0.0.1"
+    port: int = 6443
+    """0: any free port."""
+
+
+@dataclass(frozen=True, slots=True)
+class PkiPaths:
+    """The files of the server's identity, all under one directory. Names as kubeadm has them."""
+
+    directory: Path
+
+    @property
+    def ca_cert(self) -> Path:
+        return self.directory / "ca.crt"
+
+    @property
+    def ca_key(self) -> Path:
+        return self.directory / "ca.key"
+
+    @property
+    def server_cert(self) -> Path:
+        return self.directory / "apiserver.crt"
+
+    @property
+    def server_key(self) -> Path:
+        return self.directory / "apiserver.key"
+
+    @property
+    def kubelet_client_cert(self) -> Path:
+        return self.directory / "apiserver-kubelet-client.crt"
+
+    @property
+    def kubelet_client_key(self) -> Path:
+        return self.directory / "apiserver-kubelet-client.key"
+
+    @property
+    def service_account_key(self) -> Path:
+        return self.directory / "sa.key"
+
+    @property
+    def front_proxy_ca_cert(self) -> Path:
+        return self.directory / "front-proxy-ca.crt"
+
+    @property
+    def front_proxy_ca_key(self) -> Path:
+        return self.directory / "front-proxy-ca.key"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiServerSettings:
+    """Flag names in the descriptions are upstream's kube-apiserver's."""
+
+    pki_dir: Path
+    """--cert-dir. Missing keys and certificates are made on start."""
+    binds: tuple[Bind, ...] = (Bind(),)
+    """--bind-address, --secure-port. The first one is `ApiServer.url`."""
+    advertise_address: str = ""
+    """--advertise-address: what the `kubernetes` Service leads to. Empty: the first bind address that is not a wildcard."""
+    server_names: tuple[str, ...] = ()
+    """Further names and addresses in the serving certificate."""
+    service_cidr: str = "10.96.0.0/16"
+    """--service-cluster-ip-range"""
+    node_port_first: int = 30000
+    node_port_last: int = 32767
+    """--service-node-port-range"""
+    cluster_domain: str = "cluster.local"
+    issuer: str = "https://kubernetes.default.svc.cluster.local"
+    """--service-account-issuer"""
+    api_audiences: tuple[str, ...] = ()
+    """--api-audiences; empty: the issuer."""
+    max_token_expiration_s: int = 365 * 24 * 3600
+    """--service-account-max-token-expiration"""
+    extend_token_expiration: bool = True
+    """--service-account-extend-token-expiration: kubelet's one-hour tokens live a year, with a warning date inside."""
+    token_file: Path | None = None
+    """--token-auth-file: CSV of token,user,uid,"group1,group2"."""
+    admin_token: str = field(default="", repr=False)
+    """A bearer token of group system:masters, for the machine's own administrator; empty: none."""
+    anonymous: bool = True
+    """--anonymous-auth"""
+    authorization: tuple[str, ...] = ("Node", "RBAC")
+    """--authorization-mode, in order; `AlwaysAllow` is for tests."""
+    disabled_admission: frozenset[str] = frozenset()
+    """--disable-admission-plugins"""
+    audit_log: Path | None = None
+    """--audit-log-path: one JSON event per line at level Metadata; None: no audit."""
+    audit_log_max_bytes: int = 100 * 1024 * 1024
+    """--audit-log-maxsize: past it the file is renamed to `.1` and begun anew."""
+    max_body_bytes: int = 3 * 1024 * 1024
+    """As upstream's limit on request bodies."""
+    request_timeout_s: float = 60.0
+    """--request-timeout; watches and tunnels are exempt."""
+    min_watch_timeout_s: float = 1800.0
+    """--min-request-timeout: a watch without its own timeout ends after this, plus up to as much again."""
+    bookmark_interval_s: float = 60.0
+    max_reads_in_flight: int = 400
+    """--max-requests-inflight"""
+    max_writes_in_flight: int = 200
+    """--max-mutating-requests-inflight"""
+    max_connections: int = 20_000
+    drain_s: float = 5.0
+    """How long a stop waits for requests under way."""
+    kubelet_port: int = 10250
+    """Where a Node's status names no port."""
+    gzip_threshold_bytes: int = 128 * 1024
+    """Answers at least this long are compressed when asked for, as upstream."""
+
+    @property
+    def pki(self) -> PkiPaths:
+        return PkiPaths(self.pki_dir)
+
+    @property
+    def audiences(self) -> tuple[str, ...]:
+        return self.api_audiences or (self.issuer,)
