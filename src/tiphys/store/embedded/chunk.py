@@ -1,0 +1,137 @@
+"""How records lie on disk: packed into chunks, one chunk per commit and 64 KiB.
+
+Every call into LMDB gives up the interpreter lock, and beside a busy event loop taking it back costs up to a switch
+interval. A commit of forty records therefore is one `put` of one chunk, not forty. A chunk's LMDB key is the position
+of its first record (big endian, so that chunks lie in order); its value is
+
+    crc32 of the rest | count | positions (count x u64) | ends of payloads (count x u32) | payloads
+
+and a payload is `flags | created | version | lease | key length | key | value`. Numbers are in the machine's own byte
+order (the format's name says which), so that positions are searched in place, without unpacking.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+import zlib
+from bisect import bisect_left
+from collections.abc import Collection, Iterator
+
+from tiphys.store.interface import Record, StoreError
+
+FORMAT = f"tiphys-store-1-{sys.byteorder}".encode()
+CHUNK_BYTES = 64 << 10
+
+_HEAD = struct.Struct("=II")
+_PAYLOAD = struct.Struct("=BQQqH")
+_TOMBSTONE = 1
+
+Buffer = bytes | memoryview
+
+
+class CorruptChunk(StoreError):
+    """A chunk's bytes are not what was written."""
+
+
+def chunk_key(position: int) -> bytes:
+    return position.to_bytes(8, "big")
+
+
+def payload(key: bytes, value: bytes, created: int, version: int, lease: int) -> bytes:
+    return _PAYLOAD.pack(0, created, version, lease, len(key)) + key + value
+
+
+def tombstone(key: bytes) -> bytes:
+    return _PAYLOAD.pack(_TOMBSTONE, 0, 0, 0, len(key)) + key
+
+
+def pack(records: list[tuple[int, bytes]]) -> bytes:
+    """One chunk of (position, payload) pairs in position order."""
+    count = len(records)
+    ends: list[int] = []
+    end = 0
+    for _, body in records:
+        end += len(body)
+        ends.append(end)
+    rest = b"".join(
+        (
+            count.to_bytes(4, sys.byteorder),
+            struct.pack(f"={count}Q", *[position for position, _ in records]),
+            struct.pack(f"={count}I", *ends),
+            *[body for _, body in records],
+        )
+    )
+    return zlib.crc32(rest).to_bytes(4, sys.byteorder) + rest
+
+
+def split(records: list[tuple[int, bytes]]) -> Iterator[list[tuple[int, bytes]]]:
+    """Runs of records that make chunks of about CHUNK_BYTES; a larger record gets a chunk of its own."""
+    run: list[tuple[int, bytes]] = []
+    size = 0
+    for record in records:
+        if run and size + len(record[1]) > CHUNK_BYTES:
+            yield run
+            run, size = [], 0
+        run.append(record)
+        size += len(record[1])
+    if run:
+        yield run
+
+
+def check(chunk: Buffer) -> None:
+    """Raises CorruptChunk."""
+    view = memoryview(chunk)
+    if len(view) < _HEAD.size or zlib.crc32(view[4:]) != int.from_bytes(view[:4], sys.byteorder):
+        raise CorruptChunk("a stored chunk fails its checksum")
+
+
+def unpack(chunk: Buffer) -> Iterator[tuple[int, memoryview]]:
+    """The (position, payload) pairs of a chunk."""
+    view = memoryview(chunk)
+    positions, ends, body = _parts(view)
+    start = 0
+    for position, end in zip(positions, ends, strict=True):
+        yield position, view[body + start : body + end]
+        start = end
+
+
+def find(chunk: Buffer, position: int) -> memoryview | None:
+    """The payload at exactly `position`."""
+    view = memoryview(chunk)
+    positions, ends, body = _parts(view)
+    index = bisect_left(positions, position)
+    if index == len(positions) or positions[index] != position:
+        return None
+    start = ends[index - 1] if index else 0
+    return view[body + start : body + ends[index]]
+
+
+def without(chunk: Buffer, positions: Collection[int]) -> bytes:
+    """The chunk less the records at `positions`; empty where none is left."""
+    left = [(position, bytes(body)) for position, body in unpack(chunk) if position not in positions]
+    return pack(left) if left else b""
+
+
+def _parts(view: memoryview) -> tuple[memoryview, memoryview, int]:
+    _, count = _HEAD.unpack_from(view)
+    offsets = 8 + 8 * count
+    body = offsets + 4 * count
+    return view[8:offsets].cast("Q"), view[offsets:body].cast("I"), body
+
+
+def head_of(body: Buffer) -> tuple[bytes, bool, int, int, int]:
+    """(key, is a tombstone, created, version, lease) of a payload, its value left alone."""
+    flags, created, version, lease, length = _PAYLOAD.unpack_from(body)
+    key = bytes(body[_PAYLOAD.size : _PAYLOAD.size + length])
+    return key, bool(flags & _TOMBSTONE), created, version, lease
+
+
+def record_of(body: Buffer, revision: int) -> tuple[bytes, Record | None]:
+    """(key, record) of a payload; the record is None for a tombstone."""
+    flags, created, version, lease, length = _PAYLOAD.unpack_from(body)
+    start = _PAYLOAD.size + length
+    key = bytes(body[_PAYLOAD.size : start])
+    if flags & _TOMBSTONE:
+        return key, None
+    return key, Record(key, bytes(body[start:]), created, revision, version, lease)

@@ -1,0 +1,176 @@
+"""Which revisions every key has: the in-memory half of multi-version storage.
+
+A key's life is a row of generations. A generation begins with the put that creates the key and ends with the
+tombstone of its deletion. Every put and tombstone has a *position*: the transaction's revision, and within it the
+number of the write, in one integer (`revision << 20 | write`), which is also how the record is found on disk.
+
+A worked example, positions written as bare revisions. These transactions on key `a`
+
+    2 put   4 put   7 delete   9 put
+
+leave two generations:
+
+    [2, 4, 7+]   [9]             (+ is a tombstone)
+
+Reading `a` at revision 5 finds the newest position <= 5 in its generation: 4. At 7 and 8 the newest is the tombstone:
+the key does not exist. At 1 there is none. Compaction at 5 forgets what nobody may ask for any more, that is, all but
+the newest position <= 5 of a generation: `[4, 7+] [9]`. Compaction at 7 keeps the tombstone, so that a watch from 7
+still sees the deletion: `[7+] [9]`; compaction at 8 removes the generation: `[9]`.
+
+Source: the idea is etcd's server/storage/mvcc/key_index.go.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+
+from tiphys.base.sortedkeys import SortedKeys
+
+SUB_BITS = 20
+MAX_WRITES = 1 << SUB_BITS
+
+
+def first_position(revision: int) -> int:
+    return revision << SUB_BITS
+
+
+def last_position(revision: int) -> int:
+    return (revision + 1 << SUB_BITS) - 1
+
+
+class History:
+    """The generations of one key. The newest is spread over the fields; ended ones are lists in `older`."""
+
+    __slots__ = ("created", "ended", "lease", "older", "positions", "version")
+
+    def __init__(self) -> None:
+        self.positions: list[int] = []
+        self.ended = True
+        """The newest generation's last position is a tombstone (or there is no generation)."""
+        self.created = 0
+        self.version = 0
+        self.lease = 0
+        self.older: list[list[int]] | None = None
+
+    def put(self, position: int, lease: int) -> None:
+        if self.ended:
+            if self.positions:
+                self.older = [*(self.older or ()), self.positions]
+            self.positions = [position]
+            self.ended = False
+            self.created = position >> SUB_BITS
+            self.version = 1
+        else:
+            self.positions.append(position)
+            self.version += 1
+        self.lease = lease
+
+    def delete(self, position: int) -> None:
+        self.positions.append(position)
+        self.ended = True
+        self.lease = 0
+
+    @property
+    def newest(self) -> int:
+        """The newest revision, 0 where the key does not exist; transactions not yet durable count."""
+        return 0 if self.ended else self.positions[-1] >> SUB_BITS
+
+    def at(self, limit: int) -> int:
+        """The position of the record that stands at position `limit`; 0 where the key does not exist then."""
+        positions = self.positions
+        if positions and positions[0] <= limit:
+            found = bisect_right(positions, limit) - 1
+            return 0 if self.ended and found == len(positions) - 1 else positions[found]
+        for generation in reversed(self.older or ()):
+            if generation[0] <= limit:
+                found = bisect_right(generation, limit) - 1
+                return 0 if found == len(generation) - 1 else generation[found]
+        return 0
+
+    def compact(self, revision: int) -> list[int]:
+        """Forget what only reads below `revision` could see; returns the forgotten positions."""
+        dropped: list[int] = []
+        if self.older:
+            kept = [left for generation in self.older if (left := _compacted(generation, True, revision, dropped))]
+            self.older = kept or None
+        self.positions = _compacted(self.positions, self.ended, revision, dropped)
+        if not self.positions and self.older:
+            self.positions = self.older.pop()
+            self.older = self.older or None
+        return dropped
+
+    def roll_back(self, limit: int) -> None:
+        """Forget every position after `limit`. `created`, `version` and `lease` are then the caller's to restore."""
+        while self.positions and self.positions[-1] > limit:
+            self.positions.pop()
+            self.ended = False
+            if not self.positions:
+                self.ended = True
+                if self.older:
+                    self.positions = self.older.pop()
+                    self.older = self.older or None
+
+
+def _compacted(generation: list[int], ended: bool, revision: int, dropped: list[int]) -> list[int]:
+    newest = bisect_right(generation, last_position(revision)) - 1
+    if newest < 0:
+        return generation
+    if ended and newest == len(generation) - 1 and generation[newest] < first_position(revision):
+        newest += 1
+    dropped += generation[:newest]
+    return generation[newest:] if newest else generation
+
+
+class Index:
+    """All keys, in order."""
+
+    def __init__(self) -> None:
+        self.histories: dict[bytes, History] = {}
+        self.keys = SortedKeys()
+
+    def history(self, key: bytes) -> History:
+        """The key's history, begun where there is none."""
+        history = self.histories.get(key)
+        if history is None:
+            history = self.histories[key] = History()
+            self.keys.add(key)
+        return history
+
+    def newest(self, key: bytes) -> int:
+        history = self.histories.get(key)
+        return 0 if history is None else history.newest
+
+    def at(self, key: bytes, revision: int) -> int:
+        history = self.histories.get(key)
+        return 0 if history is None else history.at(last_position(revision))
+
+    def compact(self, keys: Iterable[bytes], revision: int) -> list[int]:
+        """Compact these keys; returns the positions whose records nobody can ask for any more."""
+        dropped: list[int] = []
+        for key in keys:
+            history = self.histories.get(key)
+            if history is None:
+                continue
+            dropped += history.compact(revision)
+            self.forget_if_empty(key, history)
+        return dropped
+
+    def forget_if_empty(self, key: bytes, history: History) -> None:
+        if not history.positions:
+            del self.histories[key]
+            self.keys.remove(key)
+
+    def load(self, key: bytes, position: int, tombstone: bool, created: int, version: int, lease: int) -> None:
+        """Take in one record while opening; records come in position order. `finish_loading` ends it."""
+        history = self.histories.get(key)
+        if history is None:
+            history = self.histories[key] = History()
+        if tombstone:
+            history.delete(position)
+        else:
+            history.put(position, lease)
+            history.created, history.version = created, version
+
+    def finish_loading(self) -> None:
+        self.keys = SortedKeys(self.histories)
