@@ -12,6 +12,8 @@ from pathlib import Path
 
 from tiphys.base import pki
 from tiphys.base.pki import KeyPair, PairPaths
+from tiphys.client import kubeconfig
+from tiphys.client.kubeconfig import Access
 from tiphys.cluster.settings import ClusterSettings, DataDirectory
 
 ADMIN_GROUP = "system:masters"
@@ -52,7 +54,7 @@ def node_addresses(settings: ClusterSettings, node: str) -> Sequence[str]:
 
 
 def host_address() -> str:
-    """The address that this machine is reached at: that of the default route, else of the Service bridge, else loopback."""
+    """The address that this machine is reached at: that of the default route, else loopback."""
     import socket
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -72,29 +74,7 @@ def _node(data: DataDirectory, ca: KeyPair, node: str, server: str, addresses: S
 
 
 def _kubeconfig(path: Path, server: str, ca: KeyPair, user: str, client: KeyPair) -> None:
-    import base64
-
-    def encoded(content: bytes) -> str:
-        return base64.b64encode(content).decode()
-
-    text = f"""apiVersion: v1
-kind: Config
-clusters:
-- name: tiphys
-  cluster:
-    certificate-authority-data: {encoded(ca.certificate)}
-    server: {server}
-contexts:
-- name: tiphys
-  context:
-    cluster: tiphys
-    user: {user}
-current-context: tiphys
-users:
-- name: {user}
-  user:
-    client-certificate-data: {encoded(client.certificate)}
-    client-key-data: {encoded(client.key)}
-"""
+    access = Access(server, ca=ca.certificate, client_certificate=client.certificate, client_key=client.key)
+    text = kubeconfig.render(access, user=user)
     if not path.exists() or path.read_text() != text:
         pki.write_private(path, text.encode())

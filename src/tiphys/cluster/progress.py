@@ -14,7 +14,7 @@ _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
 class Progress:
-    """Steps on standard error. On a terminal the running step spins; elsewhere each line is printed once, at its end."""
+    """Steps on standard error. On a terminal the running step spins; elsewhere a line is printed at its end."""
 
     def __init__(self, out: TextIO | None = None) -> None:
         self.out = out or sys.stderr

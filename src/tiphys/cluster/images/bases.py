@@ -9,7 +9,7 @@ from pathlib import Path
 from tiphys.cluster.failure import ClusterError
 from tiphys.cluster.images.rootfs import Layer
 
-_PASSWD = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"
+_USERS = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"
 _GROUP = "root:x:0:\nnogroup:x:65534:\n"
 
 
@@ -28,7 +28,7 @@ def busybox_layer() -> bytes:
         layer.link(f"bin/{applet}", "/bin/busybox")
     for directory, mode in (("root", 0o700), ("tmp", 0o1777), ("var/tmp", 0o1777), ("home", 0o755)):
         layer.directory(directory, mode)
-    layer.file("etc/passwd", _PASSWD.encode())
+    layer.file("etc/passwd", _USERS.encode())
     layer.file("etc/group", _GROUP.encode())
     layer.file("etc/nsswitch.conf", b"hosts: files dns\n")
     return layer.finish()

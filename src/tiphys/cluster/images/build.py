@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from tiphys.cluster.images.shelf import Shelf
+
 from tiphys.cluster.failure import ClusterError
 from tiphys.cluster.images import dockerfile
 from tiphys.cluster.images.bases import BASES
 from tiphys.cluster.images.dockerfile import Instruction
 from tiphys.cluster.images.rootfs import Layer
-from tiphys.cluster.images.shelf import Shelf
 
 _REFERENCE = re.compile(
     r"^(?:[a-z0-9.-]+(?::\d+)?/)?[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*(?::[\w][\w.-]{0,127})?$"

@@ -1,0 +1,70 @@
+"""What a command is, and the list of all commands: adding one is one file and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from tiphys.kubectl.flags import Flag, Parsed
+from tiphys.kubectl.resources import Resources
+from tiphys.kubectl.session import Session
+
+GLOBAL_FLAGS = (
+    Flag("namespace", "the namespace (that of the context)", short="n"),
+    Flag("kubeconfig", "the kubeconfig file"),
+    Flag("data-dir", "use the cluster in this data directory"),
+    Flag("context", "the kubeconfig's context"),
+    Flag("server", "the API server's address", short="s"),
+    Flag("token", "the bearer token"),
+    Flag("as", "the user to act as"),
+    Flag("insecure-skip-tls-verify", "do not check the server's certificate", kind="bool"),
+    Flag("request-timeout", "give up on a request after this time (0: never)", kind="string", default="0"),
+    Flag("v", "how much to tell (6: every request)", short="v", kind="int"),
+    Flag("help", "show this help", short="h", kind="bool"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command: how it is called, what it does, its flags and its code."""
+
+    usage: str
+    help: str
+    run: Callable[[Context], int | None]
+    flags: tuple[Flag, ...] = ()
+    examples: str = ""
+
+
+class Context:
+    """What a running command has: its flags and words, and the cluster (connected when first used)."""
+
+    def __init__(self, options: Parsed, connect: Callable[[Parsed], Session]) -> None:
+        self.options = options
+        self._connect = connect
+
+    @property
+    def words(self) -> list[str]:
+        return self.options.words
+
+    @cached_property
+    def session(self) -> Session:
+        """Raises UsageError when there is no usable kubeconfig."""
+        return self._connect(self.options)
+
+    @cached_property
+    def resources(self) -> Resources:
+        return Resources(self.session)
+
+    @property
+    def namespace(self) -> str:
+        """From -n, else the context's, else `default`."""
+        return str(self.options["namespace"] or self.session.access.namespace)
+
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "get": ("tiphys.kubectl.get", "Display one or many resources"),
+    "api-resources": ("tiphys.kubectl.api_resources", "Print the supported API resources on the server"),
+    "version": ("tiphys.kubectl.version", "Print the client and server version information"),
+}
+"""Name -> (module with `COMMAND`, one line of help), in the order of `kubectl --help`."""
