@@ -1,0 +1,256 @@
+"""Choosing a node: the table and a pod in, a decision out. Nothing is written, waited for or looked up elsewhere.
+
+The work is shared twice. Pods that are alike (same `Shape`, same spreading group) share one `Evaluation`: which rows
+pass all local filters, and the weighted sum of the local scores. And when a few rows changed since it was last used,
+typically the one that took the previous pod, only those are worked out again. What is left per pod is finding the
+maximum of one column.
+
+    for pod in batch:                       # about 40 us each on 5,000 nodes
+        decision = cycle.decide(pod)
+        table.assume(pod placed on decision.node)     # logs one changed row
+
+Ties are broken by `pick`, so the same table and the same `pick` give the same decision.
+
+Source: pkg/scheduler/schedule_one.go (schedulePod); all nodes are scored, so there is no percentageOfNodesToScore.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tiphys.scheduler.columns import Bools, Ints, Rows
+from tiphys.scheduler.diagnosis import Diagnosis, diagnose
+from tiphys.scheduler.plugin import SCORE_MAX, Normalize, PluginSpec
+from tiphys.scheduler.pods import PodRecord
+from tiphys.scheduler.table import NodeTable
+
+Pick = Callable[[int], int]
+"""Given a number of equally good nodes, the index of the one to take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    node: str
+    """Empty: no node fits, and `diagnosis` says why."""
+    score: int = 0
+    feasible: int = 0
+    """How many nodes passed every filter."""
+    diagnosis: Diagnosis | None = None
+
+
+class Rotation:
+    """Takes equally good nodes in turn."""
+
+    def __init__(self, start: int = 0) -> None:
+        self._next = start
+
+    def __call__(self, count: int) -> int:
+        self._next += 1
+        return self._next % count
+
+
+@dataclass(slots=True)
+class Evaluation:
+    """What is known about one kind of pod on every row below `size`."""
+
+    size: int
+    position: int
+    """Where in the table's log of changes this was current."""
+    passed: Bools
+    """Rows that pass every local filter."""
+    fixed: Ints
+    """Weighted sum of scores that need no normalising; -1 where `passed` is False."""
+    varying: list[tuple[PluginSpec, Ints]]
+    """Raw scores that are normalised over the rows that pass."""
+    diagnosis: Diagnosis | None = None
+    """Why no node fits, while nothing changed."""
+
+
+@dataclass(slots=True)
+class Plugins:
+    """The profile, sorted by what has to be run when."""
+
+    every: Sequence[PluginSpec]
+    filters: list[PluginSpec] = field(init=False)
+    global_filters: list[PluginSpec] = field(init=False)
+    fixed: list[PluginSpec] = field(init=False)
+    varying: list[PluginSpec] = field(init=False)
+    global_scores: list[PluginSpec] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.filters = [p for p in self.every if p.filter]
+        self.global_filters = [p for p in self.every if p.filter_among]
+        self.fixed = [p for p in self.every if p.score and p.normalize is Normalize.NONE]
+        self.varying = [p for p in self.every if p.score and p.normalize is not Normalize.NONE]
+        self.global_scores = [p for p in self.every if p.score_among]
+
+
+class Cycle:
+    """Decides for one table with one profile.
+
+    Limits: keeps `evaluations_max` evaluations, the one unused for longest goes (24 bytes per node and evaluation).
+    """
+
+    def __init__(
+        self,
+        table: NodeTable,
+        plugins: Sequence[PluginSpec],
+        pick: Pick | None = None,
+        *,
+        evaluations_max: int = 32,
+    ) -> None:
+        self._table = table
+        self._plugins = Plugins(plugins)
+        self._pick = pick or Rotation()
+        self._evaluations: dict[Hashable, Evaluation] = {}
+        self._evaluations_max = evaluations_max
+
+    def decide(self, pod: PodRecord) -> Decision:
+        """The best node for `pod`, or why there is none. Cost O(N), mostly in one pass over a column."""
+        if not self._table.count:
+            return Decision("", diagnosis=Diagnosis.no_nodes())
+        evaluation = self._evaluation(pod)
+        feasible = self._feasible(pod, evaluation)
+        total = self._total(pod, evaluation, feasible)
+        best = int(total.max(initial=-1))
+        if best < 0:
+            return self._refused(pod, evaluation)
+        ties = np.flatnonzero(total == best)
+        row = int(ties[self._pick(len(ties)) if len(ties) > 1 else 0])
+        return Decision(self._table.names[row], score=best, feasible=int(np.count_nonzero(feasible)))
+
+    def _refused(self, pod: PodRecord, evaluation: Evaluation) -> Decision:
+        diagnosis = evaluation.diagnosis or diagnose(self._table, self._plugins.every, pod)
+        if not pod.shape.spread:  # constraints of its own look at the pod's labels, which the shape does not hold
+            evaluation.diagnosis = diagnosis
+        return Decision("", diagnosis=diagnosis)
+
+    # Rows that pass
+
+    def _feasible(self, pod: PodRecord, evaluation: Evaluation) -> Bools:
+        feasible = evaluation.passed
+        for plugin in self._plugins.global_filters:
+            if plugin.filter_among and plugin.applies(pod):
+                feasible = feasible & plugin.filter_among(self._table, pod, feasible)
+        return feasible
+
+    def _total(self, pod: PodRecord, evaluation: Evaluation, feasible: Bools) -> Ints:
+        """Weighted sum of all scores, -1 where not feasible. May be the evaluation's own column: only read it."""
+        total = evaluation.fixed
+        fresh = False
+        for plugin, raw in evaluation.varying:
+            part = normalized(raw, feasible, plugin.normalize)
+            total = total + plugin.weight * part
+            fresh = True
+        for plugin in self._plugins.global_scores:
+            if plugin.score_among and plugin.scores(pod):
+                total = total + plugin.weight * plugin.score_among(self._table, pod, feasible)
+                fresh = True
+        if fresh or feasible is not evaluation.passed:
+            total = np.where(feasible, total, -1)
+        return total
+
+    # Evaluations
+
+    def _evaluation(self, pod: PodRecord) -> Evaluation:
+        key = _kind_of(pod)
+        known = self._evaluations.pop(key, None)
+        if known is None and len(self._evaluations) >= self._evaluations_max:
+            del self._evaluations[next(iter(self._evaluations))]
+        evaluation = self._evaluations[key] = self._current(pod, known)
+        return evaluation
+
+    def _current(self, pod: PodRecord, known: Evaluation | None) -> Evaluation:
+        if known is None or known.size != self._table.high:
+            return self._evaluate(pod)
+        changed = self._table.changes_since(known.position)
+        if changed is None:
+            return self._evaluate(pod)
+        if changed:
+            rows = set(changed)
+            if len(rows) > known.size // 4:
+                return self._evaluate(pod)
+            self._redo(pod, known, rows)
+        return known
+
+    def _evaluate(self, pod: PodRecord) -> Evaluation:
+        size = self._table.high
+        every = slice(0, size)
+        passed = self._passed(pod, every)
+        varying = [
+            (plugin, plugin.score(self._table, pod, every))
+            for plugin in self._plugins.varying
+            if plugin.score and plugin.scores(pod)
+        ]
+        return Evaluation(
+            size=size,
+            position=self._table.position,
+            passed=passed,
+            fixed=self._fixed(pod, every, passed),
+            # Equal raw scores for all normalise to the same for all, which changes no choice.
+            varying=[(plugin, raw) for plugin, raw in varying if raw.any()],
+        )
+
+    def _redo(self, pod: PodRecord, known: Evaluation, changed: set[int]) -> None:
+        """Bring `changed` rows up to date in place."""
+        for rows in _spans(changed):
+            passed = known.passed[rows] = self._passed(pod, rows)
+            known.fixed[rows] = self._fixed(pod, rows, passed)
+            self._redo_varying(pod, known, rows)
+        known.position = self._table.position
+        known.diagnosis = None
+
+    def _redo_varying(self, pod: PodRecord, known: Evaluation, rows: Rows) -> None:
+        raws = {plugin.name: raw for plugin, raw in known.varying}
+        for plugin in self._plugins.varying:
+            if plugin.score is None or not plugin.scores(pod):
+                continue
+            values = plugin.score(self._table, pod, rows)
+            raw = raws.get(plugin.name)
+            if raw is None:
+                if not values.any():
+                    continue
+                raw = np.zeros(known.size, dtype=np.int64)
+                known.varying.append((plugin, raw))
+            raw[rows] = values
+
+    def _passed(self, pod: PodRecord, rows: Rows) -> Bools:
+        passed: Bools = self._table.live[rows].copy()
+        for plugin in self._plugins.filters:
+            if plugin.filter and plugin.applies(pod):
+                passed &= plugin.filter(self._table, pod, rows)
+        return passed
+
+    def _fixed(self, pod: PodRecord, rows: Rows, passed: Bools) -> Ints:
+        total = np.zeros(len(passed), dtype=np.int64)
+        for plugin in self._plugins.fixed:
+            if plugin.score and plugin.scores(pod):
+                total += plugin.weight * plugin.score(self._table, pod, rows)
+        total[~passed] = -1
+        return total
+
+
+def normalized(raw: Ints, feasible: Bools, how: Normalize) -> Ints:
+    """int64 in 0..100 where `feasible`; elsewhere meaningless."""
+    largest = int(np.max(raw, where=feasible, initial=0))
+    if how is Normalize.REVERSE:
+        if largest == 0:
+            return np.full(len(raw), SCORE_MAX, dtype=np.int64)
+        return SCORE_MAX - SCORE_MAX * raw // largest
+    return SCORE_MAX * raw // largest if largest else raw
+
+
+def _kind_of(pod: PodRecord) -> Hashable:
+    """Pods with equal kinds share an evaluation: nothing that a local plugin reads differs."""
+    return (pod.shape, pod.node)
+
+
+def _spans(rows: set[int]) -> list[Rows]:
+    """One slice for one row (a view, far cheaper), else one index array."""
+    if len(rows) == 1:
+        row = next(iter(rows))
+        return [slice(row, row + 1)]
+    return [np.fromiter(rows, dtype=np.intp, count=len(rows))]

@@ -1,0 +1,45 @@
+"""What happens in the cluster, as far as a waiting pod could care.
+
+A pod that fitted nowhere sleeps until something changes that could help it. `Wake` names the kinds of change; plugins
+say which of them may overturn their refusal, and a hint may look at the change itself ("a node was added, but it is
+too small for this pod as well").
+
+Source: pkg/scheduler/framework/events.go (queueing hints).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TypeAlias
+
+from tiphys.api.kinds.core.node import Node
+from tiphys.scheduler.pods import PodRecord
+
+
+class Wake(Enum):
+    NODE_ADDED = auto()
+    NODE_ALLOCATABLE = auto()
+    NODE_LABELS = auto()
+    NODE_TAINTS = auto()
+    POD_ADDED = auto()
+    """A pod was bound."""
+    POD_REMOVED = auto()
+    """A bound pod was deleted or finished."""
+    POD_CHANGED = auto()
+    """A bound pod's labels or requests changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change. Only what belongs to its kind is set."""
+
+    wake: Wake
+    node: Node | None = None
+    old_node: Node | None = None
+    pod: PodRecord | None = None
+
+
+Hint: TypeAlias = Callable[[PodRecord, Change], bool]
+"""(waiting pod, change) to whether the pod is worth another try. When in doubt, True."""

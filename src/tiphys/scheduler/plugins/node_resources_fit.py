@@ -1,0 +1,124 @@
+"""NodeResourcesFit: what a pod requests must be free; the emptier the node, the better (LeastAllocated).
+
+Cpu and memory count half each in the score, with `UNSTATED` filled in for containers that state nothing.
+Source: pkg/scheduler/framework/plugins/noderesources/{fit,least_allocated,resource_allocation}.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from tiphys.api.kinds.core.node import Node
+from tiphys.scheduler.columns import Bools, Ints, Rows
+from tiphys.scheduler.events import Change, Wake
+from tiphys.scheduler.plugin import SCORE_MAX, PluginSpec
+from tiphys.scheduler.pods import PodRecord
+from tiphys.scheduler.requests import PODS, amounts
+from tiphys.scheduler.table import NodeTable
+
+TOO_MANY_PODS = "Too many pods"
+INSUFFICIENT = "Insufficient {}"
+
+
+def filter(table: NodeTable, pod: PodRecord, rows: Rows) -> Bools:  # noqa: A001 - the extension point's name
+    """bool[rows]: one more pod is allowed and every requested resource is free. O(rows) per resource."""
+    fits: Bools = table.pod_count[rows] < table.pods_allowed[rows]
+    for name, quantity in pod.shape.requests.items():
+        fits &= _free(table, name, rows) >= quantity
+    return fits
+
+
+def _free(table: NodeTable, name: str, rows: Rows) -> Ints:
+    resource = table.resources.get(name)
+    if resource is None:
+        return np.zeros(len(table.live[rows]), dtype=np.int64)
+    free: Ints = table.allocatable[resource, rows] - table.requested[resource, rows]
+    return free
+
+
+def explain(table: NodeTable, pod: PodRecord, rows: npt.NDArray[np.intp]) -> Mapping[str, int]:
+    """Each lacking resource counts, so one node may appear under several reasons."""
+    reasons = {TOO_MANY_PODS: int(np.count_nonzero(table.pod_count[rows] >= table.pods_allowed[rows]))}
+    for name, quantity in pod.shape.requests.items():
+        reasons[INSUFFICIENT.format(name)] = int(np.count_nonzero(_free(table, name, rows) < quantity))
+    return reasons
+
+
+def resolvable(table: NodeTable, pod: PodRecord, rows: npt.NDArray[np.intp]) -> Bools:
+    """Removing pods helps only where the node, empty, would be large enough."""
+    large = np.ones(len(rows), dtype=np.bool_)
+    for name, quantity in pod.shape.requests.items():
+        resource = table.resources.get(name)
+        large &= False if resource is None else table.allocatable[resource, rows] >= quantity
+    return large
+
+
+def score(table: NodeTable, pod: PodRecord, rows: Rows) -> Ints:
+    """int64[rows] in 0..100: mean share of cpu and memory that stays free; a resource the node lacks is left out."""
+    shape = pod.shape
+    cpu, cpu_counts = _least(table.allocatable[0, rows], table.scored[0, rows] + shape.cpu_scored)
+    memory, memory_counts = _least(table.allocatable[1, rows], table.scored[1, rows] + shape.memory_scored)
+    both = cpu_counts & memory_counts
+    total: Ints = cpu + memory
+    total[both] //= 2
+    return total
+
+
+def _least(capacity: Ints, requested: Ints) -> tuple[Ints, Bools]:
+    counts = capacity != 0
+    free = np.maximum(capacity - requested, 0)
+    return free * SCORE_MAX // np.where(counts, capacity, 1), counts
+
+
+def reference_filter(
+    allocatable: Mapping[str, int], requested: Mapping[str, int], pod_count: int, pod: PodRecord
+) -> bool:
+    """`filter` for one node, in plain Python."""
+    if pod_count + 1 > allocatable.get(PODS, 0):
+        return False
+    return all(allocatable.get(n, 0) - requested.get(n, 0) >= q for n, q in pod.shape.requests.items())
+
+
+def reference_score(capacity: tuple[int, int], scored: tuple[int, int], pod: PodRecord) -> int:
+    """`score` for one node, in plain Python; cpu then memory."""
+    asked = (pod.shape.cpu_scored, pod.shape.memory_scored)
+    shares = [
+        max(total - used - more, 0) * SCORE_MAX // total
+        for total, used, more in zip(capacity, scored, asked, strict=True)
+        if total
+    ]
+    return sum(shares) // len(shares) if shares else 0
+
+
+def _large_enough(pod: PodRecord, change: Change) -> bool:
+    """The node would hold the pod if it were empty, and grew in something that the pod wants."""
+    if change.node is None:
+        return False
+    capacity = amounts(change.node.status.allocatable)
+    if not reference_filter(capacity, {}, 0, pod):
+        return False
+    return change.old_node is None or _grew(change.old_node, capacity, pod)
+
+
+def _grew(old: Node, capacity: Mapping[str, int], pod: PodRecord) -> bool:
+    before = amounts(old.status.allocatable)
+    return any(capacity.get(n, 0) > before.get(n, 0) for n in (PODS, *pod.shape.requests))
+
+
+SPEC = PluginSpec(
+    name="NodeResourcesFit",
+    filter=filter,
+    explain=explain,
+    resolvable=resolvable,
+    score=score,
+    weight=1,
+    wakes={
+        Wake.NODE_ADDED: _large_enough,
+        Wake.NODE_ALLOCATABLE: _large_enough,
+        Wake.POD_REMOVED: None,
+        Wake.POD_CHANGED: None,
+    },
+)

@@ -1,0 +1,340 @@
+"""Every node as a row, every fact about nodes as a numpy column.
+
+The table is the scheduler's whole picture of the cluster. Informer events and assumed pods change single rows in
+place; a filter or score reads whole columns. Rows are reused through a free list and columns grow by doubling, so row
+numbers stay put for as long as a node exists.
+
+Readers that keep results per row (`cycle.Evaluation`) ask `changes_since` which rows moved, and redo only those.
+
+One loop owns the table; nothing here waits, locks or reads a clock.
+Source: pkg/scheduler/backend/cache, pkg/scheduler/framework/types.go (NodeInfo).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import Flag, auto
+
+import numpy as np
+
+from tiphys.api.kinds.core.node import Node
+from tiphys.api.kinds.core.pod.schema import Pod
+from tiphys.scheduler.columns import Bools, Ids, Ints, LabelColumn, LabelColumns, grown
+from tiphys.scheduler.counts import GroupCounts
+from tiphys.scheduler.pods import NATIVE, Group, PodRecord, Shapes
+from tiphys.scheduler.requests import PODS, amounts, is_scalar
+
+TaintKey = tuple[str, str, str]
+"""Key, value, effect."""
+
+_CHANGES_MAX = 1 << 16
+
+
+class NodeChange(Flag):
+    """What about a node changed that placement could depend on."""
+
+    NONE = 0
+    ADDED = auto()
+    ALLOCATABLE = auto()
+    LABELS = auto()
+    TAINTS = auto()
+    """Taints or `spec.unschedulable`."""
+
+
+class NodeTable:
+    """Node state in columns; row i of each column is node `names[i]`. Arrays are replaced when the table grows: take
+    them from the table at each use and never keep them."""
+
+    def __init__(self, capacity: int = 64) -> None:
+        self.capacity = capacity
+        self.count = 0
+        """Nodes in the table."""
+        self.high = 0
+        """Rows in use are below this."""
+        self.names: list[str] = []
+        self.rows: dict[str, int] = {}
+        self.nodes: list[Node | None] = []
+        self._free: list[int] = []
+
+        self.resources: dict[str, int] = {name: i for i, name in enumerate(NATIVE)}
+        """Resource name to the row of `allocatable` and `requested`."""
+        self.live: Bools = np.zeros(capacity, dtype=np.bool_)
+        self.unschedulable: Bools = np.zeros(capacity, dtype=np.bool_)
+        self.allocatable: Ints = np.zeros((len(NATIVE), capacity), dtype=np.int64)
+        self.requested: Ints = np.zeros((len(NATIVE), capacity), dtype=np.int64)
+        self.scored: Ints = np.zeros((2, capacity), dtype=np.int64)
+        """Requested cpu and memory with what pods leave unstated filled in."""
+        self.pods_allowed: Ints = np.zeros(capacity, dtype=np.int64)
+        self.pod_count: Ints = np.zeros(capacity, dtype=np.int64)
+        self.taint_set: Ids = np.zeros(capacity, dtype=np.int32)
+        """Index into `taint_sets`."""
+        self.taint_sets: list[tuple[TaintKey, ...]] = [()]
+        self._taint_set_ids: dict[tuple[TaintKey, ...], int] = {(): 0}
+        self.taints_epoch = 0
+        """Changes when `taint_sets` is numbered anew."""
+
+        self.ports: dict[tuple[str, int], dict[int, list[str]]] = {}
+        """(protocol, port) to row to the host addresses it is taken on."""
+        self.shapes = Shapes()
+        self.pods: dict[str, PodRecord] = {}
+        """Pods that are bound or assumed, by UID."""
+        self.assumed: set[str] = set()
+        self._on_node: dict[str, dict[str, PodRecord]] = {}
+        self._in_namespace: dict[str, dict[str, PodRecord]] = {}
+        self._labels = LabelColumns(self._labels_by_row)
+        self._counts = GroupCounts(self._pods_by_row)
+        self._changes: list[int] = []
+        self._changes_start = 0
+
+    # Reading
+
+    def label(self, key: str) -> LabelColumn:
+        """The column of one label key, made at first use."""
+        return self._labels.get(key, self.capacity)
+
+    def count_of(self, group: Group) -> Ints:
+        """Pods of `group` on each row."""
+        return self._counts.get(group, self.capacity)
+
+    def pods_on(self, name: str) -> Iterable[PodRecord]:
+        return self._on_node.get(name, {}).values()
+
+    @property
+    def position(self) -> int:
+        """Where the log of changes ends; hand it to `changes_since` later."""
+        return self._changes_start + len(self._changes)
+
+    def changes_since(self, position: int) -> list[int] | None:
+        """Rows that changed since (may repeat); None when that is too long ago to say."""
+        index = position - self._changes_start
+        return self._changes[index:] if index >= 0 else None
+
+    # Nodes
+
+    def set_node(self, node: Node) -> NodeChange:
+        """Take in a node's current state; says what changed. Heartbeats change nothing."""
+        name = node.metadata.name
+        row = self.rows.get(name)
+        if row is None:
+            row = self._new_row(name)
+            self.nodes[row] = node
+            self._write_node(row, node)
+            for pod in self.pods_on(name):
+                self._account(pod, row, 1)
+            self._changed(row)
+            return NodeChange.ADDED
+        old = self.nodes[row]
+        self.nodes[row] = node
+        change = _difference(old, node) if old is not None else NodeChange.ADDED
+        if change:
+            self._write_node(row, node)
+            self._changed(row)
+        return change
+
+    def remove_node(self, name: str) -> None:
+        """Forget a node. Its pods are remembered, in case the node comes back."""
+        row = self.rows.pop(name, None)
+        if row is None:
+            return
+        for pod in self.pods_on(name):
+            self._account_ports(pod, row, -1)
+        for column in (self.live, self.unschedulable, self.pods_allowed, self.pod_count, self.taint_set):
+            column[row] = 0
+        self.allocatable[:, row] = 0
+        self.requested[:, row] = 0
+        self.scored[:, row] = 0
+        self._labels.clear_row(row)
+        self._counts.clear_row(row)
+        self.names[row] = ""
+        self.nodes[row] = None
+        self._free.append(row)
+        self.count -= 1
+        self._changed(row)
+
+    # Pods
+
+    def record(self, pod: Pod, node: str | None = None) -> PodRecord:
+        return self.shapes.record(pod, node)
+
+    def set_pod(self, pod: PodRecord) -> bool:
+        """Account for a bound pod, or confirm an assumed one. Says whether the picture changed."""
+        old = self.pods.get(pod.uid)
+        if old is not None:
+            self.assumed.discard(pod.uid)
+            if (
+                old.node == pod.node
+                and old.shape is pod.shape
+                and old.terminating == pod.terminating
+                and old.labels == pod.labels
+            ):
+                return False
+            self._drop(old)
+        self._put(pod)
+        return True
+
+    def assume(self, pod: PodRecord) -> None:
+        """Account for a pod whose binding is under way: `pod.node` was decided but is not yet in the API."""
+        self._put(pod)
+        self.assumed.add(pod.uid)
+
+    def forget(self, uid: str) -> None:
+        """Undo `assume`, unless the pod was seen bound meanwhile."""
+        if uid in self.assumed:
+            self.remove_pod(uid)
+
+    def remove_pod(self, uid: str) -> PodRecord | None:
+        """A pod is gone or finished; returns what was known of it."""
+        pod = self.pods.get(uid)
+        if pod is not None:
+            self.assumed.discard(uid)
+            self._drop(pod)
+        return pod
+
+    # Inside
+
+    def _put(self, pod: PodRecord) -> None:
+        self.pods[pod.uid] = pod
+        self._on_node.setdefault(pod.node, {})[pod.uid] = pod
+        self._in_namespace.setdefault(pod.namespace, {})[pod.uid] = pod
+        row = self.rows.get(pod.node)
+        if row is not None:
+            self._account(pod, row, 1)
+            self._changed(row)
+
+    def _drop(self, pod: PodRecord) -> None:
+        del self.pods[pod.uid]
+        for index, key in ((self._on_node, pod.node), (self._in_namespace, pod.namespace)):
+            neighbours = index[key]
+            del neighbours[pod.uid]
+            if not neighbours:
+                del index[key]
+        row = self.rows.get(pod.node)
+        if row is not None:
+            self._account(pod, row, -1)
+            self._changed(row)
+
+    def _account(self, pod: PodRecord, row: int, sign: int) -> None:
+        shape = pod.shape
+        for name, quantity in shape.requests.items():
+            resource = self.resources.get(name)
+            if resource is None:
+                resource = self._new_resource(name)
+            self.requested[resource, row] += sign * quantity
+        self.scored[0, row] += sign * shape.cpu_scored
+        self.scored[1, row] += sign * shape.memory_scored
+        self.pod_count[row] += sign
+        self._account_ports(pod, row, sign)
+        self._counts.add(pod, row, sign)
+
+    def _account_ports(self, pod: PodRecord, row: int, sign: int) -> None:
+        for protocol, port, address in pod.shape.host_ports:
+            rows = self.ports.setdefault((protocol, port), {})
+            if sign > 0:
+                rows.setdefault(row, []).append(address)
+                continue
+            taken = rows[row]
+            taken.remove(address)
+            if not taken:
+                del rows[row]
+                if not rows:
+                    del self.ports[(protocol, port)]
+
+    def _write_node(self, row: int, node: Node) -> None:
+        self.live[row] = True
+        self.unschedulable[row] = node.spec.unschedulable
+        allocatable = amounts(node.status.allocatable)
+        self.pods_allowed[row] = allocatable.pop(PODS, 0)
+        self.allocatable[:, row] = 0
+        for name, quantity in allocatable.items():
+            resource = self.resources.get(name)
+            if resource is None:
+                if not is_scalar(name):
+                    continue
+                resource = self._new_resource(name)
+            self.allocatable[resource, row] = quantity
+        self.taint_set[row] = self._taint_set_id(node)
+        self._labels.set_row(row, node.metadata.labels)
+
+    def _taint_set_id(self, node: Node) -> int:
+        taints = tuple((t.key, t.value, t.effect) for t in node.spec.taints)
+        known = self._taint_set_ids.get(taints)
+        if known is None:
+            if len(self.taint_sets) > 2 * self.capacity + 1024:
+                self._renumber_taints()
+            known = self._taint_set_ids[taints] = len(self.taint_sets)
+            self.taint_sets.append(taints)
+        return known
+
+    def _renumber_taints(self) -> None:
+        """Forget sets that no node has any more."""
+        used = [int(i) for i in np.unique(self.taint_set)]
+        kept = [(), *(self.taint_sets[i] for i in used if i)]
+        self._taint_set_ids = {taints: i for i, taints in enumerate(kept)}
+        renumber = np.zeros(len(self.taint_sets), dtype=np.int32)
+        renumber[used] = [self._taint_set_ids[self.taint_sets[i]] for i in used]
+        self.taint_set = renumber[self.taint_set]
+        self.taint_sets = kept
+        self.taints_epoch += 1
+
+    def _new_row(self, name: str) -> int:
+        if self._free:
+            row = self._free.pop()
+            self.names[row] = name
+        else:
+            row = self.high
+            if row == self.capacity:
+                self._grow()
+            self.high += 1
+            self.names.append(name)
+            self.nodes.append(None)
+        self.rows[name] = row
+        self.count += 1
+        return row
+
+    def _grow(self) -> None:
+        self.capacity *= 2
+        self.live = grown(self.live, self.capacity)
+        self.unschedulable = grown(self.unschedulable, self.capacity)
+        self.allocatable = grown(self.allocatable, self.capacity)
+        self.requested = grown(self.requested, self.capacity)
+        self.scored = grown(self.scored, self.capacity)
+        self.pods_allowed = grown(self.pods_allowed, self.capacity)
+        self.pod_count = grown(self.pod_count, self.capacity)
+        self.taint_set = grown(self.taint_set, self.capacity)
+        self._labels.grow(self.capacity)
+        self._counts.grow(self.capacity)
+
+    def _new_resource(self, name: str) -> int:
+        resource = self.resources[name] = len(self.resources)
+        empty = np.zeros((1, self.capacity), dtype=np.int64)
+        self.allocatable = np.concatenate((self.allocatable, empty))
+        self.requested = np.concatenate((self.requested, empty))
+        return resource
+
+    def _changed(self, row: int) -> None:
+        if len(self._changes) >= _CHANGES_MAX:
+            self._changes_start += len(self._changes)
+            self._changes.clear()
+        self._changes.append(row)
+
+    def _labels_by_row(self) -> Iterator[tuple[int, dict[str, str]]]:
+        for row, node in enumerate(self.nodes):
+            if node is not None:
+                yield row, node.metadata.labels
+
+    def _pods_by_row(self, namespace: str) -> Iterator[tuple[PodRecord, int]]:
+        for pod in self._in_namespace.get(namespace, {}).values():
+            row = self.rows.get(pod.node)
+            if row is not None:
+                yield pod, row
+
+
+def _difference(old: Node, new: Node) -> NodeChange:
+    change = NodeChange.NONE
+    if old.status.allocatable != new.status.allocatable:
+        change |= NodeChange.ALLOCATABLE
+    if old.metadata.labels != new.metadata.labels:
+        change |= NodeChange.LABELS
+    if old.spec.unschedulable != new.spec.unschedulable or old.spec.taints != new.spec.taints:
+        change |= NodeChange.TAINTS
+    return change
