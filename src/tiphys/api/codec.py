@@ -10,7 +10,6 @@ Source: staging/src/k8s.io/apimachinery/pkg/runtime/serializer/json, .../endpoin
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from typing import Annotated, Any, Protocol, TypeVar, cast
 
@@ -30,7 +29,8 @@ YAML = "application/yaml"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 MEDIA_TYPES = (JSON, YAML, PROTOBUF)
 
-_LONG_NUMBER = re.compile(rb"[0-9]{19}")
+_DIGITS_ALIKE = bytes.maketrans(b"123456789", b"000000000")
+_LONG_NUMBER = b"0" * 19
 """What may not fit 64 bits: the decoder takes integers of any size, Go does not."""
 
 _encoder = msgspec.json.Encoder(enc_hook=encode_hook)
@@ -130,7 +130,7 @@ def decode_body(
     if media_type == YAML:
         body, problems = _yaml_to_json(kind, body, field_validation)
     try:
-        if _LONG_NUMBER.search(body):
+        if _LONG_NUMBER in body.translate(_DIGITS_ALIKE):
             obj = codec_lenient.convert(kind.schema, parse_json(body))
         else:
             obj = _decode(kind.schema, body)

@@ -6,8 +6,8 @@
     wrap(obj), open_envelope(body)             `k8s\\0` and runtime.Unknown: what travels over HTTP
     wrap_list(...), watch_frame(...)           lists and watch events from objects encoded one by one
 
-A message is any `Struct` whose fields carry `proto(number)`; fields without a number do not travel. `int` is int64 (also
-enums, and uint64 below 2^63), `Int32`, `bool`, `str`, `bytes`, `float` (double), nested Structs, lists, and dicts with
+A message is any `Struct` whose fields carry `proto(number)`; fields without a number do not travel. `int` is int64
+(also enums, and uint64 below 2^63), `Int32`, `bool`, `str`, `bytes`, `float` (double), nested Structs, lists, and dicts with
 text keys, of all those. `X | None` is left out when None and written otherwise, even when zero. The special types
 (Time, MicroTime, Quantity, IntOrString, free JSON as FieldsV1 and RawExtension) are Kubernetes' own messages.
 
