@@ -13,7 +13,7 @@ Source: staging/src/k8s.io/apimachinery/pkg/api/errors/errors.go, .../util/valid
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -22,7 +22,7 @@ from tiphys.api.meta.types import Status, StatusCause, StatusDetails
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One complaint about one field. Make it with the functions below: `required(path)`, `invalid(path, value, why)`."""
+    """One complaint about one field; made by the functions below: `required(path)`, `invalid(path, value, why)`."""
 
     reason: str
     """Upstream's cause: FieldValueRequired, FieldValueInvalid, FieldValueNotSupported, FieldValueForbidden,
@@ -64,7 +64,9 @@ def invalid(path: str, value: object, detail: str) -> FieldError:
 
 
 def not_supported(path: str, value: object, supported: Iterable[str]) -> FieldError:
-    choices = ", ".join(f'"{choice}"' for choice in sorted(supported))
+    """The choices are shown in the given order; of a set, sorted."""
+    ordered = sorted(supported) if isinstance(supported, Set) else supported
+    choices = ", ".join(f'"{choice}"' for choice in ordered)
     return FieldError("FieldValueNotSupported", path, f"Unsupported value: {shown(value)}: supported values: {choices}")
 
 
@@ -72,8 +74,9 @@ def forbidden(path: str, detail: str) -> FieldError:
     return FieldError("FieldValueForbidden", path, f"Forbidden: {detail}")
 
 
-def duplicate(path: str, value: object) -> FieldError:
-    return FieldError("FieldValueDuplicate", path, f"Duplicate value: {shown(value)}")
+def duplicate(path: str, value: object, detail: str = "") -> FieldError:
+    message = f"Duplicate value: {shown(value)}" + (f": {detail}" if detail else "")
+    return FieldError("FieldValueDuplicate", path, message)
 
 
 def not_found(path: str, value: object) -> FieldError:
@@ -217,7 +220,7 @@ BY_REASON: dict[str, type[ApiError]] = {
 
 
 def from_status(status: Status) -> ApiError:
-    """The error that a server's `Status` stands for; what clients raise. Falls back on the code where the reason is new."""
+    """The error that a server's `Status` stands for; what clients raise. An unknown reason falls back on the code."""
     details = status.details or StatusDetails()
     by_code = {cls.code: cls for cls in reversed(BY_REASON.values())}
     cls = BY_REASON.get(status.reason) or by_code.get(status.code, InternalError)

@@ -1,8 +1,11 @@
 """DOC:kinds/coordination/lease.py"""
 
+from collections.abc import Iterator
 from typing import Annotated
 
-from tiphys.api.kind import Kind
+from tiphys.api.errors import FieldError, forbidden, invalid, not_supported
+from tiphys.api.kind import Column, Kind
+from tiphys.api.kinds.columns import AGE, NAME
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Int32, MicroTime, Struct, field, proto
 
@@ -25,6 +28,21 @@ class Lease(Resource):
     spec: Annotated[LeaseSpec, proto(2)] = field(default_factory=LeaseSpec)
 
 
+STRATEGIES = ("OldestEmulationVersion",)
+
+
+def _validate(lease: Lease, _old: Lease | None) -> Iterator[FieldError]:
+    spec = lease.spec
+    if spec.lease_duration_seconds is not None and spec.lease_duration_seconds <= 0:
+        yield invalid("spec.leaseDurationSeconds", spec.lease_duration_seconds, "must be greater than 0")
+    if spec.lease_transitions is not None and spec.lease_transitions < 0:
+        yield invalid("spec.leaseTransitions", spec.lease_transitions, "must be greater than or equal to 0")
+    if spec.strategy is not None and "/" not in spec.strategy and spec.strategy not in STRATEGIES:
+        yield not_supported("spec.strategy", spec.strategy, STRATEGIES)
+    if spec.preferred_holder and not spec.strategy:
+        yield forbidden("spec.preferredHolder", "may only be specified if `strategy` is defined")
+
+
 LEASE = Kind(
     group="coordination.k8s.io",
     version="v1",
@@ -33,4 +51,6 @@ LEASE = Kind(
     schema=Lease,
     allow_create_on_update=True,
     allow_unconditional_update=False,
+    validate=_validate,
+    columns=(NAME, Column("Holder", "string", lambda lease: lease.spec.holder_identity or "", "Who has it."), AGE),
 )

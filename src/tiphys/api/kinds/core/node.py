@@ -1,11 +1,17 @@
 """DOC:kinds/core/node.py"""
 
+from collections.abc import Iterator
 from typing import Annotated
 
-from tiphys.api.kind import Kind, Subresource
+from tiphys.api import names
+from tiphys.api.errors import FieldError, duplicate, forbidden, invalid
+from tiphys.api.kind import Column, Kind, Subresource
+from tiphys.api.kinds.columns import AGE, NAME, NONE, UNKNOWN
+from tiphys.api.kinds.core import checks
 from tiphys.api.kinds.core.references import Taint
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Int32, Quantity, Struct, Time, empty_list, field, proto
+from tiphys.api.meta.validation import each
 
 
 class ConfigMapNodeConfigSource(Struct):
@@ -159,6 +165,100 @@ class Node(Resource):
     status: Annotated[NodeStatus, proto(3)] = field(default_factory=NodeStatus)
 
 
+ROLE_PREFIX, ROLE_LABEL = "node-role.kubernetes.io/", "kubernetes.io/role"
+
+
+def _default(node: Node) -> None:
+    if not node.status.allocatable:
+        node.status.allocatable = dict(node.status.capacity)
+
+
+def _prepare(node: Node, old: Node | None) -> None:
+    if old is not None:
+        node.status = old.status
+
+
+def _prepare_status(node: Node, old: Node) -> None:
+    node.spec = old.spec
+
+
+def _validate(node: Node, old: Node | None) -> Iterator[FieldError]:
+    for title, resources in (("capacity", node.status.capacity), ("allocatable", node.status.allocatable)):
+        for resource, amount in resources.items():
+            yield from checks.quantity_value(f"status.{title}.{resource}", resource, amount)
+    yield from checks.taints("metadata.taints", node.spec.taints)
+    if old is None:
+        yield from _validate_cidrs(node.spec.pod_cidrs)
+    else:
+        yield from _validate_update(node, old)
+
+
+def _validate_cidrs(cidrs: list[str]) -> Iterator[FieldError]:
+    for index, cidr in enumerate(cidrs):
+        yield from each(f"spec.podCIDRs[{index}]", cidr, names.cidr(cidr))
+    families = [":" in cidr for cidr in cidrs]
+    if len(cidrs) != len(set(families)):
+        yield invalid("spec.podCIDRs", cidrs, "may specify no more than one CIDR for each IP family")
+
+
+def _validate_update(node: Node, old: Node) -> Iterator[FieldError]:
+    seen: set[tuple[str, str]] = set()
+    for index, address in enumerate(node.status.addresses):
+        if (address.type, address.address) in seen:
+            yield duplicate(f"status.addresses[{index}]", address)
+        seen.add((address.type, address.address))
+    if old.spec.pod_cidrs and old.spec.pod_cidrs != node.spec.pod_cidrs:
+        yield forbidden("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid')
+    if old.spec.provider_id and old.spec.provider_id != node.spec.provider_id:
+        yield forbidden("spec.providerID", 'node updates may not change providerID except from "" to valid')
+    if old.spec.external_id != node.spec.external_id:
+        yield forbidden("spec.externalID", "may not be updated")
+
+
+def _status_text(node: Node) -> str:
+    words = ["Ready" if c.status == "True" else "NotReady" for c in node.status.conditions if c.type == "Ready"][-1:]
+    words = words or ["Unknown"]
+    if node.spec.unschedulable:
+        words.append("SchedulingDisabled")
+    return ",".join(words)
+
+
+def _roles(node: Node) -> str:
+    roles = {key.removeprefix(ROLE_PREFIX) for key in node.metadata.labels if key.startswith(ROLE_PREFIX)}
+    roles.add(node.metadata.labels.get(ROLE_LABEL, ""))
+    return ",".join(sorted(roles - {""})) or NONE
+
+
+def address_of(node: Node, type_: str) -> str:
+    """The node's first address of this type (`InternalIP`, `Hostname`...); empty if it has none."""
+    return next((address.address for address in node.status.addresses if address.type == type_), "")
+
+
+def _kernel(node: Node) -> str:
+    info = node.status.node_info
+    return (info.kernel_version or UNKNOWN) + (f" ({info.architecture})" if info.architecture else "")
+
+
+COLUMNS: tuple[Column[Node], ...] = (
+    NAME,
+    Column("Status", "string", _status_text, "Whether the node can run pods."),
+    Column("Roles", "string", _roles, "What the node is for, by its labels."),
+    AGE,
+    Column("Version", "string", lambda node: node.status.node_info.kubelet_version, "The kubelet's version."),
+    Column("Internal-IP", "string", lambda node: address_of(node, "InternalIP") or NONE, "In the cluster.", wide=True),
+    Column("External-IP", "string", lambda node: address_of(node, "ExternalIP") or NONE, "From outside.", wide=True),
+    Column("OS-Image", "string", lambda node: node.status.node_info.os_image or UNKNOWN, "Its system.", wide=True),
+    Column("Kernel-Version", "string", _kernel, "Its kernel and architecture.", wide=True),
+    Column(
+        "Container-Runtime",
+        "string",
+        lambda node: node.status.node_info.container_runtime_version or UNKNOWN,
+        "What runs its containers.",
+        wide=True,
+    ),
+)
+
+
 NODE = Kind(
     group="",
     version="v1",
@@ -172,4 +272,11 @@ NODE = Kind(
         Subresource("proxy", ("create", "delete", "get", "patch", "update"), "NodeProxyOptions"),
         Subresource("status", ("get", "patch", "update")),
     ),
+    default=_default,
+    prepare=_prepare,
+    prepare_status=_prepare_status,
+    validate=_validate,
+    validate_status=_validate,
+    fields={"spec.unschedulable": lambda node: "true" if node.spec.unschedulable else "false"},
+    columns=COLUMNS,
 )

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from tiphys.api.kind import Kind, Subresource
+from tiphys.api.kinds.columns import AGE, NAME
 from tiphys.api.kinds.core.references import LocalObjectReference, ObjectReference
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import proto
@@ -16,6 +17,11 @@ class ServiceAccount(Resource):
     automount_service_account_token: Annotated[bool | None, proto(4)] = None
 
 
+def _prepare(account: ServiceAccount, _old: ServiceAccount | None) -> None:
+    """Only the names of secrets are kept."""
+    account.secrets = [ObjectReference(name=secret.name) for secret in account.secrets]
+
+
 SERVICEACCOUNT = Kind(
     group="",
     version="v1",
@@ -24,4 +30,6 @@ SERVICEACCOUNT = Kind(
     schema=ServiceAccount,
     short_names=("sa",),
     subresources=(Subresource("token", ("create",), "TokenRequest", "authentication.k8s.io", "v1"),),
+    prepare=_prepare,
+    columns=(NAME, AGE),
 )

@@ -1,11 +1,17 @@
 """DOC:kinds/rbac/clusterrole.py"""
 
+from collections.abc import Iterator
 from typing import Annotated
 
-from tiphys.api.kind import Kind
+from tiphys.api import names
+from tiphys.api.errors import FieldError, required
+from tiphys.api.kind import Column, Kind
+from tiphys.api.kinds.columns import NAME
+from tiphys.api.kinds.rbac import checks
 from tiphys.api.kinds.rbac.types import AggregationRule, PolicyRule
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import empty_list, field, proto
+from tiphys.api.meta.validation import validate_selector
 
 
 class ClusterRole(Resource):
@@ -13,6 +19,16 @@ class ClusterRole(Resource):
 
     rules: Annotated[list[PolicyRule], proto(2, list_type="atomic")] = field(default_factory=empty_list)
     aggregation_rule: Annotated[AggregationRule | None, proto(3)] = None
+
+
+def _validate(role: ClusterRole, _old: ClusterRole | None) -> Iterator[FieldError]:
+    yield from checks.rules(role.rules, namespaced=False)
+    if role.aggregation_rule is not None:
+        path = "aggregationRule.clusterRoleSelectors"
+        if not role.aggregation_rule.cluster_role_selectors:
+            yield required(path, "at least one clusterRoleSelector required if aggregationRule is non-nil")
+        for index, selector in enumerate(role.aggregation_rule.cluster_role_selectors):
+            yield from validate_selector(selector, f"{path}[{index}]")
 
 
 CLUSTERROLE = Kind(
@@ -23,4 +39,10 @@ CLUSTERROLE = Kind(
     schema=ClusterRole,
     namespaced=False,
     allow_create_on_update=True,
+    name_rule=names.path_segment_name,
+    validate=_validate,
+    columns=(
+        NAME,
+        Column("Created At", "string", lambda role: role.metadata.creation_timestamp or "", "When it was created."),
+    ),
 )

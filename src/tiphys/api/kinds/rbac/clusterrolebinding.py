@@ -1,8 +1,13 @@
 """DOC:kinds/rbac/clusterrolebinding.py"""
 
+from collections.abc import Iterator
 from typing import Annotated
 
-from tiphys.api.kind import Kind
+from tiphys.api import names
+from tiphys.api.errors import FieldError
+from tiphys.api.kind import Column, Kind
+from tiphys.api.kinds.columns import AGE, NAME
+from tiphys.api.kinds.rbac import checks
 from tiphys.api.kinds.rbac.types import RoleRef, Subject
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import field, proto
@@ -15,6 +20,16 @@ class ClusterRoleBinding(Resource):
     role_ref: Annotated[RoleRef, proto(3, required=True, atomic=True)] = field(default_factory=RoleRef)
 
 
+def _default(binding: ClusterRoleBinding) -> None:
+    checks.default_role_ref(binding.role_ref)
+    checks.default_subjects(binding.subjects)
+
+
+def _validate(binding: ClusterRoleBinding, old: ClusterRoleBinding | None) -> Iterator[FieldError]:
+    yield from checks.role_ref(binding.role_ref, old.role_ref if old else None, ("ClusterRole",))
+    yield from checks.subjects(binding.subjects, namespaced=False)
+
+
 CLUSTERROLEBINDING = Kind(
     group="rbac.authorization.k8s.io",
     version="v1",
@@ -23,4 +38,21 @@ CLUSTERROLEBINDING = Kind(
     schema=ClusterRoleBinding,
     namespaced=False,
     allow_create_on_update=True,
+    name_rule=names.path_segment_name,
+    default=_default,
+    validate=_validate,
+    columns=(
+        NAME,
+        Column("Role", "string", lambda obj: checks.role_text(obj.role_ref), "What is granted."),
+        AGE,
+        Column("Users", "string", lambda obj: checks.subject_names(obj.subjects, "User"), "To users.", wide=True),
+        Column("Groups", "string", lambda obj: checks.subject_names(obj.subjects, "Group"), "To groups.", wide=True),
+        Column(
+            "ServiceAccounts",
+            "string",
+            lambda obj: checks.subject_names(obj.subjects, "ServiceAccount"),
+            "To service accounts.",
+            wide=True,
+        ),
+    ),
 )

@@ -1,8 +1,13 @@
 """DOC:kinds/rbac/role.py"""
 
+from collections.abc import Iterator
 from typing import Annotated
 
-from tiphys.api.kind import Kind
+from tiphys.api import names
+from tiphys.api.errors import FieldError
+from tiphys.api.kind import Column, Kind
+from tiphys.api.kinds.columns import NAME
+from tiphys.api.kinds.rbac import checks
 from tiphys.api.kinds.rbac.types import PolicyRule
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import empty_list, field, proto
@@ -14,6 +19,10 @@ class Role(Resource):
     rules: Annotated[list[PolicyRule], proto(2, list_type="atomic")] = field(default_factory=empty_list)
 
 
+def _validate(role: Role, _old: Role | None) -> Iterator[FieldError]:
+    yield from checks.rules(role.rules, namespaced=True)
+
+
 ROLE = Kind(
     group="rbac.authorization.k8s.io",
     version="v1",
@@ -21,4 +30,10 @@ ROLE = Kind(
     plural="roles",
     schema=Role,
     allow_create_on_update=True,
+    name_rule=names.path_segment_name,
+    validate=_validate,
+    columns=(
+        NAME,
+        Column("Created At", "string", lambda role: role.metadata.creation_timestamp or "", "When it was created."),
+    ),
 )
