@@ -1,0 +1,1 @@
+"""The container runtime interface, v1: messages, the calls that use them, containerd's event stream."""

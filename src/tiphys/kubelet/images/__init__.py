@@ -1,0 +1,1 @@
+"""Images: written locally as OCI archives, looked up and pulled through the runtime."""

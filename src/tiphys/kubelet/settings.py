@@ -1,0 +1,56 @@
+"""What a kubelet is told at start; read from flags and files elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PAUSE_IMAGE = "tiphys.local/pause:1"
+"""The sandbox image that is built on the spot when the runtime does not have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class KubeletSettings:
+    """One node's agent. Paths are absolute."""
+
+    node_name: str
+    node_ip: str
+    root_dir: Path
+    """Volumes and bookkeeping of pods; private to this node."""
+    cri_socket: Path
+    logs_dir: Path = Path("/var/log/pods")
+    """Container logs, `<namespace>_<pod>_<uid>/<container>/<restarts>.log`. Pod UIDs keep nodes apart."""
+    cluster_dns: tuple[str, ...] = ()
+    """Addresses for resolv.conf of ClusterFirst pods; empty: such pods get the node's."""
+    cluster_domain: str = "cluster.local"
+    resolv_conf: Path = Path("/etc/resolv.conf")
+    cgroup_root: str = "/"
+    """Where `kubepods` is made; nodes that share a machine each need their own."""
+    serving_cert: Path | None = None
+    serving_key: Path | None = None
+    """Both absent: no server."""
+    client_ca: Path | None = None
+    bind_address: str = "0.0.0.0"  # noqa: S104 - the API server calls from wherever it runs
+    port: int = 10250
+    max_pods: int = 110
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """More labels for the Node object."""
+    on_pod_cidr: Callable[[str], Awaitable[None]] | None = None
+    """Awaited with the node's pod CIDR once it has one, and again when it changes."""
+    kubelet_version: str = "v1.36.0"
+    sandbox_image: str = PAUSE_IMAGE
+    lease_duration_s: int = 40
+    status_report_s: float = 300.0
+    """A Node status without news is written this often."""
+    relist_s: float = 60.0
+    """How often every worker looks at the runtime without having been woken."""
+    max_restart_backoff_s: float = 300.0
+    container_log_max_bytes: int = 10 << 20
+    container_log_max_files: int = 5
+
+    def pod_dir(self, uid: str) -> Path:
+        return self.root_dir / "pods" / uid
+
+    def pod_logs_dir(self, namespace: str, name: str, uid: str) -> Path:
+        return self.logs_dir / f"{namespace}_{name}_{uid}"

@@ -1,0 +1,412 @@
+"""The status of a pod, from its spec, what the runtime says, what probes found and what went wrong. Pure.
+
+Source: pkg/kubelet/kubelet_pods.go (generateAPIPodStatus, convertToAPIContainerStatuses, getPhase),
+pkg/kubelet/status/generate.go, status_manager.go; pkg/kubelet/prober/prober_manager.go (UpdatePodStatus).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from tiphys.api.kinds.core.pod.containers import Container, EphemeralContainer
+from tiphys.api.kinds.core.pod.facts import is_sidecar, qos_class
+from tiphys.api.kinds.core.pod.schema import Pod
+from tiphys.api.kinds.core.pod.status import (
+    ContainerState,
+    ContainerStateRunning,
+    ContainerStateTerminated,
+    ContainerStateWaiting,
+    ContainerStatus,
+    HostIP,
+    PodCondition,
+    PodIP,
+    PodStatus,
+    VolumeMountStatus,
+)
+from tiphys.api.meta.schema import copy_of
+from tiphys.base.clock import rfc3339
+from tiphys.kubelet.lifecycle import Health, restarts_after, sandbox_needed, started
+from tiphys.kubelet.state import ContainerRun, PodRuntime, RunState
+
+KUBELET_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Why a container does not run: the waiting state's reason and message."""
+
+    reason: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What the status needs beyond spec and runtime."""
+
+    now: datetime
+    host_ips: tuple[str, ...]
+    waiting: Mapping[str, Waiting] = field(default_factory=dict)
+    """By container name: the last failure to start it."""
+    terminal: bool = False
+    """No container will be started again: the pod is deleted, evicted or past its deadline."""
+    failure: Waiting | None = None
+    """The pod failed as a whole: DeadlineExceeded, a refused admission."""
+
+
+def _time(nanoseconds: int) -> str | None:
+    return rfc3339(datetime.fromtimestamp(nanoseconds / 1e9, UTC)) if nanoseconds > 0 else "1970-01-01T00:00:00Z"
+
+
+def pod_status(pod: Pod, old: PodStatus, runtime: PodRuntime, health: Health, outlook: Outlook) -> PodStatus:
+    """The whole status. `old` is what was reported before; times in it stay where nothing changed."""
+    now = rfc3339(outlook.now)
+    has_init = bool(pod.spec.init_containers)
+    main = _container_statuses(
+        pod.spec.containers, old.container_statuses, runtime, outlook, pod, initializing=has_init
+    )
+    init = _container_statuses(
+        pod.spec.init_containers, old.init_container_statuses, runtime, outlook, pod, initializing=has_init
+    )
+    ephemeral = _container_statuses(
+        pod.spec.ephemeral_containers, old.ephemeral_container_statuses, runtime, outlook, pod, initializing=has_init
+    )
+    main.sort(key=lambda status: status.name)
+    phase = _sticky(_phase(pod, [*main, *init], outlook.terminal), old.phase, outlook)
+    _set_readiness(pod, main, init, runtime, health, phase)
+    status = PodStatus(
+        observed_generation=pod.metadata.generation,
+        phase=phase,
+        container_statuses=main,
+        init_container_statuses=init,
+        ephemeral_container_statuses=ephemeral,
+        qos_class=old.qos_class or qos_class(pod),
+        start_time=old.start_time or now,
+        nominated_node_name=old.nominated_node_name,
+        resize=old.resize,
+        resource_claim_statuses=old.resource_claim_statuses,
+        extended_resource_claim_status=old.extended_resource_claim_status,
+    )
+    if outlook.failure is not None:
+        status.reason, status.message = outlook.failure.reason, outlook.failure.message
+    elif phase == old.phase:
+        status.reason, status.message = old.reason, old.message
+    _set_addresses(pod, status, old, runtime, outlook.host_ips)
+    _set_conditions(pod, status, old, runtime, now)
+    return status
+
+
+def rejected_status(pod: Pod, reason: str, message: str, now: datetime, host_ips: tuple[str, ...]) -> PodStatus:
+    """The status of a pod that this node cannot take."""
+    status = copy_of(pod.status)
+    status.phase, status.reason, status.message = "Failed", reason, message
+    status.observed_generation = pod.metadata.generation
+    status.qos_class = status.qos_class or qos_class(pod)
+    status.start_time = status.start_time or rfc3339(now)
+    status.host_ip = host_ips[0]
+    status.host_ips = [HostIP(ip=ip) for ip in host_ips]
+    return status
+
+
+# --- containers ------------------------------------------------------------------------------------------------------
+
+
+def _container_statuses(
+    containers: Iterable[Container | EphemeralContainer],
+    before: Iterable[ContainerStatus],
+    runtime: PodRuntime,
+    outlook: Outlook,
+    pod: Pod,
+    *,
+    initializing: bool,
+) -> list[ContainerStatus]:
+    known = {status.name: status for status in before}
+    default = ContainerStateWaiting(reason="PodInitializing" if initializing else "ContainerCreating")
+    result = []
+    for container in containers:
+        old = known.get(container.name)
+        run = runtime.latest(container.name)
+        if run is None:
+            status = _unseen(container, old, default, outlook.terminal)
+        else:
+            status = _seen(container, run, runtime.previous(container.name), old)
+        status.volume_mounts = _mounts(container)
+        _apply_waiting(pod, container, status, outlook, run)
+        result.append(status)
+    return result
+
+
+def _seen(
+    container: Container | EphemeralContainer,
+    run: ContainerRun,
+    earlier: ContainerRun | None,
+    old: ContainerStatus | None,
+) -> ContainerStatus:
+    status = ContainerStatus(
+        name=container.name,
+        restart_count=run.attempt,
+        image=run.image or container.image,
+        image_id=run.image_id,
+        container_id=run.container_id,
+        state=_state_of(run),
+        resources=container.resources if container.resources.requests or container.resources.limits else None,
+    )
+    if container.resources.requests:
+        status.allocated_resources = container.resources.requests
+    if earlier is not None and earlier.state is RunState.EXITED:
+        status.last_state = _state_of(earlier)
+    elif old is not None and old.container_id not in ("", status.container_id) and old.state.terminated is not None:
+        status.last_state = old.state
+    elif old is not None:
+        status.last_state = old.last_state
+    return status
+
+
+def _state_of(run: ContainerRun) -> ContainerState:
+    if run.state is RunState.RUNNING:
+        return ContainerState(running=ContainerStateRunning(started_at=_time(run.started_ns)))
+    if run.state is RunState.EXITED:
+        return ContainerState(
+            terminated=ContainerStateTerminated(
+                exit_code=run.exit_code,
+                reason=run.reason or ("Completed" if run.exit_code == 0 else "Error"),
+                message=run.message,
+                started_at=_time(run.started_ns),
+                finished_at=_time(run.finished_ns),
+                container_id=run.container_id,
+            )
+        )
+    return ContainerState(
+        waiting=ContainerStateWaiting(reason="ContainerCreating" if run.state is RunState.CREATED else "")
+    )
+
+
+def _unseen(
+    container: Container | EphemeralContainer,
+    old: ContainerStatus | None,
+    default: ContainerStateWaiting,
+    terminal: bool,
+) -> ContainerStatus:
+    """The runtime knows nothing of it: not made yet, or lost since the last report."""
+    if old is not None and old.state.terminated is not None:
+        return copy_of(old)
+    status = ContainerStatus(name=container.name, image=container.image, state=ContainerState(waiting=default))
+    if old is None:
+        return status
+    status.restart_count, status.last_state = old.restart_count, old.last_state
+    if old.state.running is not None:
+        lost = ContainerStateTerminated(
+            reason="ContainerStatusUnknown",
+            message="The container could not be located when the pod was terminated"
+            if terminal
+            else "The container could not be located when the pod was deleted.  The container used to be Running",
+            exit_code=137,
+        )
+        if terminal:
+            status.state = ContainerState(terminated=lost)
+        else:
+            status.last_state = ContainerState(terminated=lost)
+            status.restart_count += 1
+    return status
+
+
+def _apply_waiting(
+    pod: Pod,
+    container: Container | EphemeralContainer,
+    status: ContainerStatus,
+    outlook: Outlook,
+    run: ContainerRun | None,
+) -> None:
+    """A container that should run and cannot shows why; what it ended with moves to `lastState`."""
+    reason = outlook.waiting.get(container.name)
+    if reason is None or outlook.terminal or (run is not None and run.running):
+        return
+    if run is not None and run.state is RunState.EXITED:
+        if isinstance(container, EphemeralContainer) or not restarts_after(pod, container, run.exit_code):
+            return
+        status.last_state = status.state
+    status.state = ContainerState(waiting=ContainerStateWaiting(reason=reason.reason, message=reason.message))
+
+
+def _mounts(container: Container | EphemeralContainer) -> list[VolumeMountStatus]:
+    return [
+        VolumeMountStatus(
+            name=mount.name,
+            mount_path=mount.mount_path,
+            read_only=mount.read_only,
+            recursive_read_only="Disabled" if mount.read_only else None,
+        )
+        for mount in container.volume_mounts
+    ]
+
+
+def _set_readiness(
+    pod: Pod,
+    main: list[ContainerStatus],
+    init: list[ContainerStatus],
+    runtime: PodRuntime,
+    health: Health,
+    phase: str,
+) -> None:
+    by_name = {status.name: status for status in (*main, *init)}
+    for container in (*pod.spec.containers, *(c for c in pod.spec.init_containers if is_sidecar(c))):
+        status, run = by_name[container.name], runtime.latest(container.name)
+        status.started = started(container, run, health)
+        if status.state.running is None or run is None or not status.started:
+            continue
+        status.ready = container.readiness_probe is None or health.ready.get(run.id, False)
+    for container in pod.spec.init_containers:
+        status = by_name[container.name]
+        if not is_sidecar(container):
+            ended = status.state.terminated
+            status.ready = ended is not None and ended.exit_code == 0
+            status.started = status.state.running is not None
+
+
+# --- phase -----------------------------------------------------------------------------------------------------------
+
+
+def _sticky(phase: str, before: str, outlook: Outlook) -> str:
+    """Failed and Succeeded are for ever."""
+    if before in ("Failed", "Succeeded"):
+        return before
+    return "Failed" if outlook.failure is not None else phase
+
+
+def _phase(pod: Pod, statuses: Sequence[ContainerStatus], terminal: bool) -> str:
+    by_name = {status.name: status for status in statuses}
+    pending_init = pending_sidecars = 0
+    for container in pod.spec.init_containers:
+        status = by_name[container.name]
+        if is_sidecar(container):
+            waiting = status.state.waiting is not None and status.last_state.terminated is None
+            if waiting or (status.state.running is not None and not status.started):
+                pending_sidecars += 1
+            continue
+        ended = status.state.terminated or (status.last_state.terminated if status.state.waiting else None)
+        if ended is None:
+            pending_init += 1
+        elif ended.exit_code and not restarts_after(pod, container, ended.exit_code):
+            return "Failed"
+    waiting_count = running = stopped = final = succeeded = 0
+    for container in pod.spec.containers:
+        state, last = by_name[container.name].state, by_name[container.name].last_state
+        ended = state.terminated or (last.terminated if state.waiting else None)
+        if state.running is not None:
+            running += 1
+        elif ended is None:
+            waiting_count += 1
+        else:
+            stopped += 1
+            final += not restarts_after(pod, container, ended.exit_code)
+            succeeded += state.terminated is not None and ended.exit_code == 0
+    sidecar_runs = any(is_sidecar(c) and by_name[c.name].state.running for c in pod.spec.init_containers)
+    active = running or stopped
+    if pending_init or waiting_count or (pending_sidecars and not active):
+        return "Pending"
+    if running or sidecar_runs:
+        return "Running"
+    if not terminal and stopped != final:
+        return "Running"
+    return "Succeeded" if stopped == succeeded else "Failed"
+
+
+# --- addresses and conditions ----------------------------------------------------------------------------------------
+
+
+def _set_addresses(pod: Pod, status: PodStatus, old: PodStatus, runtime: PodRuntime, host_ips: tuple[str, ...]) -> None:
+    status.host_ip = host_ips[0]
+    status.host_ips = [HostIP(ip=ip) for ip in host_ips]
+    if pod.spec.host_network:
+        ips: Sequence[str] = host_ips
+    else:
+        ips = runtime.ips or tuple(entry.ip for entry in old.pod_ips)
+        if not runtime.ips and not runtime.containers and status.phase == "Pending":
+            ips = ()
+    if ips:
+        status.pod_ip = ips[0]
+        status.pod_ips = [PodIP(ip=ip) for ip in ips]
+
+
+def _set_conditions(pod: Pod, status: PodStatus, old: PodStatus, runtime: PodRuntime, now: str) -> None:
+    generation = pod.metadata.generation
+    foreign = [condition for condition in pod.status.conditions if condition.type not in KUBELET_CONDITIONS]
+    containers_ready = _containers_ready(pod, status)
+    made = [
+        PodCondition(type="PodReadyToStartContainers", status="False" if sandbox_needed(pod, runtime)[0] else "True"),
+        _initialized(pod, status),
+        _ready(pod, foreign, containers_ready),
+        containers_ready,
+        PodCondition(type="PodScheduled", status="True"),
+    ]
+    before = {condition.type: condition for condition in (*pod.status.conditions, *old.conditions)}
+    for condition in made:
+        condition.observed_generation = generation
+        earlier = before.get(condition.type)
+        same = earlier is not None and earlier.status == condition.status
+        condition.last_transition_time = earlier.last_transition_time if same and earlier else now
+    status.conditions = [*foreign, *made]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return "[" + " ".join(names) + "]"
+
+
+def _containers_ready(pod: Pod, status: PodStatus) -> PodCondition:
+    condition = PodCondition(type="ContainersReady", status="False")
+    if status.phase == "Succeeded":
+        condition.reason = "PodCompleted"
+    elif status.phase == "Failed":
+        condition.reason = "PodFailed"
+    else:
+        by_name = {s.name: s for s in (*status.container_statuses, *status.init_container_statuses)}
+        members = [*(c for c in pod.spec.init_containers if is_sidecar(c)), *pod.spec.containers]
+        unready = [container.name for container in members if not by_name[container.name].ready]
+        if unready:
+            condition.reason = "ContainersNotReady"
+            condition.message = f"containers with unready status: {_listed(unready)}"
+        else:
+            condition.status = "True"
+    return condition
+
+
+def _ready(pod: Pod, foreign: Sequence[PodCondition], containers_ready: PodCondition) -> PodCondition:
+    condition = PodCondition(
+        type="Ready",
+        status=containers_ready.status,
+        reason=containers_ready.reason,
+        message=containers_ready.message,
+    )
+    if condition.status != "True":
+        return condition
+    found = {entry.type: entry.status for entry in foreign}
+    problems = []
+    for gate in pod.spec.readiness_gates:
+        wanted = gate.condition_type
+        if wanted not in found:
+            problems.append(f'corresponding condition of pod readiness gate "{wanted}" does not exist.')
+        elif found[wanted] != "True":
+            problems.append(f'the status of pod readiness gate "{wanted}" is not "True", but {found[wanted]}')
+    if problems:
+        condition.status, condition.reason, condition.message = "False", "ReadinessGatesNotReady", ", ".join(problems)
+    return condition
+
+
+def _initialized(pod: Pod, status: PodStatus) -> PodCondition:
+    condition = PodCondition(type="Initialized", status="True")
+    if status.phase == "Succeeded":
+        condition.reason = "PodCompleted"
+        return condition
+    if any(s.state.running or s.state.terminated or s.last_state.terminated for s in status.container_statuses):
+        return condition
+    by_name = {entry.name: entry for entry in status.init_container_statuses}
+    unfinished = []
+    for container in pod.spec.init_containers:
+        entry = by_name[container.name]
+        if not (entry.started if is_sidecar(container) else entry.ready):
+            unfinished.append(container.name)
+    if unfinished:
+        condition.status, condition.reason = "False", "ContainersNotInitialized"
+        condition.message = f"containers with incomplete status: {_listed(unfinished)}"
+    return condition
