@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
-
-from tiphys.cluster.images.shelf import Shelf
 
 from tiphys.cluster.failure import ClusterError
 from tiphys.cluster.images import dockerfile
 from tiphys.cluster.images.bases import BASES
 from tiphys.cluster.images.dockerfile import Instruction
 from tiphys.cluster.images.rootfs import Layer
+from tiphys.cluster.images.shelf import Shelf
+from tiphys.kubelet.images.oci import ImageConfig
 
 _REFERENCE = re.compile(
     r"^(?:[a-z0-9.-]+(?::\d+)?/)?[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*(?::[\w][\w.-]{0,127})?$"
@@ -22,18 +22,17 @@ _REFERENCE = re.compile(
 
 @dataclass
 class Image:
-    """What a build has so far: layers as tars, and the OCI configuration's `config` part."""
+    """What a build has so far: layers as tars, lowest first, and how a container starts."""
 
     layers: list[bytes] = field(default_factory=list)
-    config: dict[str, Any] = field(default_factory=dict)
+    config: ImageConfig = field(default_factory=ImageConfig)
 
-    @property
-    def environment(self) -> dict[str, str]:
-        return dict(entry.split("=", 1) for entry in self.config.get("Env", []))
+    def set(self, **changes: Any) -> None:
+        self.config = replace(self.config, **changes)
 
     @property
     def workdir(self) -> str:
-        return str(self.config.get("WorkingDir", "/")) or "/"
+        return self.config.working_dir or "/"
 
 
 def full_reference(text: str) -> str:
@@ -57,7 +56,7 @@ def build(context: Path, file: Path, shelf: Shelf) -> Image:
     arguments: dict[str, str] = {}
     image: Image | None = None
     for raw in dockerfile.parse(text):
-        step = dockerfile.expanded(raw, {**arguments, **(image.environment if image else {})})
+        step = dockerfile.expanded(raw, {**arguments, **(image.config.environment if image else {})})
         if step.word == "ARG":
             name, _, default = step.rest.partition("=")
             arguments[name] = default.strip('"')
@@ -86,9 +85,8 @@ def _base(step: Instruction, shelf: Shelf) -> Image:
         raise step.refuse(
             f"{name} is neither on the shelf (`tiphys image list`) nor one of: scratch, {', '.join(BASES)}"
         )
-    return Image(
-        [make()], {"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"], "Cmd": ["sh"]}
-    )
+    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    return Image([make()], ImageConfig(command=("sh",), environment={"PATH": path}))
 
 
 def _apply(image: Image, step: Instruction, context: Path) -> None:
@@ -97,26 +95,22 @@ def _apply(image: Image, step: Instruction, context: Path) -> None:
         case "COPY" | "ADD":
             image.layers.append(_copy(step, context, image.workdir))
         case "ENV":
-            environment = {**image.environment, **dict(step.pairs())}
-            config["Env"] = [f"{name}={value}" for name, value in environment.items()]
+            image.set(environment={**config.environment, **dict(step.pairs())})
         case "LABEL":
-            config["Labels"] = {**config.get("Labels", {}), **dict(step.pairs())}
+            image.set(labels={**config.labels, **dict(step.pairs())})
         case "WORKDIR":
-            config["WorkingDir"] = str(PurePosixPath(image.workdir) / step.rest)
+            image.set(working_dir=str(PurePosixPath(image.workdir) / step.rest))
         case "USER":
-            config["User"] = step.rest
+            image.set(user=step.rest)
         case "EXPOSE":
-            ports = {port if "/" in port else f"{port}/tcp": {} for port in step.words()}
-            config["ExposedPorts"] = {**config.get("ExposedPorts", {}), **ports}
-        case "VOLUME":
-            config["Volumes"] = {**config.get("Volumes", {}), **{path: {} for path in step.words()}}
+            ports = [port if "/" in port else f"{port}/tcp" for port in step.words()]
+            image.set(exposed_ports=tuple(dict.fromkeys((*config.exposed_ports, *ports))))
         case "STOPSIGNAL":
-            config["StopSignal"] = step.rest
+            image.set(stop_signal=step.rest)
         case "ENTRYPOINT":
-            config["Entrypoint"] = step.command()
-            config.pop("Cmd", None)
+            image.set(entrypoint=step.command(), command=())
         case "CMD":
-            config["Cmd"] = step.command()
+            image.set(command=step.command())
 
 
 def _copy(step: Instruction, context: Path, workdir: str) -> bytes:

@@ -1,6 +1,6 @@
 """Reads the part of the Dockerfile language that needs no container to build.
 
-FROM, COPY, ADD (local files), ENV, ARG, WORKDIR, USER, EXPOSE, LABEL, VOLUME, STOPSIGNAL, ENTRYPOINT, CMD. RUN is
+FROM, COPY, ADD (local files), ENV, ARG, WORKDIR, USER, EXPOSE, LABEL, STOPSIGNAL, ENTRYPOINT, CMD. RUN is
 refused with its line number: it needs a container, and images that need it are built elsewhere and loaded.
 
 Source: the Dockerfile reference of the OCI image tools, for syntax.
@@ -27,14 +27,13 @@ _KNOWN = frozenset(
         "USER",
         "EXPOSE",
         "LABEL",
-        "VOLUME",
         "STOPSIGNAL",
         "ENTRYPOINT",
         "CMD",
     )
 )
 _VARIABLE = re.compile(r"\\\$|\$(?:\{(\w+)(?::-([^}]*))?\}|(\w+))")
-_EXPANDED = frozenset(("FROM", "COPY", "ADD", "ENV", "WORKDIR", "USER", "EXPOSE", "LABEL", "VOLUME", "STOPSIGNAL"))
+_EXPANDED = frozenset(("FROM", "COPY", "ADD", "ENV", "WORKDIR", "USER", "EXPOSE", "LABEL", "STOPSIGNAL"))
 _LINES_MAX = 10_000
 
 
