@@ -84,6 +84,10 @@ def to_json(obj: Any) -> Any:
 def from_json(schema: type[S], value: Any) -> S:
     """The object that plain JSON values describe. Raises BadRequest, as `decode`."""
     try:
+        return msgspec.convert(value, schema, dec_hook=decode_hook)
+    except (msgspec.ValidationError, RecursionError):
+        pass
+    try:
         return codec_lenient.convert(schema, value)
     except ValueError as error:
         raise BadRequest(str(error)) from None

@@ -72,3 +72,24 @@ def _shown(character: str) -> str:
     if character.isprintable():
         return f"'{character}'"
     return {"\n": r"'\n'", "\t": r"'\t'", "\r": r"'\r'"}.get(character, rf"'\x{ord(character or chr(0)):02x}'")
+
+
+def clone(value: Any) -> Any:
+    """A deep copy of plain JSON values."""
+    if type(value) is dict:
+        return {key: clone(item) for key, item in value.items()}
+    if type(value) is list:
+        return [clone(item) for item in value]
+    return value
+
+
+def equal(left: Any, right: Any) -> bool:
+    """Whether two JSON values are the same. Unlike `==`, `true` is not 1."""
+    if type(left) is not type(right):
+        numbers = (int, float)
+        return type(left) in numbers and type(right) in numbers and bool(left == right)
+    if type(left) is dict:
+        return len(left) == len(right) and all(key in right and equal(item, right[key]) for key, item in left.items())
+    if type(left) is list:
+        return len(left) == len(right) and all(map(equal, left, right))
+    return bool(left == right)

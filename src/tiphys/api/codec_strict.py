@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -39,6 +40,14 @@ def problems(schema: type[Struct], body: bytes) -> list[str]:
     return list(unique)
 
 
+def unknown_fields(schema: type[Struct], value: Any) -> list[str]:
+    """The same for values that are already plain, where nothing can stand twice."""
+    shape = shape_of(schema)
+    if _all_known(shape)(value):
+        return []
+    return list(islice(dict.fromkeys(_walk(shape, value, "")), _MOST))
+
+
 def _may_repeat(value: Any, body: bytes) -> bool:
     if len(msgspec.json.encode(value)) == len(body):
         return False
@@ -59,9 +68,9 @@ class _Pairs(list[tuple[str, Any]]):
 
 
 def _walk(shape: Shape | None, value: Any, path: str) -> Iterator[str]:
-    if isinstance(value, _Pairs):
+    if isinstance(value, _Pairs | dict):
         seen = set()
-        for key, item in value:
+        for key, item in value.items() if isinstance(value, dict) else value:
             where = f"{path}.{key}" if path else key
             if isinstance(shape, StructOf):
                 declared = shape.fields.get(key)

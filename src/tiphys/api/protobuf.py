@@ -7,9 +7,9 @@
     wrap_list(...), watch_frame(...)           lists and watch events from objects encoded one by one
 
 A message is any `Struct` whose fields carry `proto(number)`; fields without a number do not travel. `int` is int64
-(also enums, and uint64 below 2^63), `Int32`, `bool`, `str`, `bytes`, `float` (double), nested Structs, lists, and dicts with
-text keys, of all those. `X | None` is left out when None and written otherwise, even when zero. The special types
-(Time, MicroTime, Quantity, IntOrString, free JSON as FieldsV1 and RawExtension) are Kubernetes' own messages.
+(also enums, and uint64 below 2^63), `Int32`, `bool`, `str`, `bytes`, `float` (double), nested Structs, lists, and
+dicts with text keys, of all those. `X | None` is left out when None and written otherwise, even when zero. The special
+types (Time, MicroTime, Quantity, IntOrString, free JSON as FieldsV1 and RawExtension) are Kubernetes' own messages.
 
 A path of two numbers (`proto(2, 6)`) is a field of a message that Go embeds and JSON inlines.
 

@@ -1,0 +1,70 @@
+"""A patch request, from body to object: the three patches that compute a new object from the old.
+
+Server-side apply is the fourth, in `api.apply`.
+
+Source: staging/src/k8s.io/apiserver/pkg/endpoints/handlers/patch.go.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from tiphys.api import codec_lenient, codec_strict, jsonpatch, mergepatch, strategic
+from tiphys.api.codec import Target, from_json
+from tiphys.api.errors import BadRequest, Invalid, invalid, invalid_object
+from tiphys.api.meta.schema import Struct
+
+S = TypeVar("S", bound=Struct)
+
+MEDIA_TYPES: dict[str, Literal["json", "merge", "strategic", "apply"]] = {
+    "application/json-patch+json": "json",
+    "application/merge-patch+json": "merge",
+    "application/strategic-merge-patch+json": "strategic",
+    "application/apply-patch+yaml": "apply",
+}
+
+
+def patched(
+    kind: Target[S],
+    current: dict[str, Any],
+    patch_type: Literal["json", "merge", "strategic"],
+    body: Any,
+    field_validation: str = "Warn",
+) -> tuple[S, list[str]]:
+    """The object that a patch makes of `current` (plain JSON), and warnings. `current` stays as it is.
+
+    Raises BadRequest, RequestTooLarge, Invalid; see the modules of the patches.
+    """
+    if patch_type == "json":
+        value = jsonpatch.apply(current, body)
+    elif patch_type == "merge":
+        value = mergepatch.apply(current, body)
+    else:
+        value = strategic.apply(kind.schema, current, body)
+    shown = body if patch_type == "strategic" else value
+    try:
+        obj = codec_lenient.convert(kind.schema, value) if _has_long_number(body) else from_json(kind.schema, value)
+    except (ValueError, BadRequest) as error:
+        raise _refused(shown, str(error)) from None
+    if field_validation == "Ignore":
+        return obj, []
+    warnings = codec_strict.unknown_fields(kind.schema, value)
+    if warnings and field_validation == "Strict":
+        raise _refused(shown, "strict decoding error: " + ", ".join(warnings))
+    return obj, warnings
+
+
+def _has_long_number(value: Any) -> bool:
+    """Whether an integer may not fit 64 bits: the quick conversion takes any size, Go does not."""
+    if isinstance(value, dict):
+        return any(map(_has_long_number, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_long_number, value))
+    return type(value) is int and not -(2**63) <= value < 2**63
+
+
+def _refused(shown: Any, why: str) -> Invalid:
+    text = msgspec.json.encode(shown).decode()
+    return invalid_object("", "", "", [invalid("patch", text, why)])
