@@ -1,0 +1,248 @@
+"""The pod network of one node: a bridge for its pods, routes to the other nodes' pods, a way out of the cluster.
+
+    pod ─ veth ─┐                                    ┌─ other node's address ─ its pods   (host gateway routes)
+    pod ─ veth ─┴─ bridge (first address of podCIDR) ┤
+                   Service CIDR routed here          └─ everything else, under the node's own address
+
+It waits until the node has a podCIDR, sets the bridge up, writes the CNI configuration (from then on the runtime
+reports its network ready) and keeps one route per other node for as long as it runs. Everything acts on the network
+namespace that the process lives in, is named `tiphys...`, survives a restart of the process, and is taken away by
+`cleanup`. Routes go through neighbours: nodes share a subnet; a node beyond a router is reported and left out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tiphys.api.kinds.core.node import NODE, Node
+from tiphys.base import netlink
+from tiphys.base.clock import Clock
+from tiphys.base.netlink import Netlink
+from tiphys.client.interface import Client, EventType
+from tiphys.network import links
+from tiphys.network.cni import gateway_of, write_config
+from tiphys.network.links import Route
+
+log = logging.getLogger(__name__)
+
+BRIDGE = "tiphys0"
+TABLE = "tiphys-network"
+COALESCE_S = 0.02
+RETRY_S = 10.0
+"""After a route or table could not be set."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSettings:
+    """What `PodNetwork` is told."""
+
+    node_name: str
+    cni_directory: str
+    """Where the CNI configuration goes; the node's own, never shared by two nodes."""
+    cni_state: str = ""
+    """Where host-local keeps the addresses in use; empty: `allocations` beside `cni_directory`."""
+    cluster_cidr: str = "10.244.0.0/16"
+    service_cidr: str = "10.96.0.0/16"
+    bridge: str = BRIDGE
+    mtu: int = 0
+    """0: the kernel's default (1500)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the kernel should hold, as far as it follows from the nodes."""
+
+    routes: frozenset[Route]
+    not_masqueraded: tuple[str, ...]
+    """Destinations that see a pod's own address."""
+
+
+def internal_address(node: Node) -> str:
+    """The node's first IPv4 InternalIP, or empty."""
+    for address in node.status.addresses:
+        if address.type == "InternalIP" and ":" not in address.address:
+            return address.address
+    return ""
+
+
+def pod_subnet(node: Node | None) -> str:
+    """The node's IPv4 podCIDR, or empty while it has none."""
+    if node is None:
+        return ""
+    return next((cidr for cidr in [node.spec.pod_cidr, *node.spec.pod_cidrs] if cidr and ":" not in cidr), "")
+
+
+def plan(nodes: Iterable[Node], settings: NetworkSettings) -> Plan:
+    """Pure. Node addresses are not masqueraded: every node has the way back to every pod."""
+    routes, direct = set(), {settings.cluster_cidr}
+    for node in nodes:
+        address, subnet = internal_address(node), pod_subnet(node)
+        if address:
+            direct.add(address)
+        if not subnet:
+            continue
+        if node.metadata.name == settings.node_name:
+            routes.add(Route(settings.service_cidr, device=settings.bridge, source=gateway_of(subnet)))
+        elif address:
+            routes.add(Route(subnet, gateway=address))
+    return Plan(frozenset(routes), tuple(sorted(direct)))
+
+
+def masquerade_rules(not_masqueraded: tuple[str, ...], cluster_cidr: str) -> str:
+    """Pods' packets leave the cluster under the node's address. A whole table, replaced in one transaction."""
+    direct = ", ".join(not_masqueraded)
+    return (
+        f"table ip {TABLE}\ndelete table ip {TABLE}\n"
+        f"table ip {TABLE} {{\n"
+        f" set direct {{ type ipv4_addr; flags interval; auto-merge; elements = {{ {direct} }}; }}\n"
+        " chain postrouting {\n  type nat hook postrouting priority srcnat; policy accept;\n"
+        f"  ip saddr {cluster_cidr} ip daddr != @direct ip daddr != 224.0.0.0/4"
+        " masquerade fully-random\n }\n}\n"
+    )
+
+
+class PodNetwork:
+    """Keeps the node's pod network as the Nodes say, while `run` runs."""
+
+    def __init__(self, client: Client, clock: Clock, settings: NetworkSettings) -> None:
+        self._clock, self._settings = clock, settings
+        self._nodes = client.informer(NODE)
+        self._changed = asyncio.Event()
+        self._subnet = ""
+        self._direct: tuple[str, ...] = ()
+        self._refused: set[Route] = set()
+        self.ready = asyncio.Event()
+        """Set once pods can be connected."""
+
+    async def run(self) -> None:
+        """Runs until cancelled. What it made stays: running pods keep their network."""
+        stop = self._nodes.subscribe(self._on_node)
+        try:
+            await self._nodes.wait_synced()
+            self._changed.set()
+            while True:
+                await self._changed.wait()
+                await self._clock.sleep(COALESCE_S)
+                self._changed.clear()
+                try:
+                    complete = await self._sync()
+                except (OSError, subprocess.SubprocessError) as error:
+                    log.warning("pod network of node %s: %s", self._settings.node_name, _reason(error))
+                    complete = False
+                if not complete:
+                    await self._wait_for_change(RETRY_S)
+        finally:
+            stop()
+
+    def _on_node(self, _change: EventType, old: Node | None, new: Node | None) -> None:
+        # Heartbeats change a Node every few seconds; only these two facts matter here.
+        if (
+            old is None
+            or new is None
+            or (internal_address(old), pod_subnet(old)) != (internal_address(new), pod_subnet(new))
+        ):
+            self._changed.set()
+
+    async def _wait_for_change(self, longest_s: float) -> None:
+        """Until something changed, but not longer; then it is time to look again either way."""
+        timer = asyncio.ensure_future(self._clock.sleep(longest_s))
+        change = asyncio.ensure_future(self._changed.wait())
+        try:
+            await asyncio.wait({timer, change}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            timer.cancel()
+            change.cancel()
+        self._changed.set()
+
+    async def _sync(self) -> bool:
+        """False when something was refused and should be tried again."""
+        subnet = pod_subnet(self._nodes.get(self._settings.node_name))
+        if not subnet:
+            return True
+        wanted = plan(self._nodes.list(), self._settings)
+        if subnet != self._subnet:
+            await asyncio.to_thread(prepare, self._settings, subnet)
+        refused = await asyncio.to_thread(apply_routes, wanted.routes)
+        self._report(refused)
+        if wanted.not_masqueraded != self._direct:
+            await asyncio.to_thread(_nft, masquerade_rules(wanted.not_masqueraded, self._settings.cluster_cidr))
+            self._direct = wanted.not_masqueraded
+        if subnet != self._subnet:
+            # Last: from here on the runtime believes that pods can be connected.
+            settings = self._settings
+            directory, state = settings.cni_directory, settings.cni_state
+            await asyncio.to_thread(write_config, directory, subnet, settings.mtu, settings.bridge, state)
+            self._subnet = subnet
+            log.info("pod network of node %s: pods get addresses of %s", settings.node_name, subnet)
+            self.ready.set()
+        return not refused
+
+    def _report(self, refused: dict[Route, str]) -> None:
+        for route, why in refused.items():
+            if route not in self._refused:
+                log.warning("route to %s through %s: %s", route.destination, route.gateway or route.device, why)
+        self._refused = set(refused)
+
+
+def prepare(settings: NetworkSettings, subnet: str) -> None:
+    """Bridge, address and forwarding of this node. Idempotent. Raises OSError."""
+    if not Path("/proc/sys/net/bridge").exists():
+        # Without it bridged packets never meet the Service rules; where the module is missing, pods of one node reach
+        # each other through Services only from other nodes. Built in or loaded: nothing happens here.
+        subprocess.run(["modprobe", "br_netfilter"], capture_output=True, check=False, timeout=10)
+        if not Path("/proc/sys/net/bridge").exists():
+            log.warning("the kernel has no br_netfilter: a pod cannot reach a neighbour on its node through a Service")
+    _set_sysctl("net/ipv4/ip_forward", "1")
+    prefix = ipaddress.IPv4Network(subnet).prefixlen
+    with Netlink(netlink.ROUTE) as link:
+        links.ensure_bridge(link, settings.bridge, f"{gateway_of(subnet)}/{prefix}", settings.mtu)
+
+
+def apply_routes(wanted: frozenset[Route]) -> dict[Route, str]:
+    """Makes our routes these; returns those the kernel refused, and why. Raises OSError when it refuses to talk."""
+    refused = {}
+    with Netlink(netlink.ROUTE) as link:
+        present = links.our_routes(link)
+        for route in present - wanted:
+            if all(route.destination != other.destination for other in wanted):
+                links.remove_route(link, route)
+        for route in sorted(wanted - present):
+            try:
+                links.add_route(link, route)
+            except OSError as error:
+                refused[route] = error.strerror or str(error)
+    return refused
+
+
+def cleanup(bridge: str = BRIDGE) -> None:
+    """Takes away what `PodNetwork` made in this network namespace: routes, table, bridge. Idempotent."""
+    try:
+        with Netlink(netlink.ROUTE) as link:
+            for route in links.our_routes(link):
+                links.remove_route(link, route)
+            links.remove_link(link, bridge)
+        _nft(f"table ip {TABLE}\ndelete table ip {TABLE}\n")
+    except (OSError, subprocess.SubprocessError) as error:
+        log.warning("removing the pod network: %s", _reason(error))
+
+
+def _set_sysctl(name: str, value: str) -> None:
+    path = Path("/proc/sys", name)
+    if path.read_text().strip() != value:
+        path.write_text(value)
+
+
+def _nft(commands: str) -> None:
+    subprocess.run(["nft", "-f", "-"], input=commands, text=True, capture_output=True, check=True, timeout=30)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, subprocess.CalledProcessError):
+        return f"nft: {(error.stderr or '').strip() or error.returncode}"
+    return str(error)
