@@ -39,11 +39,11 @@ class PkiPaths:
 
     @property
     def kubelet_client_cert(self) -> Path:
-        return self.directory / "apiserver-kubelet-client.crt"
+        return self.directory / "kube-apiserver-kubelet-client.crt"
 
     @property
     def kubelet_client_key(self) -> Path:
-        return self.directory / "apiserver-kubelet-client.key"
+        return self.directory / "kube-apiserver-kubelet-client.key"
 
     @property
     def service_account_key(self) -> Path:

@@ -1,0 +1,1 @@
+"""What this server has, told to clients: legacy and aggregated discovery, derived from the kinds."""

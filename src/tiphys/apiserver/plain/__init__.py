@@ -1,0 +1,1 @@
+"""Paths that are no resources: version, health, metrics, OpenAPI, OpenID discovery."""

@@ -1,0 +1,117 @@
+"""Which shape of answer the client wants: JSON, YAML or protobuf; the object, a table or its metadata only.
+
+Source: staging/src/k8s.io/apiserver/pkg/endpoints/handlers/negotiation/negotiate.go.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from tiphys.api.codec import JSON, MEDIA_TYPES, PROTOBUF, YAML
+from tiphys.api.errors import NotAcceptable
+from tiphys.apiserver.chain.exchange import Exchange
+
+_META = "meta.k8s.io"
+_SHORT = {JSON: "json", YAML: "yaml", PROTOBUF: "protobuf"}
+_PRETTY_AGENTS = ("curl", "Wget", "Mozilla/5.0")
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """One negotiated shape."""
+
+    format: str = "json"
+    """`json`, `yaml` or `protobuf`."""
+    transform: str = ""
+    """`Table`, `PartialObjectMetadata` or nothing."""
+    version: str = "v1"
+    """Of meta.k8s.io, for transforms: `v1` or `v1beta1`."""
+
+    @property
+    def content_type(self) -> str:
+        return {"json": JSON, "yaml": YAML}.get(self.format, PROTOBUF)
+
+    @property
+    def plain(self) -> bool:
+        """Whether stored bytes are the answer."""
+        return self.format == "json" and not self.transform
+
+    @property
+    def api_version(self) -> str:
+        return f"{_META}/{self.version}"
+
+
+DEFAULT = Media()
+
+
+def _refused(accepted: tuple[str, ...]) -> NotAcceptable:
+    return NotAcceptable(f"only the following media types are accepted: {', '.join(accepted)}")
+
+
+@lru_cache(maxsize=512)
+def parse_accept(accept: str, streaming: bool = False) -> Media:
+    """The first clause of the header, by quality, that we can serve. Raises NotAcceptable."""
+    if not accept.strip():
+        return DEFAULT
+    for media_type, parameters in _clauses(accept):
+        found = _match(media_type, parameters, streaming)
+        if found is not None:
+            return found
+    raise _refused(tuple(f"{m};stream=watch" for m in (JSON, PROTOBUF)) if streaming else MEDIA_TYPES)
+
+
+def _clauses(accept: str) -> list[tuple[str, dict[str, str]]]:
+    """(type, parameters), best first; the order of the header among equals."""
+    found: list[tuple[float, int, str, dict[str, str]]] = []
+    for index, clause in enumerate(accept.split(",")):
+        media_type, *rest = [part.strip() for part in clause.split(";")]
+        parameters = {key.strip().lower(): value.strip() for key, _, value in (part.partition("=") for part in rest)}
+        try:
+            quality = float(parameters.pop("q", "1"))
+        except ValueError:
+            quality = 1.0
+        # A wildcard never beats a named type of the same quality.
+        found.append((-quality, index + (1000 if "*" in media_type else 0), media_type.lower(), parameters))
+    return [(media_type, parameters) for _, _, media_type, parameters in sorted(found, key=lambda f: f[:2])]
+
+
+def _match(media_type: str, parameters: dict[str, str], streaming: bool) -> Media | None:
+    if media_type in ("*/*", "application/*"):
+        media_type = JSON
+    if media_type == "application/x-yaml":
+        media_type = YAML
+    short = _SHORT.get(media_type)
+    if short is None or (streaming and short == "yaml"):
+        return None
+    if parameters.get("stream", "watch" if streaming else "") not in ("", "watch"):
+        return None
+    transform = parameters.get("as", "")
+    if not transform:
+        return Media(short)
+    version = parameters.get("v", "")
+    if parameters.get("g") != _META or version not in ("v1", "v1beta1"):
+        return None
+    if transform == "PartialObjectMetadataList":
+        transform = "PartialObjectMetadata"
+    if transform == "Table" and short != "protobuf":
+        return Media(short, "Table", version)
+    if transform == "PartialObjectMetadata":
+        return Media(short, transform, version)
+    return None
+
+
+def wanted(exchange: Exchange, *, streaming: bool = False) -> Media:
+    """Raises NotAcceptable."""
+    accept = exchange.headers.get("Accept", "")
+    if not accept or accept in ("application/json", "*/*"):
+        return DEFAULT
+    return parse_accept(accept, streaming)
+
+
+def wants_pretty(exchange: Exchange) -> bool:
+    """`?pretty=true`, or a person at curl who did not say otherwise."""
+    stated = exchange.info.query.get("pretty") if exchange.raw_query else None
+    if stated:
+        return stated[0].lower() in ("true", "1", "t")
+    return exchange.headers.get("User-Agent", "").startswith(_PRETTY_AGENTS)

@@ -1,0 +1,99 @@
+"""From a resolved request to its handler: one look-up in a table made from the kinds at start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from tiphys.api.kind import Kind
+from tiphys.apiserver.chain.exchange import Answer, Exchange, Handler, Reply
+from tiphys.apiserver.request import RequestInfo
+from tiphys.apiserver.verbs.context import Context
+from tiphys.apiserver.verbs.resources import ResourceHandlers, ScaleHandlers, not_allowed
+from tiphys.apiserver.verbs.watching import WatchHandler
+
+Key = tuple[str, str, str, str, str]
+"""(group, version, plural, subresource, verb)"""
+PlainHandler = Callable[[Exchange], Any]
+
+
+def not_found() -> Answer:
+    """What upstream answers for a path that nobody knows."""
+    return Answer(b"404 page not found\n", 404, "text/plain; charset=utf-8", (("X-Content-Type-Options", "nosniff"),))
+
+
+class Router:
+    """Handlers by what the request is. Later kinds (custom resources) are added and removed while running."""
+
+    def __init__(self, context: Context, kinds: Iterable[Kind[Any]]) -> None:
+        self._context = context
+        self._table: dict[Key, Handler] = {}
+        self._known: set[tuple[str, str, str, str]] = set()
+        self._plain: dict[str, Handler] = {}
+        self._prefixes: list[tuple[str, Handler]] = []
+        for kind in kinds:
+            if kind.stored:
+                self.add_kind(kind)
+
+    def add(self, kind: Kind[Any], subresource: str, verb: str, handler: Handler) -> None:
+        self._table[kind.group, kind.version, kind.plural, subresource, verb] = handler
+        self._known.add((kind.group, kind.version, kind.plural, subresource))
+
+    def add_kind(self, kind: Kind[Any]) -> None:
+        """The verbs that the kind declares, its status and its scale; other subresources add themselves."""
+        handlers = ResourceHandlers(self._context, kind)
+        own: dict[str, Handler] = {
+            "create": handlers.create, "get": handlers.get, "list": handlers.list, "update": handlers.update,
+            "patch": handlers.patch, "delete": handlers.delete, "deletecollection": handlers.delete_collection,
+            "watch": WatchHandler(self._context, kind).watch,
+        }  # fmt: skip
+        for verb in kind.verbs:
+            self.add(kind, "", verb, own[verb])
+        for subresource in kind.subresources:
+            if subresource.name == "scale":
+                scale = ScaleHandlers(self._context, kind)
+                table: dict[str, Handler] = {"get": scale.get, "update": scale.update, "patch": scale.patch}
+            elif subresource.name == "status":
+                status = ResourceHandlers(self._context, kind, "status")
+                table = {"get": status.get, "update": status.update, "patch": status.patch}
+            else:
+                continue
+            for verb in subresource.verbs:
+                self.add(kind, subresource.name, verb, table[verb])
+
+    def add_path(self, path: str, handler: Handler) -> None:
+        """A path that is no resource; one that ends in `/` also takes everything below it."""
+        if path.endswith("/") and len(path) > 1:
+            self._prefixes.append((path, handler))
+            self._prefixes.sort(key=lambda item: -len(item[0]))
+        else:
+            self._plain[path] = handler
+
+    @property
+    def paths(self) -> list[str]:
+        return sorted(self._plain)
+
+    def find(self, info: RequestInfo) -> Handler:
+        """Always a handler: unknown paths get one that says so."""
+        if info.is_resource:
+            handler = self._table.get((info.group, info.version, info.resource, info.subresource, info.verb))
+            if handler is not None:
+                return handler
+            if (info.group, info.version, info.resource, info.subresource) in self._known:
+                return _not_allowed
+            return _missing
+        handler = self._plain.get(info.path)
+        if handler is not None:
+            return handler
+        for prefix, candidate in self._prefixes:
+            if info.path.startswith(prefix):
+                return candidate
+        return _missing
+
+
+async def _missing(_exchange: Exchange) -> Reply:
+    return not_found()
+
+
+async def _not_allowed(_exchange: Exchange) -> Reply:
+    raise not_allowed()
