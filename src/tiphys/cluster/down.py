@@ -35,6 +35,8 @@ def down(data: DataDirectory, progress: Progress) -> None:
             detail.append(f"{count} processes")
         with progress.step("Removing mounts, links and rules"):
             _unmount(data.root)
+            _unmount(data.state)
+            shutil.rmtree(data.state, ignore_errors=True)
             _remove_network(settings)
             _remove_cgroups(settings)
 
@@ -50,9 +52,9 @@ def reset(data: DataDirectory, progress: Progress) -> None:
 
 def _stop_containers(data: DataDirectory) -> int:
     """End containerd and its shims with all that run below them, found by the data directory in their arguments."""
-    nodes = str(data.root / "nodes") + "/"
+    directories = (f"{data.root}/nodes/", f"{data.state}/")
     own = os.getpid()
-    shims = [pid for pid in _pids() if pid != own and _names(pid, nodes)]
+    shims = [pid for pid in _pids() if pid != own and _names(pid, directories)]
     family = set(shims)
     parents = {pid: _parent(pid) for pid in _pids()}
     for _ in range(len(parents)):
@@ -69,13 +71,13 @@ def _pids() -> list[int]:
     return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
 
 
-def _names(pid: int, directory: str) -> bool:
-    """Whether `pid` is a containerd or shim that was started with a path in `directory`."""
+def _names(pid: int, directories: tuple[str, ...]) -> bool:
+    """Whether `pid` is a containerd or shim that was started with a path in one of `directories`."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:
         return False
-    return "containerd" in words[0] and any(word.startswith(directory) for word in words[1:])
+    return "containerd" in words[0] and any(word.startswith(directories) for word in words[1:])
 
 
 def _parent(pid: int) -> int:
@@ -95,8 +97,9 @@ def _unmount(root: Path) -> None:
 
 
 def _remove_network(settings: ClusterSettings) -> None:
-    from tiphys.network.pod_network import cleanup as remove_pod_network
     from tiphys.proxy.proxy import cleanup as remove_rules
+
+    from tiphys.network.pod_network import cleanup as remove_pod_network
 
     if settings.namespaced:
         namespaces.remove(settings.node_names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Literal
@@ -64,6 +65,12 @@ class DataDirectory:
         """OCI archives that every node imports when it starts."""
         self.settings_file = self.root / "cluster.json"
         self.admin_kubeconfig = self.root / "admin.kubeconfig"
+
+    @property
+    def state(self) -> Path:
+        """Sockets and runtime state that a reboot may empty; short, because a socket's path has 107 bytes at most."""
+        digest = hashlib.sha256(str(self.root).encode()).hexdigest()[:8]
+        return Path("/run/tiphys") / digest
 
     def node(self, name: str) -> Path:
         """All that a node keeps: containerd's root and state, the kubelet's pods."""

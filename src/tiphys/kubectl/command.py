@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -63,8 +64,25 @@ class Context:
 
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "get": ("tiphys.kubectl.get", "Display one or many resources"),
-    "api-resources": ("tiphys.kubectl.api_resources", "Print the supported API resources on the server"),
-    "version": ("tiphys.kubectl.version", "Print the client and server version information"),
+    "get": ("get:COMMAND", "Display one or many resources"),
+    "create": ("create:COMMAND", "Create objects from manifests or from a few words"),
+    "apply": ("apply:COMMAND", "Make the cluster hold what the manifests say"),
+    "delete": ("delete:COMMAND", "Delete objects, and wait until they are gone"),
+    "logs": ("logs:COMMAND", "Print what a container wrote"),
+    "scale": ("scale:COMMAND", "Set how many pods a workload has"),
+    "rollout": ("rollout:COMMAND", "Follow or steer the rollout of a deployment"),
+    "wait": ("wait:COMMAND", "Wait until objects meet a condition"),
+    "label": ("metadata:LABEL", "Set or remove labels"),
+    "annotate": ("metadata:ANNOTATE", "Set or remove annotations"),
+    "patch": ("patch:COMMAND", "Change fields of an object"),
+    "api-resources": ("api_resources:COMMAND", "Print the supported API resources on the server"),
+    "version": ("version:COMMAND", "Print the client and server version information"),
 }
-"""Name -> (module with `COMMAND`, one line of help), in the order of `kubectl --help`."""
+"""Name -> (module and value, one line of help), in the order of `kubectl --help`."""
+
+
+def load(name: str) -> Command:
+    """The command, whose module is imported only now."""
+    module, _, attribute = COMMANDS[name][0].partition(":")
+    command: Command = getattr(importlib.import_module(f"tiphys.kubectl.{module}"), attribute)
+    return command

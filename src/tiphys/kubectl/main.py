@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from tiphys.client import kubeconfig
 from tiphys.client.kubeconfig import Access, KubeconfigError
-from tiphys.kubectl.command import COMMANDS, GLOBAL_FLAGS, Command, Context
+from tiphys.kubectl.command import COMMANDS, GLOBAL_FLAGS, Command, Context, load
 from tiphys.kubectl.flags import Parsed, UsageError, parse
 from tiphys.kubectl.session import ServerError, Session, Unreachable
 
@@ -29,7 +28,7 @@ def main(argv: Sequence[str]) -> int:
             f'error: unknown command "{name}" for "kubectl"\nRun `tiphys kubectl --help` for the list.', file=sys.stderr
         )
         return 1
-    command: Command = importlib.import_module(COMMANDS[name][0]).COMMAND
+    command = load(name)
     try:
         options = parse((*command.flags, *GLOBAL_FLAGS), [*leading, *arguments])
         if options["help"]:

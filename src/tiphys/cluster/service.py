@@ -1,0 +1,58 @@
+"""What every long-running process of the cluster does at its start: logging, signals, an event loop, an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import sys
+from collections.abc import Coroutine
+
+from tiphys.cluster.failure import ClusterError
+
+
+def serve(name: str, work: Coroutine[object, object, None], *, verbose: bool = False) -> None:
+    """Run `work` until it ends or SIGTERM or SIGINT asks for the end. Exits with 1 and one line when it fails."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(asctime)s %(levelname).1s %(name)s: %(message)s",
+    )
+    # Objects that live long dominate here; collecting often would scan them for nothing.
+    gc.set_threshold(50_000, 20, 50)
+    try:
+        _runner(_until_signal(work))
+    except* ClusterError as failures:
+        for failure in _leaves(failures):
+            print(f"{name}: {failure}", file=sys.stderr)
+            if isinstance(failure, ClusterError) and failure.remedy:
+                print(f"{name}: {failure.remedy}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+def _runner(main: Coroutine[object, object, None]) -> None:
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(main)
+    else:
+        uvloop.run(main)
+
+
+async def _until_signal(work: Coroutine[object, object, None]) -> None:
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(work)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        await task
+    except asyncio.CancelledError:
+        logging.getLogger(__name__).info("stopped")
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found
