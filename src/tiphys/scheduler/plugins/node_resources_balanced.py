@@ -25,19 +25,20 @@ def score(table: NodeTable, pod: PodRecord, rows: Rows) -> Ints:
     capacity = table.allocatable[:2, rows]
     used = table.requested[:2, rows]
     asked = np.array([[pod.shape.cpu_stated], [pod.shape.memory_stated]], dtype=np.int64)
-    before = _evenness(capacity, used)
-    after = _evenness(capacity, used + asked)
+    before, after = _evenness(capacity, np.array((used, used + asked)))
     half = SCORE_MAX // 2
     result: Ints = half + (half + after - before) // 2
     return result
 
 
 def _evenness(capacity: Ints, used: Ints) -> Ints:
-    """100 for equal shares, 50 for all of one and nothing of the other; 100 where the node lacks either resource."""
-    present = capacity != 0
-    shares: npt.NDArray[np.float64] = np.minimum(used / np.where(present, capacity, 1), 1.0)
-    deviation = np.abs((shares[0] - shares[1]) / 2)
-    deviation[~present.all(axis=0)] = 0.0
+    """100 for equal shares, 50 for all of one and nothing of the other; 100 where the node lacks either resource.
+
+    `capacity` is [resource, row], `used` [case, resource, row], the result [case, row].
+    """
+    shares: npt.NDArray[np.float64] = np.minimum(used / np.maximum(capacity, 1), 1.0)
+    deviation = np.abs((shares[:, 0] - shares[:, 1]) / 2)
+    deviation[:, ~capacity.all(axis=0)] = 0.0
     evenness: Ints = ((1 - deviation) * SCORE_MAX).astype(np.int64)
     return evenness
 

@@ -58,19 +58,13 @@ def resolvable(table: NodeTable, pod: PodRecord, rows: npt.NDArray[np.intp]) -> 
 
 def score(table: NodeTable, pod: PodRecord, rows: Rows) -> Ints:
     """int64[rows] in 0..100: mean share of cpu and memory that stays free; a resource the node lacks is left out."""
-    shape = pod.shape
-    cpu, cpu_counts = _least(table.allocatable[0, rows], table.scored[0, rows] + shape.cpu_scored)
-    memory, memory_counts = _least(table.allocatable[1, rows], table.scored[1, rows] + shape.memory_scored)
-    both = cpu_counts & memory_counts
-    total: Ints = cpu + memory
-    total[both] //= 2
-    return total
-
-
-def _least(capacity: Ints, requested: Ints) -> tuple[Ints, Bools]:
-    counts = capacity != 0
-    free = np.maximum(capacity - requested, 0)
-    return free * SCORE_MAX // np.where(counts, capacity, 1), counts
+    asked = np.array([[pod.shape.cpu_scored], [pod.shape.memory_scored]], dtype=np.int64)
+    capacity = table.allocatable[:2, rows]
+    free = np.maximum(capacity - table.scored[:, rows] - asked, 0)
+    shares: Ints = free * SCORE_MAX // np.maximum(capacity, 1)
+    present = np.count_nonzero(capacity, axis=0)
+    mean: Ints = shares.sum(axis=0) // np.maximum(present, 1)
+    return mean
 
 
 def reference_filter(

@@ -1,0 +1,294 @@
+"""Which pod is next, and which pods rest until when.
+
+    add ──────────► active ──pop──► (a decision) ──► bound
+     │                ▲  ▲               │ park: no node fits
+     │ gates          │  └─ due ─ backoff ◄── wake ── waiting
+     ▼                │                  │ fail: an error
+    gated ── update ──┘ due ── failing ◄─┘
+
+*active*: highest priority first, then longest in the queue. *waiting*: nothing fits; only a change that a refusing
+plugin asked for (`Change`, hints) gets it out, or `waiting_max_s`. *backoff*: woken, but resting 1, 2, 4 .. 10 s since
+its last failure; when nothing is active it is taken early, an idle scheduler may as well try. *failing*: the same
+after an error of the API, and never taken early. *gated*: has scheduling gates.
+
+Times are the injected clock's, monotonic seconds. Nothing waits here.
+Limits: `capacity` pods; `add` refuses more and sets `overflowed`.
+Source: pkg/scheduler/backend/queue.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from tiphys.api.kinds.core.pod.schema import Pod
+from tiphys.base.backoff import Backoff
+from tiphys.base.clock import Clock
+from tiphys.scheduler.events import Change
+from tiphys.scheduler.pods import PodRecord
+
+if TYPE_CHECKING:
+    from tiphys.scheduler.plugin import PluginSpec
+
+
+class Place(Enum):
+    ACTIVE = "active"
+    BACKOFF = "backoff"
+    FAILING = "failing"
+    WAITING = "waiting"
+    GATED = "gated"
+    OUT = "out"
+    """Popped, or gone."""
+
+
+@dataclass(eq=False, slots=True)
+class QueuedPod:
+    """A pod in the queue and its history there."""
+
+    pod: Pod
+    record: PodRecord
+    since_s: float
+    """When it last entered the queue."""
+    place: Place = Place.OUT
+    entry: int = 0
+    """The number of its current heap entry; older entries are dead."""
+    refusals: int = 0
+    errors: int = 0
+    """Since the last decision that was no error."""
+    rest_until_s: float = 0.0
+    plugins: frozenset[str] = frozenset()
+    """Who refused it last; empty: anything may help."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStatistics:
+    active: int
+    backoff: int
+    failing: int
+    waiting: int
+    gated: int
+
+
+@dataclass(slots=True)
+class _Heap:
+    """A heap whose entries die when their pod moves; rebuilt when most are dead."""
+
+    entries: list[tuple[float, float, int, QueuedPod]] = field(default_factory=list)
+    alive: int = 0
+
+    def push(self, first: float, second: float, entry: int, item: QueuedPod) -> None:
+        heapq.heappush(self.entries, (first, second, entry, item))
+        self.alive += 1
+        if len(self.entries) > 2 * self.alive + 64:
+            self.entries = [e for e in self.entries if e[3].entry == e[2]]
+            heapq.heapify(self.entries)
+
+    def peek(self) -> tuple[float, float, int, QueuedPod] | None:
+        while self.entries and self.entries[0][3].entry != self.entries[0][2]:
+            heapq.heappop(self.entries)
+        return self.entries[0] if self.entries else None
+
+
+class SchedulingQueue:
+    def __init__(
+        self,
+        clock: Clock,
+        plugins: Sequence[PluginSpec],
+        *,
+        backoff: Backoff | None = None,
+        waiting_max_s: float = 300.0,
+        capacity: int = 500_000,
+    ) -> None:
+        self._clock = clock
+        self._backoff = backoff or Backoff(first_s=1.0, cap_s=10.0)
+        self._waiting_max_s = waiting_max_s
+        self._capacity = capacity
+        self.overflowed = False
+        """A pod was refused for want of room: look for it again when there is some."""
+        self._wakes = {plugin.name: dict(plugin.wakes or {}) for plugin in plugins}
+        self._pods: dict[str, QueuedPod] = {}
+        self._active, self._resting, self._failing = _Heap(), _Heap(), _Heap()
+        self._heaps = {Place.ACTIVE: self._active, Place.BACKOFF: self._resting, Place.FAILING: self._failing}
+        self._waiting: dict[str, QueuedPod] = {}
+        """In the order in which they began to wait."""
+        self._waiting_by_plugin: dict[str, dict[str, QueuedPod]] = {}
+        self._gated = 0
+        self._entries = 0
+
+    def __len__(self) -> int:
+        return len(self._pods)
+
+    def __contains__(self, uid: str) -> bool:
+        return uid in self._pods
+
+    def __iter__(self) -> Iterator[QueuedPod]:
+        return iter(self._pods.values())
+
+    @property
+    def statistics(self) -> QueueStatistics:
+        return QueueStatistics(
+            self._active.alive, self._resting.alive, self._failing.alive, len(self._waiting), self._gated
+        )
+
+    # Pods come, change and go
+
+    def add(self, pod: Pod, record: PodRecord) -> bool:
+        """A pod that needs a node. False when there is no room."""
+        if len(self._pods) >= self._capacity:
+            self.overflowed = True
+            return False
+        item = QueuedPod(pod, record, self._clock.monotonic())
+        self._pods[record.uid] = item
+        self._move(item, Place.GATED if pod.spec.scheduling_gates else Place.ACTIVE)
+        return True
+
+    def update(self, pod: Pod, record: PodRecord) -> None:
+        """The pod itself changed in what placement depends on: worth another try."""
+        item = self._pods[record.uid]
+        item.pod = pod
+        priority_changed = record.priority != item.record.priority
+        item.record = record
+        if pod.spec.scheduling_gates:
+            self._move(item, Place.GATED)
+        elif item.place in (Place.WAITING, Place.GATED):
+            self._release(item)
+        elif item.place is Place.ACTIVE and priority_changed:
+            self._move(item, Place.ACTIVE)
+
+    def refresh(self, pod: Pod) -> None:
+        """The pod's status changed: keep the newer object, and its place."""
+        item = self._pods.get(pod.metadata.uid)
+        if item is not None:
+            item.pod = pod
+
+    def get(self, uid: str) -> QueuedPod | None:
+        return self._pods.get(uid)
+
+    def remove(self, uid: str) -> None:
+        item = self._pods.pop(uid, None)
+        if item is not None:
+            self._leave(item)
+
+    # Decisions
+
+    def pop(self) -> QueuedPod | None:
+        """The next pod to place; it leaves the queue. None when all rest."""
+        head = self._active.peek() or self._resting.peek()
+        if head is None:
+            return None
+        item = head[3]
+        self._leave(item)
+        del self._pods[item.record.uid]
+        return item
+
+    def park(self, item: QueuedPod, plugins: frozenset[str]) -> None:
+        """No node fits `item`, by the word of `plugins`."""
+        item.refusals += 1
+        item.errors = 0
+        item.plugins = plugins
+        self._rest(item, item.refusals)
+        self._pods[item.record.uid] = item
+        self._move(item, Place.WAITING)
+
+    def fail(self, item: QueuedPod) -> None:
+        """An error, not a refusal, kept `item` from its node: try again after a rest."""
+        item.errors += 1
+        self._rest(item, item.errors)
+        self._pods[item.record.uid] = item
+        self._move(item, Place.FAILING)
+
+    # Time and change
+
+    def wake(self, change: Change) -> int:
+        """Let out the waiting pods that `change` may help; says how many."""
+        if not self._waiting:
+            return 0
+        helped = dict(self._waiting_by_plugin.get("", {}))
+        for name, items in self._waiting_by_plugin.items():
+            hints = self._wakes.get(name)
+            if hints is None or change.wake not in hints:
+                continue
+            hint = hints[change.wake]
+            answers: dict[int, bool] = {}
+            for uid, item in items.items():
+                if uid in helped:
+                    continue
+                shape = item.record.shape
+                answer = True if hint is None else answers.get(id(shape))
+                if answer is None:
+                    assert hint is not None  # noqa: S101 - for the type checker: None answered True above
+                    answer = hint(item.record, change)
+                    if not shape.spread:  # spreading looks at more than the shape
+                        answers[id(shape)] = answer
+                if answer:
+                    helped[uid] = item
+        for item in helped.values():
+            self._release(item)
+        return len(helped)
+
+    def tick(self) -> int:
+        """Move what has rested or waited long enough; says how many became active."""
+        now_s = self._clock.monotonic()
+        before = self._active.alive
+        for heap in (self._resting, self._failing):
+            while (head := heap.peek()) is not None and head[0] <= now_s:
+                self._move(head[3], Place.ACTIVE)
+        for item in list(self._overdue(now_s)):
+            self._release(item)
+        return self._active.alive - before
+
+    def next_due_s(self) -> float | None:
+        """When `tick` should be called next (monotonic); None while nothing rests or waits."""
+        due = [head[0] for heap in (self._resting, self._failing) if (head := heap.peek()) is not None]
+        for item in self._waiting.values():
+            due.append(item.since_s + self._waiting_max_s)
+            break
+        return min(due, default=None)
+
+    # Inside
+
+    def _overdue(self, now_s: float) -> Iterator[QueuedPod]:
+        for item in self._waiting.values():
+            if item.since_s + self._waiting_max_s > now_s:
+                return
+            yield item
+
+    def _rest(self, item: QueuedPod, failures: int) -> None:
+        item.since_s = self._clock.monotonic()
+        item.rest_until_s = item.since_s + self._backoff.delay_s(failures)
+
+    def _release(self, item: QueuedPod) -> None:
+        resting = item.rest_until_s > self._clock.monotonic()
+        self._move(item, Place.BACKOFF if resting else Place.ACTIVE)
+
+    def _leave(self, item: QueuedPod) -> None:
+        uid = item.record.uid
+        if item.place in self._heaps:
+            self._heaps[item.place].alive -= 1
+        elif item.place is Place.WAITING:
+            del self._waiting[uid]
+            for name in item.plugins or ("",):
+                del self._waiting_by_plugin[name][uid]
+        elif item.place is Place.GATED:
+            self._gated -= 1
+        item.entry = 0
+        item.place = Place.OUT
+
+    def _move(self, item: QueuedPod, place: Place) -> None:
+        self._leave(item)
+        item.place = place
+        if place is Place.WAITING:
+            self._waiting[item.record.uid] = item
+            for name in item.plugins or ("",):
+                self._waiting_by_plugin.setdefault(name, {})[item.record.uid] = item
+        elif place is Place.GATED:
+            self._gated += 1
+        else:
+            self._entries += 1
+            item.entry = self._entries
+            first = -float(item.record.priority) if place is Place.ACTIVE else item.rest_until_s
+            second = item.since_s if place is Place.ACTIVE else -float(item.record.priority)
+            self._heaps[place].push(first, second, item.entry, item)
