@@ -1,0 +1,237 @@
+"""Bookkeeping of managedFields on create, update and patch.
+
+Source: staging/src/k8s.io/apimachinery/pkg/util/managedfields/internal (structuredmerge, stripmeta, capmanagers,
+managedfieldsupdater, skipnonapplied), structured-merge-diff/v6/merge/update.go.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from tiphys.api.apply.fieldset import MEMBER, Fields, difference, intersection, is_valid, union, without
+from tiphys.api.apply.typed import BadItem, Difference, compare, root
+from tiphys.api.meta.resource import Resource
+from tiphys.api.meta.schema import encode_hook
+from tiphys.api.meta.types import ManagedFieldsEntry
+
+MAX_UPDATE_MANAGERS = 10
+ANCIENT = "ancient-changes"
+"""Holds the oldest entries where there are more than that many."""
+
+NEVER_OWNED: Fields = {
+    "f:apiVersion": MEMBER,
+    "f:kind": MEMBER,
+    "f:metadata": {
+        ".": MEMBER,
+        **{
+            f"f:{name}": MEMBER
+            for name in (
+                "name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName", "generation",
+                "managedFields", "resourceVersion",
+            )
+        },
+    },
+}  # fmt: skip
+_UNCOUNTED: dict[str, Any] = {"managed_fields": [], "resource_version": "", "generation": 0}
+"""Metadata that the server moves along with every write."""
+
+
+class Identity(NamedTuple):
+    """What tells managers apart. Of an Apply manager, `api_version` is left empty."""
+
+    manager: str
+    operation: str
+    api_version: str
+    subresource: str
+
+
+class Owner(NamedTuple):
+    """A manager's fields, the version they are written in, and when they changed last (RFC 3339)."""
+
+    fields: Fields
+    api_version: str
+    time: str | None
+
+
+Managed = dict[Identity, Owner]
+
+
+def identity(manager: str, operation: str, api_version: str, subresource: str) -> Identity:
+    return Identity(manager or "unknown", operation, "" if operation == "Apply" else api_version, subresource)
+
+
+def decode(entries: list[ManagedFieldsEntry]) -> Managed | None:
+    """The managers by identity; None when the entries are malformed."""
+    managed: Managed = {}
+    for entry in entries:
+        fields = entry.fields_v1 or {}
+        if entry.operation not in ("Apply", "Update") or not entry.api_version or entry.fields_type != "FieldsV1":
+            return None
+        key = Identity(
+            entry.manager,
+            entry.operation,
+            "" if entry.operation == "Apply" else entry.api_version,
+            entry.subresource,
+        )
+        managed[key] = Owner(fields, entry.api_version, entry.time)
+    return managed
+
+
+def encode(managed: Managed) -> list[ManagedFieldsEntry]:
+    """Entries in upstream's order: operation, time, name, version, subresource."""
+    ordered = sorted(managed.items(), key=_rank)
+    return [
+        ManagedFieldsEntry(
+            manager=key.manager,
+            operation=key.operation,
+            api_version=owner.api_version,
+            time=owner.time,
+            fields_type="FieldsV1",
+            fields_v1=owner.fields,
+            subresource=key.subresource,
+        )
+        for key, owner in ordered
+    ]
+
+
+def _rank(pair: tuple[Identity, Owner]) -> tuple[str, str, str, str, str]:
+    key, owner = pair
+    return key.operation, owner.time or "", key.manager, owner.api_version, key.subresource
+
+
+def update_managed(
+    old: Resource | None,
+    new: Resource,
+    manager: str,
+    operation: str,
+    api_version: str,
+    now_text: str,
+    subresource: str = "",
+) -> list[ManagedFieldsEntry]:
+    """The managedFields of `new`, written by `manager` over `old` (None: created).
+
+    Both objects stay as they are. `operation` is `Update` (create, update and the three plain patches). The entries
+    that `new` carries are taken as the client's wish where they are well formed, those of `old` otherwise; one empty
+    entry forgets all managers. `now_text` is RFC 3339 in seconds; an entry's time moves only when its fields were set.
+    """
+    managed = _current(old, new, subresource)
+    if old is not None and not managed:
+        return []  # never tracked, or forgotten: it starts again with the next apply
+    try:
+        removed, modified, added = changes(old, new, subresource)
+    except BadItem:
+        return []
+    if not (removed or modified or added):
+        return encode(managed)
+    written = union(modified, added)
+    give_way(managed, written, removed, api_version)
+    mine = difference(written, NEVER_OWNED)
+    if mine:
+        key = identity(manager, operation, api_version, subresource)
+        before = managed.get(key)
+        managed[key] = Owner(union(before.fields, mine) or {} if before else mine, api_version, now_text)
+    _cap(managed)
+    return encode(managed)
+
+
+def _current(old: Resource | None, new: Resource, subresource: str) -> Managed:
+    stated = new.metadata.managed_fields
+    if not subresource and stated:
+        if len(stated) == 1 and stated[0] == ManagedFieldsEntry():
+            return {}
+        if old is None or stated != old.metadata.managed_fields:
+            wished = decode(stated)
+            if wished and all(is_valid(owner.fields) for owner in wished.values()):
+                return wished
+    return (decode(old.metadata.managed_fields) if old is not None else None) or {}
+
+
+def changes(old: Resource | None, new: Resource, subresource: str) -> Difference:
+    """What differs, without what this endpoint resets: the status, or on `/status` the spec. Raises BadItem."""
+    schema = type(new)
+    if old is None:
+        before, after = empty_json(schema), _plain(new)
+    else:
+        before, after = {}, {}
+        for name in schema.__struct_fields__:
+            left, right = getattr(old, name), getattr(new, name)
+            if name == "metadata":
+                left, right = replace(left, **_UNCOUNTED), replace(right, **_UNCOUNTED)
+            if left is not right and left != right:
+                before[name], after[name] = left, right
+        if not after:
+            return None, None, None
+        before, after = _partial(schema, before), _partial(schema, after)
+    return unreset(compare(root(schema), before, after), subresource)
+
+
+def unreset(found: Difference, subresource: str) -> Difference:
+    reset = ("spec",) if subresource == "status" else ("status",)
+    removed, modified, added = found
+    return without(removed, reset), without(modified, reset), without(added, reset)
+
+
+def _plain(obj: Resource) -> dict[str, Any]:
+    value: dict[str, Any] = msgspec.to_builtins(obj, enc_hook=encode_hook)
+    value["metadata"].pop("managedFields", None)
+    return value
+
+
+def _partial(schema: type[Resource], attributes: dict[str, Any]) -> dict[str, Any]:
+    """The plain JSON of some top-level fields; empty ones are left out, except structs."""
+    names = dict(zip(schema.__struct_fields__, schema.__struct_encode_fields__, strict=True))
+    value: dict[str, Any] = {}
+    for attribute, item in attributes.items():
+        if item or isinstance(item, msgspec.Struct):
+            value[names[attribute]] = msgspec.to_builtins(item, enc_hook=encode_hook)
+    return value
+
+
+@cache
+def empty_json(schema: type[Resource]) -> dict[str, Any]:
+    """What Go writes for an object without anything: only fields beyond these count as set."""
+    return _plain(schema())
+
+
+def give_way(managed: Managed, written: Fields | None, removed: Fields | None, api_version: str) -> None:
+    """Take from every manager what was written or removed just now. Managers of other versions are forgotten."""
+    for key, owner in list(managed.items()):
+        if owner.api_version != api_version:
+            del managed[key]
+            continue
+        fields: Fields | None = owner.fields
+        if written and intersection(fields, written):
+            fields = difference(fields, intersection(fields, written))
+        fields = difference(fields, removed)
+        if not fields:
+            del managed[key]
+        elif fields is not owner.fields:
+            managed[key] = Owner(fields, owner.api_version, owner.time)
+
+
+def _cap(managed: Managed) -> None:
+    """Melt the oldest Update managers of a version into one where there are too many."""
+    updaters = [key for key in managed if key.operation == "Update"]
+    count = len(updaters)
+    if count <= MAX_UPDATE_MANAGERS:
+        return
+    updaters.sort(key=lambda key: (managed[key].time or "", key))
+    first: dict[str, Identity] = {}
+    for key in updaters:
+        if count <= MAX_UPDATE_MANAGERS:
+            break
+        owner = managed[key]
+        bucket = Identity(ANCIENT, "Update", owner.api_version, "")
+        oldest = first.setdefault(owner.api_version, key)
+        if oldest == key:
+            continue
+        if bucket not in managed:
+            managed[bucket] = managed.pop(oldest)
+        together = union(owner.fields, managed[bucket].fields) or {}
+        managed[bucket] = Owner(together, owner.api_version, owner.time)
+        del managed[key]
+        count -= 1
