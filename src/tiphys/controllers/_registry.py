@@ -1,0 +1,61 @@
+"""The controllers that there are. A new one is one import and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tiphys.controllers import (
+    deployment,
+    endpoints,
+    endpointslice,
+    garbage_collector,
+    namespace,
+    node_ipam,
+    node_lifecycle,
+    pod_gc,
+    replicaset,
+    root_ca,
+    serviceaccount,
+    taint_eviction,
+)
+from tiphys.controllers._spec import ControllerSpec
+
+CONTROLLERS: tuple[ControllerSpec[Any], ...] = (
+    namespace.SPEC,
+    serviceaccount.SPEC,
+    root_ca.SPEC,
+    garbage_collector.SPEC,
+    replicaset.SPEC,
+    deployment.SPEC,
+    endpoints.SPEC,
+    endpointslice.SPEC,
+    node_lifecycle.SPEC,
+    taint_eviction.SPEC,
+    pod_gc.SPEC,
+    node_ipam.SPEC,
+)
+
+
+def selected(controllers: Sequence[ControllerSpec[Any]], wanted: Sequence[str]) -> tuple[ControllerSpec[Any], ...]:
+    """Those of `controllers` that `wanted` chooses: `*` is all that are on by default, `name` one more, `-name` one
+    less. Names and aliases serve; of two words about one controller the first counts.
+
+    Raises ValueError for an unknown or doubly used name.
+    """
+    names: dict[str, str] = {}
+    for spec in controllers:
+        for name in {spec.name, spec.alias} - {""}:
+            if name in names:
+                raise ValueError(f"two controllers are called {name!r}")
+            names[name] = spec.name
+    chosen: dict[str, bool] = {}
+    for word in wanted:
+        if word == "*":
+            continue
+        name = names.get(word.removeprefix("-"))
+        if name is None:
+            raise ValueError(f"{word.removeprefix('-')!r} is not in the list of known controllers")
+        chosen.setdefault(name, not word.startswith("-"))
+    rest = "*" in wanted
+    return tuple(spec for spec in controllers if chosen.get(spec.name, rest and spec.on_by_default))

@@ -1,0 +1,217 @@
+"""Runs controllers: queues, back-off, caches, reading one's own writes, applying plans, events, leadership.
+
+For each key: wait until the cache shows our last writes, `read` the world, `plan`, apply. Whatever fails puts the key
+back with a growing delay; nothing a controller does can end its loop. Controllers know nothing of this file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from tiphys.api.errors import ApiError, Conflict
+from tiphys.api.kind import Kind
+from tiphys.api.meta.resource import Resource
+from tiphys.base.backoff import Backoff
+from tiphys.base.clock import Clock
+from tiphys.base.tasks import described, supervised
+from tiphys.base.workqueue import QueueStatistics, WorkQueue
+from tiphys.client.events import EventRecorder, Recorder
+from tiphys.client.interface import Client, EventType, Handler, Informer
+from tiphys.client.leases import LeaderElector
+from tiphys.controllers._apply import Applier, Stale
+from tiphys.controllers._expectations import Expectations
+from tiphys.controllers._registry import CONTROLLERS, selected
+from tiphys.controllers._spec import ControllerSpec, Listers, Watch
+from tiphys.controllers.settings import ControllerSettings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerStatistics:
+    queue: QueueStatistics
+    plans_total: int
+    """Plans made, with or without actions."""
+    actions_total: int
+    errors_total: int
+
+
+class Controller:
+    """One spec at work."""
+
+    def __init__(
+        self, spec: ControllerSpec[Any], client: Client, clock: Clock, recorder: Recorder, settings: ControllerSettings
+    ) -> None:
+        self._spec, self._client, self._clock, self._settings = spec, client, clock, settings
+        self._informers: dict[Kind[Any], Informer[Any]] = {kind: client.informer(kind) for kind in spec.kinds}
+        for index in spec.indexes:
+            self._informers[index.kind].add_index(index.name, index.values)
+        self._heard: dict[tuple[Kind[Any], str, str], datetime] = {}
+        self._expectations = Expectations(self._informers, clock, settings.expectation_timeout_s)
+        self._applier = Applier(client, recorder, self._expectations)
+        self._queue: WorkQueue[Hashable] = WorkQueue(
+            clock, Backoff(first_s=settings.backoff_first_s, cap_s=settings.backoff_cap_s)
+        )
+        self._listers = Listers(self._informers, settings, self._heard, clock.now())
+        self._plans_total = self._actions_total = self._errors_total = 0
+
+    def statistics(self) -> ControllerStatistics:
+        return ControllerStatistics(
+            self._queue.statistics(), self._plans_total, self._actions_total, self._errors_total
+        )
+
+    async def run(self) -> None:
+        """Fills the caches, then works until cancelled."""
+        await asyncio.gather(*(informer.wait_synced() for informer in self._informers.values()))
+        self._listers = Listers(self._informers, self._settings, self._heard, self._clock.now())
+        stops = [informer.subscribe(self._observe) for informer in self._informers.values()]
+        stops += [self._subscribe(watch) for watch in self._spec.watches]
+        workers = 1 if self._spec.serial else self._settings.workers or self._spec.workers
+        log.info("%s: started with %d workers", self._spec.name, workers)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._queue.run())
+                for _ in range(workers):
+                    tasks.create_task(self._work())
+                if self._spec.resync_s > 0:
+                    tasks.create_task(self._resync())
+        finally:
+            for stop in stops:
+                stop()
+
+    # --- what wakes a key
+
+    def _observe(self, change: EventType, old: Resource | None, new: Resource | None) -> None:
+        seen = new if new is not None else old
+        if seen is not None:
+            for key in self._expectations.observed(change, seen):
+                self._queue.add(key)
+
+    def _subscribe(self, watch: Watch[Any]) -> Callable[[], None]:
+        kind = watch.kind
+
+        def changed(change: EventType, old: Resource | None, new: Resource | None) -> None:
+            last = new if new is not None else old
+            if last is None:
+                return
+            self._stamp(watch, old, new, last)
+            if watch.when is not None and not watch.when(old, new):
+                return
+            for key in watch.keys(self._listers, last):
+                self._queue.add(key)
+            if old is not None and new is not None:
+                for key in watch.keys(self._listers, old):
+                    self._queue.add(key)
+
+        handler: Handler[Any] = changed
+        return self._informers[kind].subscribe(handler)
+
+    def _stamp(self, watch: Watch[Any], old: Resource | None, new: Resource | None, last: Resource) -> None:
+        stamp = watch.stamp
+        if stamp is None or (old is not None and new is not None and stamp(old) == stamp(new)):
+            return
+        self._heard[watch.kind, last.metadata.namespace, last.metadata.name] = self._clock.now()
+
+    async def _resync(self) -> None:
+        while True:
+            for key in self._spec.resync_keys:
+                self._queue.add(key)
+            await self._clock.sleep(self._spec.resync_s)
+
+    # --- work
+
+    async def _work(self) -> None:
+        while True:
+            key = await self._queue.get()
+            try:
+                await self._sync(key)
+                self._queue.forget(key)
+            except (Stale, Conflict) as error:
+                log.debug("%s %s: %s", self._spec.name, key, described(error))
+                self._queue.failed(key)
+            except ApiError as error:
+                self._errors_total += 1
+                delay_s = self._queue.failed(key)
+                log.warning("%s %s: %s; again in %.3g s", self._spec.name, key, described(error), delay_s)
+            except Exception as error:
+                # Whatever is wrong with one key, the others must be served: it becomes a retry like any other.
+                self._errors_total += 1
+                self._queue.failed(key)
+                log.error("%s %s: %s", self._spec.name, key, described(error), exc_info=error)
+            finally:
+                self._queue.done(key)
+
+    async def _sync(self, key: Hashable) -> None:
+        spec = self._spec
+        waits = self._expectations.waits_at_all() if spec.serial else self._expectations.waits(key)
+        if waits:
+            # What is awaited wakes the key when it shows; the delay is for what never shows.
+            self._queue.add_after(key, 0.05 if spec.serial else self._settings.expectation_timeout_s)
+            return
+        world = spec.read(self._listers, key, self._clock.now())
+        if world is None:
+            return
+        self._plans_total += 1
+        actions = spec.plan(key, world)
+        self._actions_total += len(actions)
+        delay_s = await self._applier.apply(key, actions)
+        if delay_s is not None:
+            self._queue.add_after(key, delay_s)
+
+
+class ControllerManager:
+    """Runs the chosen controllers, all in this process, as long as this process leads."""
+
+    def __init__(
+        self,
+        client: Client,
+        clock: Clock,
+        recorder: EventRecorder,
+        settings: ControllerSettings | None = None,
+        *,
+        controllers: Sequence[ControllerSpec[Any]] = CONTROLLERS,
+    ) -> None:
+        """Raises ValueError for a selection that names an unknown controller. `recorder.run` is the caller's to run."""
+        self._client, self._clock, self._recorder = client, clock, recorder
+        self._settings = settings or ControllerSettings()
+        self._specs = selected(controllers, self._settings.controllers)
+        self._running: dict[str, Controller] = {}
+
+    @property
+    def names(self) -> Iterable[str]:
+        """The controllers that were chosen."""
+        return tuple(spec.name for spec in self._specs)
+
+    def statistics(self) -> dict[str, ControllerStatistics]:
+        """By controller; empty while this process does not lead."""
+        return {name: controller.statistics() for name, controller in self._running.items()}
+
+    async def run(self) -> None:
+        """Runs until cancelled. With leader election, raises LeadershipLost when another process takes over."""
+        settings = self._settings
+        if not settings.leader_elect:
+            await self._lead()
+            return
+        elector = LeaderElector(
+            self._client, self._clock, settings.lease_name, settings.identity, namespace=settings.lease_namespace
+        )
+        await elector.run(self._lead)
+
+    async def _lead(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for spec in self._specs:
+                    tasks.create_task(supervised(spec.name, partial(self._start, spec), self._clock))
+        finally:
+            self._running.clear()
+
+    async def _start(self, spec: ControllerSpec[Any]) -> None:
+        recorder = self._recorder.named(spec.component or spec.name)
+        controller = self._running[spec.name] = Controller(spec, self._client, self._clock, recorder, self._settings)
+        await controller.run()

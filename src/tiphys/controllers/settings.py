@@ -1,0 +1,39 @@
+"""Everything about the controllers that can be set. Flags and files are read by the command line only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerSettings:
+    """Defaults are upstream's (kube-controller-manager), except where a field says why not."""
+
+    controllers: tuple[str, ...] = ("*",)
+    """Which to run, as upstream's `--controllers`: `*` is all that are on by default, `name` adds, `-name` removes."""
+    identity: str = "tiphys-controller-manager"
+    """Who holds the leader's Lease: unique per process."""
+    leader_elect: bool = False
+    """Off, because one process is the usual cluster here; on where there are several control planes."""
+    lease_name: str = "kube-controller-manager"
+    lease_namespace: str = "kube-system"
+    root_ca: str = ""
+    """PEM that goes into kube-root-ca.crt of each namespace. Empty: the publisher does nothing."""
+    cluster_cidr: str = "10.244.0.0/16"
+    """Pod addresses. Empty: nodes get no range."""
+    node_cidr_mask_size: int = 24
+    node_monitor_grace_s: float = 40.0
+    """How long a node may be silent before it is Unknown. Upstream's default is 50 s; the node's lease lasts 40 s."""
+    node_startup_grace_s: float = 60.0
+    """The same for a node that has not said anything yet."""
+    pod_gc_quarantine_s: float = 40.0
+    """How long a node must be gone before its pods are."""
+    terminated_pod_threshold: int = 12500
+    """Finished pods beyond this many are deleted, oldest first. 0: never."""
+    max_endpoints_per_slice: int = 100
+    workers: int = 0
+    """Workers per controller; 0: each controller's own number."""
+    backoff_first_s: float = 0.005
+    backoff_cap_s: float = 1000.0
+    expectation_timeout_s: float = 300.0
+    """How long a controller waits to see its own writes in its cache before it plans without them."""

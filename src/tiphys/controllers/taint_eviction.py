@@ -1,0 +1,126 @@
+"""Deletes pods from nodes with a NoExecute taint that they do not tolerate, or no longer tolerate.
+
+Woken by: pods; for all pods of a node, changes of its NoExecute taints. Writes: the pod's condition DisruptionTarget
+and its deletion.
+Races: a taint that goes again in time wakes the pods, whose new plan is to do nothing: a planned eviction needs no
+cancelling. The time of a toleration runs from the taint's `timeAdded`, or from when we saw the taint.
+Source: pkg/controller/tainteviction/taint_eviction.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from tiphys.api.kinds import NODE, POD
+from tiphys.api.kinds.core.node import Node
+from tiphys.api.kinds.core.pod.schema import Pod
+from tiphys.api.kinds.core.references import Taint, Toleration
+from tiphys.base.clock import parse_rfc3339, rfc3339
+from tiphys.controllers._actions import Action, Delete, Event, Patch, RequeueAfter
+from tiphys.controllers._nodes import BY_NODE
+from tiphys.controllers._spec import ControllerSpec, Key, Listers, Watch
+
+
+@dataclass(frozen=True)
+class World:
+    pod: Pod
+    taints: tuple[Taint, ...]
+    """Of effect NoExecute, on the pod's node."""
+    tainted: datetime
+    """When we saw these taints first."""
+    now: datetime
+
+
+def read(listers: Listers, key: Key, now: datetime) -> World | None:
+    pod = listers.get(POD, key.name, key.namespace)
+    node = listers.get(NODE, pod.spec.node_name) if pod is not None and pod.spec.node_name else None
+    if pod is None or node is None:
+        return None
+    taints = _no_execute(node)
+    return World(pod, taints, listers.heard(NODE, node.metadata.name), now) if taints else None
+
+
+def plan(_key: Key, world: World) -> Sequence[Action]:
+    if world.pod.metadata.deletion_timestamp is not None:
+        return ()
+    due = _evicted_at(world)
+    if due is None:
+        return ()
+    if due > world.now:
+        return [RequeueAfter((due - world.now).total_seconds())]
+    metadata = world.pod.metadata
+    condition = {
+        "type": "DisruptionTarget",
+        "status": "True",
+        "reason": "DeletionByTaintManager",
+        "message": "Taint manager: deleting due to NoExecute taint",
+        "lastTransitionTime": rfc3339(world.now),
+    }
+    mark = {"metadata": {"uid": metadata.uid}, "status": {"conditions": [condition]}}
+    text = f"Marking for deletion Pod {metadata.namespace}/{metadata.name}"
+    return [
+        Event(world.pod, "Normal", "TaintManagerEviction", text),
+        Patch(POD, metadata.name, metadata.namespace, mark, subresource="status"),
+        Delete(POD, metadata.name, metadata.namespace, metadata.uid),
+    ]
+
+
+def _evicted_at(world: World) -> datetime | None:
+    """When the pod must go; None: it may stay as long as these taints are all."""
+    due: datetime | None = None
+    for taint in world.taints:
+        since = parse_rfc3339(taint.time_added) if taint.time_added else world.tainted
+        toleration = next((each for each in world.pod.spec.tolerations if tolerates(each, taint)), None)
+        if toleration is None:
+            return world.now
+        if toleration.toleration_seconds is not None:
+            end = since + timedelta(seconds=max(0, toleration.toleration_seconds))
+            due = end if due is None else min(due, end)
+    return due
+
+
+def tolerates(toleration: Toleration, taint: Taint) -> bool:
+    """Source: component-helpers scheduling/corev1/helpers.go and core/v1 Toleration.ToleratesTaint."""
+    if toleration.effect and toleration.effect != taint.effect:
+        return False
+    if toleration.key and toleration.key != taint.key:
+        return False
+    if toleration.operator in ("", "Equal"):
+        return toleration.value == taint.value
+    return toleration.operator == "Exists"
+
+
+def _no_execute(node: Node) -> tuple[Taint, ...]:
+    return tuple(taint for taint in node.spec.taints if taint.effect == "NoExecute")
+
+
+def _pods_of_node(listers: Listers, node: Node) -> Iterable[Key]:
+    for pod in listers.indexed(POD, BY_NODE.name, node.metadata.name):
+        yield Key(pod.metadata.namespace, pod.metadata.name)
+
+
+def _taints_changed(old: Node | None, new: Node | None) -> bool:
+    return (_no_execute(old) if old is not None else ()) != (_no_execute(new) if new is not None else ())
+
+
+def _bound_or_tolerating(old: Pod | None, new: Pod | None) -> bool:
+    """What makes a pod's eviction different: where it is, and what it tolerates."""
+    if old is None or new is None:
+        return new is not None and bool(new.spec.node_name)
+    return old.spec.node_name != new.spec.node_name or old.spec.tolerations != new.spec.tolerations
+
+
+SPEC = ControllerSpec(
+    name="taint-eviction-controller",
+    primary=POD,
+    read=read,
+    plan=plan,
+    watches=(
+        Watch(POD, when=_bound_or_tolerating),
+        Watch(NODE, _pods_of_node, when=_taints_changed, stamp=_no_execute),
+    ),
+    indexes=(BY_NODE,),
+    workers=8,
+)
