@@ -27,6 +27,9 @@ from tiphys.scheduler.plugin import SCORE_MAX, Normalize, PluginSpec
 from tiphys.scheduler.pods import PodRecord
 from tiphys.scheduler.table import NodeTable
 
+_ROWS_ONE_BY_ONE = 8
+"""Up to about so many changed rows, row by row is cheaper than whole columns."""
+
 Pick = Callable[[int], int]
 """Given a number of equally good nodes, the index of the one to take."""
 
@@ -171,7 +174,7 @@ class Cycle:
             return self._evaluate(pod)
         if changed:
             rows = set(changed)
-            if len(rows) > known.size // 4:
+            if len(rows) > _ROWS_ONE_BY_ONE + known.size // 64:
                 return self._evaluate(pod)
             self._redo(pod, known, rows)
         return known
@@ -196,26 +199,38 @@ class Cycle:
 
     def _redo(self, pod: PodRecord, known: Evaluation, changed: set[int]) -> None:
         """Bring `changed` rows up to date in place."""
-        for rows in _spans(changed):
-            passed = known.passed[rows] = self._passed(pod, rows)
-            known.fixed[rows] = self._fixed(pod, rows, passed)
-            self._redo_varying(pod, known, rows)
+        raws = {plugin.name: raw for plugin, raw in known.varying}
+        for row in changed:
+            passed = known.passed[row] = self._passed_row(pod, row)
+            known.fixed[row] = self._fixed_row(pod, row) if passed else -1
+            for plugin in self._plugins.varying:
+                if plugin.score_row is None or not plugin.scores(pod):
+                    continue
+                value = plugin.score_row(self._table, pod, row)
+                raw = raws.get(plugin.name)
+                if raw is None:
+                    if not value:
+                        continue
+                    raw = raws[plugin.name] = np.zeros(known.size, dtype=np.int64)
+                    known.varying.append((plugin, raw))
+                raw[row] = value
         known.position = self._table.position
         known.diagnosis = None
 
-    def _redo_varying(self, pod: PodRecord, known: Evaluation, rows: Rows) -> None:
-        raws = {plugin.name: raw for plugin, raw in known.varying}
-        for plugin in self._plugins.varying:
-            if plugin.score is None or not plugin.scores(pod):
-                continue
-            values = plugin.score(self._table, pod, rows)
-            raw = raws.get(plugin.name)
-            if raw is None:
-                if not values.any():
-                    continue
-                raw = np.zeros(known.size, dtype=np.int64)
-                known.varying.append((plugin, raw))
-            raw[rows] = values
+    def _passed_row(self, pod: PodRecord, row: int) -> bool:
+        if not self._table.live[row]:
+            return False
+        for plugin in self._plugins.filters:
+            if plugin.filter_row and plugin.applies(pod) and not plugin.filter_row(self._table, pod, row):
+                return False
+        return True
+
+    def _fixed_row(self, pod: PodRecord, row: int) -> int:
+        total = 0
+        for plugin in self._plugins.fixed:
+            if plugin.score_row and plugin.scores(pod):
+                total += plugin.weight * plugin.score_row(self._table, pod, row)
+        return total
 
     def _passed(self, pod: PodRecord, rows: Rows) -> Bools:
         passed: Bools = self._table.live[rows].copy()
@@ -246,11 +261,3 @@ def normalized(raw: Ints, feasible: Bools, how: Normalize) -> Ints:
 def _kind_of(pod: PodRecord) -> Hashable:
     """Pods with equal kinds share an evaluation: nothing that a local plugin reads differs."""
     return (pod.shape, pod.node)
-
-
-def _spans(rows: set[int]) -> list[Rows]:
-    """One slice for one row (a view, far cheaper), else one index array."""
-    if len(rows) == 1:
-        row = next(iter(rows))
-        return [slice(row, row + 1)]
-    return [np.fromiter(rows, dtype=np.intp, count=len(rows))]

@@ -92,6 +92,10 @@ class NodeTable:
         """The column of one label key, made at first use."""
         return self._labels.get(key, self.capacity)
 
+    def labels_of(self, row: int) -> dict[str, str]:
+        node = self.nodes[row]
+        return {} if node is None else node.metadata.labels
+
     def count_of(self, group: Group) -> Ints:
         """Pods of `group` on each row."""
         return self._counts.get(group, self.capacity)

@@ -1,8 +1,9 @@
-"""Every array function agrees with its plain-Python reference, on random clusters."""
+"""Array functions, row functions and plain restatements of the rules agree, on random clusters."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from hypothesis import given, settings
@@ -14,21 +15,14 @@ from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.labels import selector_of_map
 from tiphys.api.meta.types import LabelSelector
 from tiphys.scheduler.cycle import Cycle
+from tiphys.scheduler.nodematch import node_matches, term_matches
 from tiphys.scheduler.plugin import SCORE_MAX
-from tiphys.scheduler.plugins import (
-    node_affinity,
-    node_name,
-    node_ports,
-    node_resources_balanced,
-    node_resources_fit,
-    node_unschedulable,
-    pod_topology_spread,
-    taint_toleration,
-)
+from tiphys.scheduler.plugins import node_unschedulable, pod_topology_spread
 from tiphys.scheduler.pods import Group, PodRecord
 from tiphys.scheduler.profile import DEFAULT
 from tiphys.scheduler.requests import amounts
 from tiphys.scheduler.table import NodeTable
+from tiphys.scheduler.tolerance import tolerates, unpreferred, untolerated
 from tiphys.testing import builders as b
 
 KEYS, VALUES = ["disk", "gen", "zone"], ["ssd", "hdd", "1", "7", "-3", "x9"]
@@ -157,63 +151,115 @@ class World:
     def used(self, node: str, resource: str) -> int:
         return sum(pod.shape.requests.get(resource, 0) for pod in self.on[node])
 
-    def passes(self, node: Node) -> bool:
-        """All local filters, one node."""
-        name = node.metadata.name
-        taint_keys = [(t.key, t.value, t.effect) for t in node.spec.taints]
-        capacity = amounts(node.status.allocatable)
-        return (
-            node_unschedulable.reference(node.spec.unschedulable, self.pod)
-            and node_name.reference(name, self.pod)
-            and taint_toleration.reference_filter(taint_keys, self.pod)
-            and node_affinity.reference_filter(name, node.metadata.labels, self.pod)
-            and node_ports.reference([p for other in self.on[name] for p in other.shape.host_ports], self.pod)
-            and node_resources_fit.reference_filter(
-                capacity, {r: self.used(name, r) for r in self.pod.shape.requests}, len(self.on[name]), self.pod
-            )
-        )
+
+def taint_keys(node: Node) -> list[tuple[str, str, str]]:
+    return [(t.key, t.value, t.effect) for t in node.spec.taints]
 
 
-@given(clusters(), waiting_pods())
-@settings(max_examples=120, deadline=None)
-def test_filters_agree(cluster: tuple[list[Node], list[Pod]], pod: Pod) -> None:
-    world = World(*cluster, pod)
-    vectors = {
-        p.name: p.filter(world.table, world.pod, world.every) for p in DEFAULT if p.filter and p.applies(world.pod)
+def tolerated(world: World, node: Node) -> bool:
+    return untolerated(world.pod.shape.tolerations, taint_keys(node)) == 0
+
+
+def affine(world: World, node: Node) -> bool:
+    return node_matches(world.pod.shape, node.metadata.name, node.metadata.labels)
+
+
+def cordon_tolerated(world: World, node: Node) -> bool:
+    return not node.spec.unschedulable or tolerates(world.pod.shape.tolerations, node_unschedulable.TAINT)
+
+
+def ports_free(world: World, node: Node) -> bool:
+    used = [port for pod in world.on[node.metadata.name] for port in pod.shape.host_ports]
+    return not any(mine[:2] == other[:2] for mine in world.pod.shape.host_ports for other in used)
+
+
+def room(world: World, node: Node) -> bool:
+    name, capacity = node.metadata.name, amounts(node.status.allocatable)
+    return len(world.on[name]) < capacity["pods"] and all(
+        capacity.get(r, 0) - world.used(name, r) >= q for r, q in world.pod.shape.requests.items()
+    )
+
+
+def least_allocated(world: World, node: Node) -> int:
+    capacity, shape = amounts(node.status.allocatable), world.pod.shape
+    on = world.on[node.metadata.name]
+    used = {
+        "cpu": sum(p.shape.cpu_scored for p in on) + shape.cpu_scored,
+        "memory": sum(p.shape.memory_scored for p in on) + shape.memory_scored,
     }
-    for row, node in enumerate(world.nodes):
-        assert all(bool(mask[row]) for mask in vectors.values()) == world.passes(node), vectors
-    for row in range(len(world.nodes)):
-        for plugin in DEFAULT:
-            if plugin.filter and plugin.name in vectors:
-                alone = plugin.filter(world.table, world.pod, slice(row, row + 1))
-                assert alone.tolist() == [vectors[plugin.name][row]], plugin.name
+    shares = [max(capacity[r] - u, 0) * SCORE_MAX // capacity[r] for r, u in used.items() if capacity[r]]
+    return sum(shares) // len(shares) if shares else 0
+
+
+def balance(world: World, node: Node) -> int:
+    capacity, name = amounts(node.status.allocatable), node.metadata.name
+    asked = {"cpu": world.pod.shape.cpu_stated, "memory": world.pod.shape.memory_stated}
+
+    def evenness(more: Mapping[str, int]) -> int:
+        shares = [min((world.used(name, r) + more.get(r, 0)) / capacity[r], 1.0) for r in asked if capacity[r]]
+        return int((1 - abs((shares[0] - shares[1]) / 2 if len(shares) == 2 else 0.0)) * SCORE_MAX)
+
+    return SCORE_MAX // 2 + (SCORE_MAX // 2 + evenness(asked) - evenness({})) // 2
+
+
+def preference(world: World, node: Node) -> int:
+    affinity = world.pod.shape.node_affinity
+    terms = affinity.preferred_during_scheduling_ignored_during_execution if affinity else []
+    return sum(t.weight for t in terms if term_matches(t.preference, node.metadata.name, node.metadata.labels))
+
+
+def dislike(world: World, node: Node) -> int:
+    return unpreferred(world.pod.shape.tolerations, taint_keys(node))
+
+
+FILTERS: dict[str, Callable[[World, Node], bool]] = {
+    "NodeUnschedulable": cordon_tolerated,
+    "NodeName": lambda world, node: world.pod.node in ("", node.metadata.name),
+    "TaintToleration": tolerated,
+    "NodeAffinity": affine,
+    "NodePorts": ports_free,
+    "NodeResourcesFit": room,
+}
+SCORES: dict[str, Callable[[World, Node], int]] = {
+    "TaintToleration": dislike,
+    "NodeAffinity": preference,
+    "NodeResourcesFit": least_allocated,
+    "NodeResourcesBalancedAllocation": balance,
+}
+
+
+def test_every_local_function_has_a_reference() -> None:
+    assert {p.name for p in DEFAULT if p.filter} == set(FILTERS)
+    assert {p.name for p in DEFAULT if p.score} == set(SCORES)
+
+
+@given(clusters(), waiting_pods(), st.sampled_from(["", "", "n0", "n1"]))
+@settings(max_examples=150, deadline=None)
+def test_filters_agree(cluster: tuple[list[Node], list[Pod]], pod: Pod, wanted: str) -> None:
+    pod.spec.node_name = wanted
+    world = World(*cluster, pod)
+    for plugin in DEFAULT:
+        if plugin.filter is None or plugin.filter_row is None or not plugin.applies(world.pod):
+            continue
+        expected = [FILTERS[plugin.name](world, node) for node in world.nodes]
+        assert plugin.filter(world.table, world.pod, world.every).tolist() == expected, plugin.name
+        some = np.arange(0, len(expected), 2)
+        assert plugin.filter(world.table, world.pod, some).tolist() == expected[::2], plugin.name
+        rows = [plugin.filter_row(world.table, world.pod, row) for row in range(len(expected))]
+        assert rows == expected, plugin.name
 
 
 @given(clusters(), waiting_pods())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_local_scores_agree(cluster: tuple[list[Node], list[Pod]], pod: Pod) -> None:
     world = World(*cluster, pod)
-    shape = world.pod.shape
-    for row, node in enumerate(world.nodes):
-        name, one = node.metadata.name, slice(row, row + 1)
-        capacity = amounts(node.status.allocatable)
-        both = (capacity["cpu"], capacity["memory"])
-        stated = (world.used(name, "cpu"), world.used(name, "memory"))
-        scored = (
-            sum(p.shape.cpu_scored for p in world.on[name]),
-            sum(p.shape.memory_scored for p in world.on[name]),
-        )
-        fit = node_resources_fit.score(world.table, world.pod, one)
-        assert fit.tolist() == [node_resources_fit.reference_score(both, scored, world.pod)]
-        balance = node_resources_balanced.score(world.table, world.pod, one)
-        assert balance.tolist() == [node_resources_balanced.reference_score(both, stated, world.pod)]
-        preferred = node_affinity.score(world.table, world.pod, one)
-        assert preferred.tolist() == [node_affinity.reference_score(name, node.metadata.labels, world.pod)]
-        taint_keys = [(t.key, t.value, t.effect) for t in node.spec.taints]
-        tainted = taint_toleration.score(world.table, world.pod, one)
-        assert tainted.tolist() == [taint_toleration.reference_score(taint_keys, world.pod)]
-    assert shape.requests == {k: v for k, v in shape.requests.items() if v > 0}
+    for plugin in DEFAULT:
+        if plugin.score is None or plugin.score_row is None:
+            continue
+        expected = [SCORES[plugin.name](world, node) for node in world.nodes]
+        assert plugin.score(world.table, world.pod, world.every).tolist() == expected, plugin.name
+        rows = [plugin.score_row(world.table, world.pod, row) for row in range(len(expected))]
+        assert rows == expected, plugin.name
 
 
 def spread_reference(world: World, feasible: list[bool]) -> list[int]:
@@ -231,14 +277,10 @@ def spread_reference(world: World, feasible: list[bool]) -> list[int]:
         return sum(c.group.has(p) for p in world.on[node.metadata.name])
 
     def counts(node: Node, c: pod_topology_spread.Constraint) -> bool:
-        keys = [(t.key, t.value, t.effect) for t in node.spec.taints]
         return (
             (not own or has_all(node))
-            and (
-                not c.honor_affinity
-                or node_affinity.reference_filter(node.metadata.name, node.metadata.labels, world.pod)
-            )
-            and (not c.honor_taints or taint_toleration.reference_filter(keys, world.pod))
+            and (not c.honor_affinity or affine(world, node))
+            and (not c.honor_taints or tolerated(world, node))
         )
 
     raw: list[int | None] = []
@@ -273,14 +315,11 @@ def spread_filter_reference(world: World, node: Node) -> bool:
     for c in hard:
         domains: dict[str, int] = {}
         for other in world.nodes:
-            keys = [(t.key, t.value, t.effect) for t in other.spec.taints]
             if any(k.key not in other.metadata.labels for k in hard):
                 continue
-            if c.honor_affinity and not node_affinity.reference_filter(
-                other.metadata.name, other.metadata.labels, world.pod
-            ):
+            if c.honor_affinity and not affine(world, other):
                 continue
-            if c.honor_taints and not taint_toleration.reference_filter(keys, world.pod):
+            if c.honor_taints and not tolerated(world, other):
                 continue
             value = other.metadata.labels[c.key]
             domains[value] = domains.get(value, 0) + sum(c.group.has(p) for p in world.on[other.metadata.name])

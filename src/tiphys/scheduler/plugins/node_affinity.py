@@ -5,7 +5,7 @@ Source: pkg/scheduler/framework/plugins/nodeaffinity/node_affinity.go.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -59,13 +59,12 @@ def score(table: NodeTable, pod: PodRecord, rows: Rows) -> Ints:
     return total
 
 
-def reference_filter(name: str, labels: Mapping[str, str], pod: PodRecord) -> bool:
-    """`filter` for one node, in plain Python."""
-    return node_matches(pod.shape, name, labels)
+def filter_row(table: NodeTable, pod: PodRecord, row: int) -> bool:
+    return node_matches(pod.shape, table.names[row], table.labels_of(row))
 
 
-def reference_score(name: str, labels: Mapping[str, str], pod: PodRecord) -> int:
-    """`score` for one node, in plain Python."""
+def score_row(table: NodeTable, pod: PodRecord, row: int) -> int:
+    name, labels = table.names[row], table.labels_of(row)
     return sum(p.weight for p in _preferences(pod) if p.weight and term_matches(p.preference, name, labels))
 
 
@@ -81,10 +80,12 @@ SPEC = PluginSpec(
     reason="node(s) didn't match Pod's node affinity/selector",
     applies=applies,
     filter=filter,
+    filter_row=filter_row,
     narrow=narrow,
     conflict="pod affinity terms conflict",
     scores=scores,
     score=score,
+    score_row=score_row,
     normalize=Normalize.SHARE,
     weight=2,
     wakes={Wake.NODE_ADDED: _began_to_match, Wake.NODE_LABELS: _began_to_match},

@@ -28,9 +28,8 @@ def filter(table: NodeTable, pod: PodRecord, rows: Rows) -> Bools:  # noqa: A001
     return named
 
 
-def reference(node_name: str, pod: PodRecord) -> bool:
-    """`filter` for one node, in plain Python."""
-    return not pod.node or pod.node == node_name
+def filter_row(table: NodeTable, pod: PodRecord, row: int) -> bool:
+    return pod.node == table.names[row]
 
 
 SPEC = PluginSpec(
@@ -38,5 +37,6 @@ SPEC = PluginSpec(
     reason="node(s) didn't match the requested node name",
     applies=applies,
     filter=filter,
+    filter_row=filter_row,
     wakes={Wake.NODE_ADDED: None},
 )

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from tiphys.scheduler.columns import Bools, Rows
 from tiphys.scheduler.events import Change, Wake
 from tiphys.scheduler.plugin import PluginSpec
-from tiphys.scheduler.pods import ANY_ADDRESS, HostPort, PodRecord
+from tiphys.scheduler.pods import ANY_ADDRESS, PodRecord
 from tiphys.scheduler.table import NodeTable
 
 
@@ -36,12 +36,10 @@ def filter(table: NodeTable, pod: PodRecord, rows: Rows) -> Bools:  # noqa: A001
     return free
 
 
-def reference(used: Iterable[HostPort], pod: PodRecord) -> bool:
-    """`filter` for one node, in plain Python."""
+def filter_row(table: NodeTable, pod: PodRecord, row: int) -> bool:
     return not any(
-        (protocol, port) == (used_protocol, used_port) and _clash(address, [used_address])
+        (taken := table.ports.get((protocol, port), {}).get(row)) and _clash(address, taken)
         for protocol, port, address in pod.shape.host_ports
-        for used_protocol, used_port, used_address in used
     )
 
 
@@ -50,7 +48,11 @@ def resolvable(_table: NodeTable, _pod: PodRecord, rows: npt.NDArray[np.intp]) -
 
 
 def _freed(pod: PodRecord, change: Change) -> bool:
-    return change.pod is not None and not reference(change.pod.shape.host_ports, pod)
+    return change.pod is not None and any(
+        (protocol, port) == (freed_protocol, freed_port) and _clash(address, [freed_address])
+        for protocol, port, address in pod.shape.host_ports
+        for freed_protocol, freed_port, freed_address in change.pod.shape.host_ports
+    )
 
 
 SPEC = PluginSpec(
@@ -58,6 +60,7 @@ SPEC = PluginSpec(
     reason="node(s) didn't have free ports for the requested pod ports",
     applies=applies,
     filter=filter,
+    filter_row=filter_row,
     resolvable=resolvable,
     wakes={Wake.POD_REMOVED: _freed, Wake.NODE_ADDED: None},
 )

@@ -43,19 +43,21 @@ def _evenness(capacity: Ints, used: Ints) -> Ints:
     return evenness
 
 
-def reference_score(capacity: tuple[int, int], requested: tuple[int, int], pod: PodRecord) -> int:
-    """`score` for one node, in plain Python; cpu then memory."""
-    asked = (pod.shape.cpu_stated, pod.shape.memory_stated)
-    before = _reference_evenness(capacity, requested)
-    after = _reference_evenness(capacity, (requested[0] + asked[0], requested[1] + asked[1]))
+def score_row(table: NodeTable, pod: PodRecord, row: int) -> int:
+    cpu, memory = int(table.allocatable[0, row]), int(table.allocatable[1, row])
+    used_cpu, used_memory = int(table.requested[0, row]), int(table.requested[1, row])
+    before = _evenness_of(cpu, memory, used_cpu, used_memory)
+    after = _evenness_of(cpu, memory, used_cpu + pod.shape.cpu_stated, used_memory + pod.shape.memory_stated)
     half = SCORE_MAX // 2
     return half + (half + after - before) // 2
 
 
-def _reference_evenness(capacity: tuple[int, int], used: tuple[int, int]) -> int:
-    shares = [min(u / c, 1.0) for u, c in zip(used, capacity, strict=True) if c]
-    deviation = abs((shares[0] - shares[1]) / 2) if len(shares) == 2 else 0.0
+def _evenness_of(cpu: int, memory: int, used_cpu: int, used_memory: int) -> int:
+    """`_evenness` for one node."""
+    if not cpu or not memory:
+        return SCORE_MAX
+    deviation = abs((min(used_cpu / cpu, 1.0) - min(used_memory / memory, 1.0)) / 2)
     return int((1 - deviation) * SCORE_MAX)
 
 
-SPEC = PluginSpec(name="NodeResourcesBalancedAllocation", scores=scores, score=score, weight=1)
+SPEC = PluginSpec(name="NodeResourcesBalancedAllocation", scores=scores, score=score, score_row=score_row, weight=1)

@@ -67,24 +67,25 @@ def score(table: NodeTable, pod: PodRecord, rows: Rows) -> Ints:
     return mean
 
 
-def reference_filter(
-    allocatable: Mapping[str, int], requested: Mapping[str, int], pod_count: int, pod: PodRecord
-) -> bool:
-    """`filter` for one node, in plain Python."""
-    if pod_count + 1 > allocatable.get(PODS, 0):
+def filter_row(table: NodeTable, pod: PodRecord, row: int) -> bool:
+    if table.pod_count[row] >= table.pods_allowed[row]:
         return False
-    return all(allocatable.get(n, 0) - requested.get(n, 0) >= q for n, q in pod.shape.requests.items())
+    for name, quantity in pod.shape.requests.items():
+        resource = table.resources.get(name)
+        if resource is None or table.allocatable[resource, row] - table.requested[resource, row] < quantity:
+            return False
+    return True
 
 
-def reference_score(capacity: tuple[int, int], scored: tuple[int, int], pod: PodRecord) -> int:
-    """`score` for one node, in plain Python; cpu then memory."""
-    asked = (pod.shape.cpu_scored, pod.shape.memory_scored)
-    shares = [
-        max(total - used - more, 0) * SCORE_MAX // total
-        for total, used, more in zip(capacity, scored, asked, strict=True)
-        if total
-    ]
-    return sum(shares) // len(shares) if shares else 0
+def score_row(table: NodeTable, pod: PodRecord, row: int) -> int:
+    shares = 0
+    present = 0
+    for resource, asked in enumerate((pod.shape.cpu_scored, pod.shape.memory_scored)):
+        capacity = int(table.allocatable[resource, row])
+        if capacity:
+            present += 1
+            shares += max(capacity - int(table.scored[resource, row]) - asked, 0) * SCORE_MAX // capacity
+    return shares // present if present else 0
 
 
 def _large_enough(pod: PodRecord, change: Change) -> bool:
@@ -92,7 +93,7 @@ def _large_enough(pod: PodRecord, change: Change) -> bool:
     if change.node is None:
         return False
     capacity = amounts(change.node.status.allocatable)
-    if not reference_filter(capacity, {}, 0, pod):
+    if not capacity.get(PODS) or any(capacity.get(n, 0) < q for n, q in pod.shape.requests.items()):
         return False
     return change.old_node is None or _grew(change.old_node, capacity, pod)
 
@@ -105,9 +106,11 @@ def _grew(old: Node, capacity: Mapping[str, int], pod: PodRecord) -> bool:
 SPEC = PluginSpec(
     name="NodeResourcesFit",
     filter=filter,
+    filter_row=filter_row,
     explain=explain,
     resolvable=resolvable,
     score=score,
+    score_row=score_row,
     weight=1,
     wakes={
         Wake.NODE_ADDED: _large_enough,

@@ -32,9 +32,8 @@ def filter(table: NodeTable, pod: PodRecord, rows: Rows) -> Bools:  # noqa: A001
     return ~table.unschedulable[rows]
 
 
-def reference(unschedulable: bool, pod: PodRecord) -> bool:
-    """`filter` for one node, in plain Python."""
-    return not unschedulable or tolerates(pod.shape.tolerations, TAINT)
+def filter_row(table: NodeTable, pod: PodRecord, row: int) -> bool:
+    return not table.unschedulable[row] or _tolerates_cordon(pod)
 
 
 def _opened(_pod: PodRecord, change: Change) -> bool:
@@ -45,5 +44,6 @@ SPEC = PluginSpec(
     name="NodeUnschedulable",
     reason="node(s) were unschedulable",
     filter=filter,
+    filter_row=filter_row,
     wakes={Wake.NODE_ADDED: _opened, Wake.NODE_TAINTS: _opened},
 )

@@ -5,8 +5,6 @@ Source: pkg/scheduler/framework/plugins/tainttoleration/taint_toleration.go.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from tiphys.api.kinds.core.node import Node
 from tiphys.scheduler.columns import Bools, Ints, Rows
 from tiphys.scheduler.events import Change, Wake
@@ -27,14 +25,12 @@ def score(table: NodeTable, pod: PodRecord, rows: Rows) -> Ints:
     return per_node(table, pod.shape, rows, "TaintToleration/score", unpreferred)
 
 
-def reference_filter(taints: Iterable[TaintKey], pod: PodRecord) -> bool:
-    """`filter` for one node, in plain Python."""
-    return untolerated(pod.shape.tolerations, taints) == 0
+def filter_row(table: NodeTable, pod: PodRecord, row: int) -> bool:
+    return untolerated(pod.shape.tolerations, table.taint_sets[table.taint_set[row]]) == 0
 
 
-def reference_score(taints: Iterable[TaintKey], pod: PodRecord) -> int:
-    """`score` for one node, in plain Python."""
-    return unpreferred(pod.shape.tolerations, taints)
+def score_row(table: NodeTable, pod: PodRecord, row: int) -> int:
+    return unpreferred(pod.shape.tolerations, table.taint_sets[table.taint_set[row]])
 
 
 def _taints(node: Node) -> list[TaintKey]:
@@ -51,7 +47,9 @@ SPEC = PluginSpec(
     name="TaintToleration",
     reason="node(s) had untolerated taint(s)",
     filter=filter,
+    filter_row=filter_row,
     score=score,
+    score_row=score_row,
     normalize=Normalize.REVERSE,
     weight=3,
     wakes={Wake.NODE_ADDED: _became_tolerable, Wake.NODE_TAINTS: _became_tolerable},
