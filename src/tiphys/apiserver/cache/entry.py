@@ -1,20 +1,34 @@
-"""One object as it is served: bytes first, the typed object only when someone asks for it."""
+"""One object as it is served: bytes first, the typed object only when someone asks for it.
+
+Stored bytes carry no resourceVersion, because the revision is known only when they are durable. It is spliced in once,
+right after `"metadata":{`, and what results is what GET, LIST and WATCH send.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
+from tiphys.api import codec
 from tiphys.api.kind import Kind
 
-Convert = Callable[[Kind[Any], Kind[Any], Any], Any]
-"""(stored kind, wanted kind, shared object) -> a new object of the wanted kind."""
+T = TypeVar("T")
+
+_META = b'"metadata":{'
+_VERSION = b'"resourceVersion":"'
 
 
-def _decode(kind: Kind[Any], data: bytes) -> Any:
-    from tiphys.api import codec
+def served(stored: bytes, revision: int) -> bytes:
+    """Stored bytes as they are sent. Kind and apiVersion come first, so the first `metadata` is the object's own."""
+    at = stored.index(_META) + len(_META)
+    return b'%b"resourceVersion":"%d",%b' % (stored[:at], revision, stored[at:])
 
-    return codec.decode(kind.schema, data)
+
+def served_again(data: bytes, revision: int) -> bytes:
+    """Sent bytes with another revision in them: a deleted object bears the revision of its deletion."""
+    at = data.index(_META) + len(_META)
+    end = data.index(b'"', at + len(_VERSION))
+    return b'%b"resourceVersion":"%d%b' % (data[:at], revision, data[end:])
 
 
 class Entry:
@@ -42,18 +56,22 @@ class Entry:
     def obj(self) -> Any:
         """The typed object, `metadata.resource_version` set."""
         if self._obj is None:
-            self._obj = _decode(self.kind, self.data)
+            self._obj = codec.decode(self.kind.schema, self.data)
         return self._obj
 
-    def form(self, name: str, make: Callable[[Entry], Any]) -> Any:
+    def form(self, name: str, make: Callable[[Entry], T]) -> T:
         """What `make` derives from this entry (protobuf, a table row, ...), made once per entry and `name`."""
         forms = self.forms
         if forms is None:
             forms = self.forms = {}
-        made = forms.get(name)
-        if made is None:
-            made = forms[name] = make(self)
+        if name not in forms:
+            forms[name] = make(self)
+        made: T = forms[name]
         return made
+
+    def at(self, revision: int) -> Entry:
+        """The same object bearing another revision."""
+        return Entry(self.kind, self.key, self.namespace, self.name, revision, served_again(self.data, revision))
 
     def __repr__(self) -> str:
         return f"Entry({self.kind.kind} {self.namespace}/{self.name} @{self.revision})"

@@ -1,0 +1,221 @@
+"""The live objects of one stored kind, their recent past, and everyone who watches them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tiphys.api.errors import ApiError, Expired
+from tiphys.api.kind import Kind
+from tiphys.apiserver.cache.entry import Entry, served
+from tiphys.apiserver.cache.fanout import JSON_LINES, FanOut, Form, Group, View, WatchStream
+from tiphys.apiserver.cache.ring import Event, Ring
+from tiphys.apiserver.cache.selection import Selection
+from tiphys.base.sortedkeys import SortedKeys
+from tiphys.store.interface import Record, prefix_end
+
+log = logging.getLogger(__name__)
+
+Subscriber = Callable[[str, Entry | None, Entry | None], None]
+
+INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+
+
+def bookmark(kind: Kind[Any], revision: int, initial_events_end: bool = False) -> Entry:
+    """An object that says nothing but "you have seen everything up to here"."""
+    annotations = f',"annotations":{{"{INITIAL_EVENTS_END}":"true"}}' if initial_events_end else ""
+    data = (
+        f'{{"kind":"{kind.kind}","apiVersion":"{kind.api_version}",'
+        f'"metadata":{{"resourceVersion":"{revision}"{annotations}}}}}'
+    )
+    return Entry(kind, b"", "", "", revision, data.encode())
+
+
+def key_prefix(kind: Kind[Any]) -> bytes:
+    """Where objects of this kind are stored; etcd's layout upstream."""
+    return f"/registry/{kind.storage_name or kind.plural}/".encode()
+
+
+class KindCache:
+    """Filled and kept current by `Caches`; read by everyone without waiting. Entries are of the stored version."""
+
+    def __init__(self, kind: Kind[Any], revision: Callable[[], int]) -> None:
+        self.kind = kind
+        self.prefix = key_prefix(kind)
+        self._revision = revision
+        self._entries: dict[bytes, Entry] = {}
+        self._keys = SortedKeys()
+        self._ring = Ring(0)
+        self._fan_out = FanOut()
+        self._subscribers: list[Subscriber] = []
+        self.changed_at = 0
+        """The revision of the newest change of this kind."""
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def revision(self) -> int:
+        """The store's revision that the content reflects."""
+        return self._revision()
+
+    # Reading.
+
+    def key(self, namespace: str, name: str) -> bytes:
+        tail = f"{namespace}/{name}" if self.kind.namespaced else name
+        return self.prefix + tail.encode()
+
+    def get(self, namespace: str, name: str) -> Entry | None:
+        return self._entries.get(self.key(namespace, name))
+
+    def entries(self, namespace: str = "") -> list[Entry]:
+        """In key order; all namespaces when empty. A new list."""
+        start = self.start_of(namespace)
+        entries = self._entries
+        return [entries[key] for key in self._keys.range(start, prefix_end(start))]
+
+    def entries_from(self, start: bytes, end: bytes) -> list[Entry]:
+        entries = self._entries
+        return [entries[key] for key in self._keys.range(start, end)]
+
+    def start_of(self, namespace: str) -> bytes:
+        """The prefix of the keys of a namespace, or of all."""
+        return self.prefix + f"{namespace}/".encode() if namespace else self.prefix
+
+    def entry_of(self, record: Record) -> Entry:
+        """A stored record, of now or of the past, as an entry."""
+        tail = record.key[len(self.prefix) :].decode()
+        namespace, _, name = tail.rpartition("/")
+        data = served(record.value, record.mod_revision)
+        return Entry(self.kind, record.key, namespace, name, record.mod_revision, data)
+
+    # Changing: `Caches` alone.
+
+    def load(self, records: list[Record], revision: int) -> None:
+        """Take in what the store holds at `revision`."""
+        for record in records:
+            self._entries[record.key] = self.entry_of(record)
+            self.changed_at = max(self.changed_at, record.mod_revision)
+        self._keys = SortedKeys(self._entries)
+        self._ring = Ring(revision)
+
+    def apply(self, key: bytes, revision: int, entry: Entry | None, now: float) -> None:
+        """One durable change: `entry` stands at `key` from now on (None: nothing does)."""
+        old = self._entries.get(key)
+        if entry is None:
+            if old is None:
+                return
+            del self._entries[key]
+            self._keys.remove(key)
+        else:
+            self._entries[key] = entry
+            if old is None:
+                self._keys.add(key)
+        self.changed_at = revision
+        event = Event(revision, entry, old)
+        self._ring.append(event, now)
+        self._fan_out.publish(event)
+        event_type = "DELETED" if entry is None else "ADDED" if old is None else "MODIFIED"
+        for subscriber in tuple(self._subscribers):
+            try:
+                subscriber(event_type, entry, old)
+            except Exception:
+                log.exception("%s %s: a subscriber failed", self.kind.kind, key.decode(errors="replace"))
+
+    # Watching.
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Call for every later change (not for what is there now); returns how to stop."""
+        self._subscribers.append(subscriber)
+
+        def stop() -> None:
+            if subscriber in self._subscribers:
+                self._subscribers.remove(subscriber)
+
+        return stop
+
+    def watch(
+        self,
+        selection: Selection,
+        after: int | None,
+        *,
+        form: Form | None = None,
+        view: View | None = None,
+        bookmarks: bool = False,
+        initial_end: bool = False,
+    ) -> WatchStream:
+        """Events of a selection: after a revision, or (None) all that is there as ADDED, then what changes.
+
+        `initial_end` puts a bookmark with the `initial-events-end` annotation after what was there. A revision that
+        is too old makes a stream of one ERROR event.
+        """
+        form = form or JSON_LINES
+        if after is not None and after < self._ring.floor:
+            return _failed(form, Expired(f"too old resource version: {after} ({self._ring.floor})"))
+        if after is None:
+            initial = self._present(selection, form, view, initial_end)
+        else:
+            initial = self._past(selection, form, view, after, initial_end)
+        stream = WatchStream(form, initial, bookmarks)
+        stream.bookmarked = self.revision
+        if after is not None and after > self.revision:
+            stream.bookmarked = after
+        self._fan_out.add(selection, view, stream)
+        return stream
+
+    def _present(self, selection: Selection, form: Form, view: View | None, end: bool) -> Iterator[bytes]:
+        if selection.name and (selection.namespace or not self.kind.namespaced):
+            found = self.get(selection.namespace, selection.name)
+            entries = [] if found is None else [found]
+        else:
+            entries = self.entries(selection.namespace)
+        mark = bookmark(selection.kind, self.revision, True) if end else None
+
+        def encode() -> Iterator[bytes]:
+            for entry in entries:
+                shown = entry if view is None else view(entry)
+                if selection.everything or selection.matches(shown):
+                    yield form.event("ADDED", shown)
+            if mark is not None:
+                yield form.event("BOOKMARK", mark)
+
+        return encode()
+
+    def _past(self, selection: Selection, form: Form, view: View | None, after: int, end: bool) -> Iterator[bytes]:
+        group = Group(selection, view)
+        seen = [group.seen(event) for event in self._ring.after(after)]
+        mark = bookmark(selection.kind, self.revision, True) if end else None
+
+        def encode() -> Iterator[bytes]:
+            for item in seen:
+                if item is not None:
+                    yield form.event(*item)
+            if mark is not None:
+                yield form.event("BOOKMARK", mark)
+
+        return encode()
+
+    def send_bookmarks(self) -> None:
+        """Tell watchers that asked for it how far they are."""
+        revision = self.revision
+        made: dict[tuple[Kind[Any], str], bytes] = {}
+        for selection, watcher in self._fan_out.watchers():
+            if not watcher.bookmarks or watcher.bookmarked >= revision:
+                continue
+            what = (selection.kind, watcher.form.name)
+            if what not in made:
+                made[what] = watcher.form.event("BOOKMARK", bookmark(selection.kind, revision))
+            watcher.bookmarked = revision
+            watcher.offer(made[what])
+
+    def close(self) -> None:
+        self._fan_out.close()
+        self._subscribers.clear()
+
+
+def _failed(form: Form, error: ApiError) -> WatchStream:
+    stream = WatchStream(form, iter((form.error(error),)), False)
+    stream.error = error
+    stream.close()
+    return stream

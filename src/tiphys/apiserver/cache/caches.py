@@ -1,0 +1,204 @@
+"""All kinds' caches over one store: filled from it once, kept current by what it makes durable.
+
+With a store in this process the caches are changed in the very turn in which a write becomes durable, before its
+writer is answered: a reader never waits. With a remote store a task reads its watch, and `wait_for` is how a writer
+makes sure that it reads what it wrote.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from tiphys.api.kind import Kind
+from tiphys.apiserver.cache.cache import KindCache, key_prefix
+from tiphys.apiserver.cache.entry import Entry, served
+from tiphys.base.clock import Clock
+from tiphys.store.interface import Change, Compacted, Record, Store, StoreError, Watch, prefix_end
+
+log = logging.getLogger(__name__)
+
+ROOT = b"/registry/"
+BOOKMARK_INTERVAL_S = 60.0
+_LOAD_PAGE = 2000
+
+
+class Pending:
+    """A write on its way: the typed object is kept, so that nobody has to decode what was just encoded."""
+
+    __slots__ = ("entry", "kind", "obj", "value")
+
+    def __init__(self, kind: Kind[Any], obj: Any, value: bytes) -> None:
+        self.kind = kind
+        self.obj = obj
+        self.value = value
+        self.entry: Entry | None = None
+        """Set when the write is durable and in the cache."""
+
+
+class Tapped(Protocol):
+    """A store in this process, which calls when something is durable."""
+
+    def tap(self, tap: Callable[[int, list[Change]], None]) -> Callable[[], None]: ...
+
+
+class Caches:
+    """`start` before use, `close` after. Kinds that share storage share a cache."""
+
+    def __init__(self, store: Store, clock: Clock, kinds: Iterable[Kind[Any]]) -> None:
+        self._store = store
+        self._clock = clock
+        self.revision = 0
+        """Everything up to this revision of the store is in the caches."""
+        self._by_prefix: dict[bytes, KindCache] = {}
+        for kind in kinds:
+            self.add(kind)
+        self._pending: dict[int, Pending] = {}
+        self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._waits = 0
+        self._stop_tap: Callable[[], None] | None = None
+        self._watch: Watch | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def add(self, kind: Kind[Any]) -> None:
+        """Make room for a kind. Of kinds that share storage, the one whose version is stored wins."""
+        prefix = key_prefix(kind)
+        if prefix not in self._by_prefix or kind.storage_group in ("", kind.api_version):
+            self._by_prefix[prefix] = KindCache(kind, lambda: self.revision)
+
+    def of(self, kind: Kind[Any]) -> KindCache:
+        """The cache that holds this kind, in whatever version. Raises KeyError for kinds that are not stored."""
+        return self._by_prefix[key_prefix(kind)]
+
+    def __contains__(self, kind: Kind[Any]) -> bool:
+        return key_prefix(kind) in self._by_prefix
+
+    def all(self) -> Mapping[bytes, KindCache]:
+        return self._by_prefix
+
+    async def start(self) -> None:
+        """Read everything; from then on follow the store."""
+        self.revision = self._store.revision
+        loaded = {prefix: await self._read(prefix) for prefix in self._by_prefix}
+        for prefix, records in loaded.items():
+            self._by_prefix[prefix].load(records, self.revision)
+        tap = getattr(self._store, "tap", None)
+        if tap is None:
+            self._tasks.append(asyncio.create_task(self._follow(), name="watch cache"))
+        else:
+            await self._catch_up()
+            self._stop_tap = tap(self._changed)
+        self._tasks.append(asyncio.create_task(self._bookmark(), name="watch bookmarks"))
+
+    async def _read(self, prefix: bytes) -> list[Record]:
+        records: list[Record] = []
+        start, end = prefix, prefix_end(prefix)
+        while True:
+            page = await self._store.range(start, end, revision=self.revision, limit=_LOAD_PAGE)
+            records += page.records
+            if not page.more:
+                return records
+            start = page.records[-1].key + b"\0"
+
+    async def _catch_up(self) -> None:
+        """What was written while `start` was reading. Ends in the turn in which nothing is left."""
+        watch = self._store.watch(ROOT, prefix_end(ROOT), self.revision + 1)
+        batches = aiter(watch)
+        while self.revision < self._store.revision:
+            batch = await anext(batches)
+            self._changed(batch[-1].revision, batch)
+        watch.cancel()
+
+    def _changed(self, revision: int, changes: list[Change]) -> None:
+        now = self._clock.monotonic()
+        self.revision = revision
+        for change in changes:
+            cache = self._cache_at(change.key)
+            if cache is not None:
+                cache.apply(change.key, change.revision, self._entry(cache, change.record), now)
+        while self._waiters and self._waiters[0][0] <= revision:
+            future = heapq.heappop(self._waiters)[2]
+            if not future.done():
+                future.set_result(None)
+
+    def _cache_at(self, key: bytes) -> KindCache | None:
+        at = key.find(b"/", len(ROOT)) + 1
+        cache = self._by_prefix.get(key[:at])
+        if cache is None and at:
+            cache = self._by_prefix.get(key[: key.find(b"/", at) + 1])
+        return cache
+
+    def _entry(self, cache: KindCache, record: Record | None) -> Entry | None:
+        if record is None:
+            return None
+        pending = self._pending.pop(id(record.value), None)
+        if pending is None or pending.value is not record.value:
+            return cache.entry_of(record)
+        meta = pending.obj.metadata
+        meta.resource_version = str(record.mod_revision)
+        data = served(record.value, record.mod_revision)
+        pending.entry = Entry(cache.kind, record.key, meta.namespace, meta.name, record.mod_revision, data, pending.obj)
+        return pending.entry
+
+    def expect(self, pending: Pending) -> None:
+        """Announce a write just before it is given to the store; `forget` when it is over."""
+        self._pending[id(pending.value)] = pending
+
+    def forget(self, pending: Pending) -> None:
+        self._pending.pop(id(pending.value), None)
+
+    async def wait_for(self, revision: int) -> None:
+        """Return when the caches have reached `revision`; at once with a store in this process."""
+        if revision <= self.revision:
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waits += 1
+        heapq.heappush(self._waiters, (revision, self._waits, future))
+        await future
+
+    async def _follow(self) -> None:
+        while True:
+            watch = self._watch = self._store.watch(ROOT, prefix_end(ROOT), self.revision + 1)
+            try:
+                async for batch in watch:
+                    self._changed(batch[-1].revision, batch)
+                return
+            except Compacted:
+                # History is gone: what is in the caches cannot be brought up to date, watchers must begin again.
+                log.warning("watch cache: fell behind compaction, reading everything again")
+                await self._reload()
+            except StoreError as error:
+                log.warning("watch cache: the store's watch broke: %s", error)
+                await self._clock.sleep(1.0)
+
+    async def _reload(self) -> None:
+        revision = self._store.revision
+        self.revision = revision
+        for prefix, cache in self._by_prefix.items():
+            records = await self._read(prefix)
+            cache.close()
+            fresh = KindCache(cache.kind, lambda: self.revision)
+            fresh.load(records, revision)
+            self._by_prefix[prefix] = fresh
+
+    async def _bookmark(self) -> None:
+        while True:
+            await self._clock.sleep(BOOKMARK_INTERVAL_S)
+            for cache in self._by_prefix.values():
+                cache.send_bookmarks()
+
+    async def close(self) -> None:
+        if self._stop_tap is not None:
+            self._stop_tap()
+            self._stop_tap = None
+        if self._watch is not None:
+            self._watch.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        for cache in self._by_prefix.values():
+            cache.close()

@@ -1,0 +1,223 @@
+"""Handing events to watchers: selected once per selection, encoded once per form, given by reference.
+
+Watchers that ask for the same thing form a group. An event is matched against a group, not against its watchers; the
+groups that a change can concern are found by namespace and, for selections that name one value of a field (a kubelet's
+`spec.nodeName=`, an object's `metadata.name=`), by that value.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from typing import Any, Protocol
+
+from tiphys.api import codec
+from tiphys.api.errors import ApiError
+from tiphys.apiserver.cache.entry import Entry
+from tiphys.apiserver.cache.ring import Event
+from tiphys.apiserver.cache.selection import Selection, field_of
+
+MAX_QUEUED = 4096
+"""Events that may wait for one watcher; then it is cut off, and has to begin again."""
+_INITIAL_BATCH = 128
+
+View = Callable[[Entry], Entry]
+"""The entry as another version of its kind."""
+
+
+class Form(Protocol):
+    """See registry/interface.py."""
+
+    @property
+    def name(self) -> str: ...
+    def event(self, event_type: str, entry: Entry) -> bytes: ...
+    def error(self, error: ApiError) -> bytes: ...
+
+
+class JsonLines:
+    """`{"type":"ADDED","object":{...}}` and a newline."""
+
+    name = "json"
+
+    def event(self, event_type: str, entry: Entry) -> bytes:
+        return b'{"type":"%b","object":%b}\n' % (event_type.encode(), entry.data)
+
+    def error(self, error: ApiError) -> bytes:
+        return b'{"type":"ERROR","object":%b}\n' % codec.encode(error.status())
+
+
+JSON_LINES = JsonLines()
+
+
+class WatchStream:
+    """One watcher's events, encoded: first what was there when it came, then what happens."""
+
+    def __init__(self, form: Form, initial: Iterator[bytes], bookmarks: bool) -> None:
+        self.form = form
+        self.bookmarks = bookmarks
+        self.bookmarked = 0
+        """The revision of the last bookmark."""
+        self.error: ApiError | None = None
+        self.slow = False
+        """It was cut off because it did not read."""
+        self.on_close: Callable[[], None] = lambda: None
+        self._initial: Iterator[bytes] | None = initial
+        self._queue: list[bytes] = []
+        self._wake: asyncio.Future[None] | None = None
+        self._closed = False
+
+    def offer(self, data: bytes) -> None:
+        """Queue one encoded event."""
+        if len(self._queue) >= MAX_QUEUED:
+            self.slow = True
+            self.close()
+            return
+        self._queue.append(data)
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    def close(self) -> None:
+        """End the iteration; idempotent."""
+        if not self._closed:
+            self._closed = True
+            self.on_close()
+            if self._wake is not None and not self._wake.done():
+                self._wake.set_result(None)
+
+    async def __aiter__(self) -> AsyncIterator[list[bytes]]:
+        try:
+            while batch := self._next_initial():
+                yield batch
+            while not self._closed or (self._queue and not self.slow):
+                if self._queue:
+                    batch, self._queue = self._queue, []
+                    yield batch
+                else:
+                    self._wake = asyncio.get_running_loop().create_future()
+                    await self._wake
+        finally:
+            self.close()
+
+    def _next_initial(self) -> list[bytes]:
+        if self._initial is None or self.slow:
+            return []
+        batch = [data for data, _ in zip(self._initial, range(_INITIAL_BATCH), strict=False)]
+        if not batch:
+            self._initial = None
+        return batch
+
+
+class Group:
+    """Watchers of one selection."""
+
+    __slots__ = ("selection", "view", "watchers")
+
+    def __init__(self, selection: Selection, view: View | None) -> None:
+        self.selection = selection
+        self.view = view
+        self.watchers: set[WatchStream] = set()
+
+    def seen(self, event: Event) -> tuple[str, Entry] | None:
+        """The event as this selection sees it: entering is ADDED, leaving is DELETED."""
+        new, old = event.new, event.old
+        matches, view = self.selection.matches, self.view
+        if view is not None:
+            new, old = new and view(new), old and view(old)
+        if new is not None and matches(new):
+            return ("MODIFIED" if old is not None and matches(old) else "ADDED"), new
+        if old is not None and matches(old):
+            removed = event.removed()
+            return "DELETED", removed if view is None else view(removed)
+        return None
+
+    def deliver(self, event: Event) -> None:
+        seen = self.seen(event)
+        if seen is None:
+            return
+        event_type, entry = seen
+        encoded: dict[str, bytes] = event.json if self.view is None else {}
+        for watcher in tuple(self.watchers):
+            name = event_type + watcher.form.name
+            data = encoded.get(name)
+            if data is None:
+                data = encoded[name] = watcher.form.event(event_type, entry)
+            watcher.offer(data)
+
+
+_GroupKey = tuple[str, str, str]
+"""Namespace, trigger field, trigger value."""
+
+
+class FanOut:
+    """All watchers of one stored kind."""
+
+    def __init__(self) -> None:
+        self._groups: dict[Selection, Group] = {}
+        self._filed: dict[_GroupKey, dict[Selection, Group]] = {}
+        self._fields: Counter[tuple[Any, str]] = Counter()
+        """(kind, field) of the triggers in use."""
+
+    def add(self, selection: Selection, view: View | None, watcher: WatchStream) -> None:
+        group = self._groups.get(selection)
+        if group is None:
+            group = self._groups[selection] = Group(selection, view)
+            field, value = selection.trigger() or ("", "")
+            self._filed.setdefault((selection.namespace, field, value), {})[selection] = group
+            if field:
+                self._fields[selection.kind, field] += 1
+        group.watchers.add(watcher)
+        watcher.on_close = lambda: self._remove(selection, watcher)
+
+    def _remove(self, selection: Selection, watcher: WatchStream) -> None:
+        group = self._groups.get(selection)
+        if group is None:
+            return
+        group.watchers.discard(watcher)
+        if group.watchers:
+            return
+        del self._groups[selection]
+        field, value = selection.trigger() or ("", "")
+        key = (selection.namespace, field, value)
+        del self._filed[key][selection]
+        if not self._filed[key]:
+            del self._filed[key]
+        if field:
+            self._fields[selection.kind, field] -= 1
+            self._fields += Counter()
+
+    def publish(self, event: Event) -> None:
+        if not self._groups:
+            return
+        for group in list(self._concerned(event)):
+            group.deliver(event)
+        event.json = {}
+
+    def _concerned(self, event: Event) -> Iterable[Group]:
+        entry = event.new or event.old
+        if entry is None:
+            return
+        filed = self._filed
+        keys: set[_GroupKey] = {("", "", ""), (entry.namespace, "", "")}
+        for kind, field in self._fields:
+            for state in (event.new, event.old):
+                if state is not None:
+                    view = self._view_of(kind)
+                    value = field_of(state if view is None else view(state), field)
+                    keys.add(("", field, value))
+                    keys.add((entry.namespace, field, value))
+        for key in keys:
+            if (groups := filed.get(key)) is not None:
+                yield from groups.values()
+
+    def _view_of(self, kind: Any) -> View | None:
+        return next((group.view for group in self._groups.values() if group.selection.kind is kind), None)
+
+    def watchers(self) -> Iterator[tuple[Selection, WatchStream]]:
+        for group in list(self._groups.values()):
+            for watcher in list(group.watchers):
+                yield group.selection, watcher
+
+    def close(self) -> None:
+        for _, watcher in self.watchers():
+            watcher.close()

@@ -1,0 +1,105 @@
+"""The scale subresource: one count, whatever the kind calls it.
+
+Source: pkg/registry/apps/*/storage/storage.go (ScaleREST).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tiphys.api import codec, patch
+from tiphys.api.errors import BadRequest, MethodNotAllowed, invalid, invalid_object
+from tiphys.api.kind import Kind, ScalePaths
+from tiphys.api.kinds.autoscaling.scale import SCALE, Scale, ScaleSpec, ScaleStatus
+from tiphys.api.meta.schema import copy_of
+from tiphys.api.meta.types import ObjectMeta
+from tiphys.apiserver.registry.interface import PatchRequest, WriteOptions
+from tiphys.apiserver.registry.reading import Reads
+from tiphys.apiserver.registry.writing import Writes
+
+
+class Scales:
+    """Scale over reads and writes."""
+
+    def __init__(self, reads: Reads, writes: Writes) -> None:
+        self._reads = reads
+        self._writes = writes
+
+    async def get(self, kind: Kind[Any], namespace: str, name: str) -> Scale:
+        return scale_of(kind, (await self._reads.get(kind, namespace, name)).obj)
+
+    async def change(
+        self,
+        kind: Kind[Any],
+        namespace: str,
+        name: str,
+        change: Callable[[Scale], Scale],
+        opts: WriteOptions,
+    ) -> Scale:
+        """Write what `change` makes of the current scale."""
+        paths = paths_of(kind)
+
+        def transform(old: Any) -> Any:
+            scale = change(scale_of(kind, old))
+            check(scale, old)
+            new = copy_of(old)
+            paths.set_replicas(new, scale.spec.replicas)
+            new.metadata.resource_version = scale.metadata.resource_version
+            if scale.metadata.uid:
+                new.metadata.uid = scale.metadata.uid
+            return new
+
+        entry, _ = await self._writes.update(kind, namespace, name, transform, opts.on("scale"))
+        return scale_of(kind, entry.obj)
+
+    async def patch(
+        self, kind: Kind[Any], namespace: str, name: str, request: PatchRequest, opts: WriteOptions
+    ) -> Scale:
+        if request.type == "apply":
+            raise BadRequest("apply is not supported on the scale subresource: use a merge patch")
+
+        def change(current: Scale) -> Scale:
+            kind_of_patch = request.type
+            if kind_of_patch == "apply":
+                raise AssertionError
+            made, warnings = patch.patched(
+                SCALE, codec.to_json(current), kind_of_patch, request.body, opts.field_validation
+            )
+            opts.warnings.extend(warnings)
+            return made
+
+        return await self.change(kind, namespace, name, change, opts)
+
+
+def paths_of(kind: Kind[Any]) -> ScalePaths:
+    if kind.scale is None:
+        raise MethodNotAllowed(f"{kind.group_resource} have no scale")
+    return kind.scale
+
+
+def scale_of(kind: Kind[Any], obj: Any) -> Scale:
+    paths, meta = paths_of(kind), obj.metadata
+    return Scale(
+        kind=SCALE.kind,
+        api_version=SCALE.api_version,
+        metadata=ObjectMeta(
+            name=meta.name,
+            namespace=meta.namespace,
+            uid=meta.uid,
+            resource_version=meta.resource_version,
+            creation_timestamp=meta.creation_timestamp,
+        ),
+        spec=ScaleSpec(replicas=paths.get_replicas(obj)),
+        status=ScaleStatus(replicas=paths.get_status_replicas(obj), selector=paths.get_selector(obj)),
+    )
+
+
+def check(scale: Scale, old: Any) -> None:
+    """Raises BadRequest, Invalid."""
+    name = old.metadata.name
+    if scale.metadata.name and scale.metadata.name != name:
+        raise BadRequest(f"the name of the object ({scale.metadata.name}) does not match the name on the URL ({name})")
+    if scale.spec.replicas < 0:
+        text = "must be greater than or equal to 0"
+        raise invalid_object("autoscaling", "Scale", name, [invalid("spec.replicas", scale.spec.replicas, text)])

@@ -1,0 +1,318 @@
+"""Cluster IPs and node ports: handed out when a Service is written, taken back when it goes.
+
+What is allocated is known from the Services themselves (the cache), so there is nothing to repair after a crash. An
+allocation is held while its Service is being written and then committed or reverted.
+
+Source: pkg/registry/core/service/{storage/alloc.go,ipallocator,portallocator}.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tiphys.api.errors import InternalError, invalid, invalid_object
+from tiphys.api.kinds.core.service import Service
+
+_MARKED = "None"
+
+
+class Full(Exception):
+    """Nothing is left to hand out."""
+
+    def __str__(self) -> str:
+        return "range is full"
+
+
+class Refused(Exception):
+    """The requested value is taken, or outside the range; the text is upstream's."""
+
+
+class Pool:
+    """Integers of a range. New ones come at random from the upper part; the lower is left for requested ones."""
+
+    def __init__(self, first: int, last: int, reserved: int, taken: str, outside: Callable[[int], str]) -> None:
+        self._first, self._last = first, last
+        self._reserved = min(reserved, last - first)
+        """How many of the lowest are handed out only when the others are gone."""
+        self._taken_text, self._outside = taken, outside
+        self._taken: set[int] = set()
+        self._random = random.Random()  # noqa: S311 # which free address it is, is no secret
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._taken
+
+    def __len__(self) -> int:
+        return len(self._taken)
+
+    def take(self, number: int) -> None:
+        """Raises Refused."""
+        if not self._first <= number <= self._last:
+            raise Refused(self._outside(number))
+        if number in self._taken:
+            raise Refused(self._taken_text)
+        self._taken.add(number)
+
+    def take_any(self) -> int:
+        """Raises Full."""
+        middle = self._first + self._reserved
+        for low, high in ((middle, self._last), (self._first, middle - 1)):
+            size = high - low + 1
+            start = self._random.randrange(size) if size > 0 else 0
+            for step in range(size):
+                number = low + (start + step) % size
+                if number not in self._taken:
+                    self._taken.add(number)
+                    return number
+        raise Full
+
+    def give_back(self, number: int) -> None:
+        self._taken.discard(number)
+
+    def adopt(self, number: int) -> None:
+        """Mark as taken what a stored Service has, whatever the range is now."""
+        self._taken.add(number)
+
+
+@dataclass(slots=True)
+class Allocation:
+    """What one write holds. Exactly one of `commit` and `revert` must follow."""
+
+    on_commit: list[Callable[[], None]] = field(default_factory=list)
+    on_revert: list[Callable[[], None]] = field(default_factory=list)
+
+    def commit(self) -> None:
+        for action in self.on_commit:
+            action()
+
+    def revert(self) -> None:
+        for action in self.on_revert:
+            action()
+
+
+NOTHING = Allocation()
+
+
+class ServiceAllocator:
+    """The pools of one cluster; IPv4 or IPv6, one family."""
+
+    def __init__(self, service_cidr: str, node_ports: tuple[int, int]) -> None:
+        network = ipaddress.ip_network(service_cidr)
+        self._network = network
+        self._family = f"IPv{network.version}"
+        first, last = int(network.network_address) + 1, int(network.broadcast_address)
+        if network.version == 4 and last - first > 1:
+            last -= 1
+        size = last - first + 1
+        reserved = 0 if size < 16 else min(max(16, size // 16), 256)
+        self._ips = Pool(first, last, reserved, "provided IP is already allocated", self._outside_network)
+        low, high = node_ports
+        port_reserved = 0 if high - low < 31 else min(max(16, (high - low + 1) // 32), 128)
+        self._ports = Pool(
+            low,
+            high,
+            port_reserved,
+            "provided port is already allocated",
+            lambda _: f"provided port is not in the valid range. The range of valid ports is {low}-{high}",
+        )
+
+    def _outside_network(self, number: int) -> str:
+        address = ipaddress.ip_address(number) if self._network.version == 4 else ipaddress.IPv6Address(number)
+        return f"the provided IP ({address}) is not in the valid range. The range of valid IPs is {self._network}"
+
+    def rebuild(self, services: Iterable[Service]) -> None:
+        """Take in what stored Services hold."""
+        for service in services:
+            for address in _held_addresses(service):
+                self._ips.adopt(int(ipaddress.ip_address(address)))
+            for port in _held_ports(service):
+                self._ports.adopt(port)
+
+    def release(self, service: Service) -> None:
+        """A Service is gone."""
+        for address in _held_addresses(service):
+            self._ips.give_back(int(ipaddress.ip_address(address)))
+        for port in _held_ports(service):
+            self._ports.give_back(port)
+
+    def for_create(self, service: Service, dry_run: bool) -> Allocation:
+        """Fill in addresses and ports. Raises Invalid, InternalError; then nothing is held."""
+        return self._allocating(service, dry_run, lambda held: self._fill_new(service, held))
+
+    def for_update(self, service: Service, old: Service, dry_run: bool) -> Allocation:
+        """The same for a change of `old`; what it no longer needs is given back on commit."""
+        return self._allocating(service, dry_run, lambda held: self._fill_changed(service, old, held))
+
+    def _allocating(self, service: Service, dry_run: bool, fill: Callable[[Allocation], None]) -> Allocation:
+        held = Allocation()
+        try:
+            _normalize(service)
+            fill(held)
+        except Full as error:
+            held.revert()
+            raise InternalError(f'failed to allocate for Service "{service.metadata.name}": {error}') from None
+        except BaseException:
+            held.revert()
+            raise
+        if dry_run:
+            held.revert()
+            return NOTHING
+        return held
+
+    def _fill_new(self, service: Service, held: Allocation) -> None:
+        spec = service.spec
+        if spec.type != "ExternalName":
+            self._set_families(service)
+            if _MARKED not in spec.cluster_ips[:1]:
+                self._take_address(service, held)
+        if spec.type in ("NodePort", "LoadBalancer"):
+            self._fill_ports(service, set(), held)
+        if _needs_health_check(service):
+            self._take_health_check(service, held)
+
+    def _fill_changed(self, service: Service, old: Service, held: Allocation) -> None:
+        spec, before = service.spec, old.spec
+        if spec.type != "ExternalName" and before.type != "ExternalName":
+            spec.ip_family_policy = spec.ip_family_policy or before.ip_family_policy
+            spec.ip_families = spec.ip_families or list(before.ip_families)
+        if spec.type != "ExternalName":
+            self._set_families(service)
+        headless = before.cluster_ips[:1] == [_MARKED]
+        if before.type == "ExternalName" and spec.type != "ExternalName":
+            if _MARKED not in spec.cluster_ips[:1]:
+                self._take_address(service, held)
+        elif before.type != "ExternalName" and spec.type == "ExternalName" and not headless:
+            for address in _held_addresses(old):
+                number = int(ipaddress.ip_address(address))
+                held.on_commit.append(lambda number=number: self._ips.give_back(number))  # type: ignore[misc] # bound
+        had = {port.node_port for port in before.ports if port.node_port}
+        if spec.type in ("NodePort", "LoadBalancer"):
+            self._fill_ports(service, had, held)
+        for number in had - {port.node_port for port in spec.ports}:
+            held.on_commit.append(lambda number=number: self._ports.give_back(number))  # type: ignore[misc] # bound
+        self._change_health_check(service, old, held)
+
+    def _set_families(self, service: Service) -> None:
+        spec = service.spec
+        if spec.ip_family_policy is None:
+            selectorless = spec.cluster_ip == _MARKED and not spec.selector
+            spec.ip_family_policy = "RequireDualStack" if selectorless else "SingleStack"
+        headless = spec.cluster_ip == _MARKED and not spec.selector
+        if not spec.ip_families:
+            spec.ip_families = [self._family]
+            if headless and spec.ip_family_policy != "SingleStack":
+                spec.ip_families.append("IPv6" if self._family == "IPv4" else "IPv4")
+        if headless:
+            return
+        errors = []
+        if spec.ip_family_policy == "RequireDualStack":
+            text = "this cluster is not configured for dual-stack services"
+            errors.append(invalid("spec.ipFamilyPolicy", spec.ip_family_policy, text))
+        for index, family in enumerate(spec.ip_families):
+            if family != self._family:
+                errors.append(invalid(f"spec.ipFamilies[{index}]", family, "not configured on this cluster"))
+        if errors:
+            raise invalid_object("", "Service", service.metadata.name, errors)
+
+    def _take_address(self, service: Service, held: Allocation) -> None:
+        spec = service.spec
+        requested = spec.cluster_ips[0] if spec.cluster_ips else spec.cluster_ip
+        if requested:
+            try:
+                number = int(ipaddress.ip_address(requested))
+                self._ips.take(number)
+            except (Refused, ValueError) as error:
+                shown = [requested] if not spec.cluster_ips else spec.cluster_ips
+                why = f"failed to allocate IP {requested}: {error}"
+                raise _invalid_list(service, "spec.clusterIPs", shown, why) from None
+        else:
+            number = self._ips.take_any()
+        held.on_revert.append(lambda: self._ips.give_back(number))
+        spec.cluster_ip = str(
+            ipaddress.ip_address(number) if self._network.version == 4 else ipaddress.IPv6Address(number)
+        )
+        spec.cluster_ips = [spec.cluster_ip]
+
+    def _fill_ports(self, service: Service, had: set[int], held: Allocation) -> None:
+        spec = service.spec
+        if spec.type == "LoadBalancer" and spec.allocate_load_balancer_node_ports is False:
+            wanted = [port for port in spec.ports if port.node_port]
+        else:
+            wanted = list(spec.ports)
+        mine = set(had)
+        by_port = {port.port: port.node_port for port in wanted if port.node_port}
+        for index, port in enumerate(spec.ports):
+            if port not in wanted:
+                continue
+            if not port.node_port:
+                # The same port over TCP and UDP gets the same node port.
+                port.node_port = by_port.get(port.port, 0)
+            if not port.node_port:
+                port.node_port = self._ports.take_any()
+            elif port.node_port not in mine:
+                try:
+                    self._ports.take(port.node_port)
+                except Refused as error:
+                    path = f"spec.ports[{index}].nodePort"
+                    errors = [invalid(path, port.node_port, str(error))]
+                    raise invalid_object("", "Service", service.metadata.name, errors) from None
+            by_port[port.port] = port.node_port
+            if port.node_port not in mine:
+                mine.add(port.node_port)
+                number = port.node_port
+                held.on_revert.append(lambda number=number: self._ports.give_back(number))  # type: ignore[misc] # bound
+
+    def _take_health_check(self, service: Service, held: Allocation) -> None:
+        spec = service.spec
+        if spec.health_check_node_port:
+            try:
+                self._ports.take(spec.health_check_node_port)
+            except Refused as error:
+                raise InternalError(
+                    f"failed to allocate requested HealthCheck NodePort {spec.health_check_node_port}: {error}"
+                ) from None
+        else:
+            spec.health_check_node_port = self._ports.take_any()
+        number = spec.health_check_node_port
+        held.on_revert.append(lambda: self._ports.give_back(number))
+
+    def _change_health_check(self, service: Service, old: Service, held: Allocation) -> None:
+        needed, needs = _needs_health_check(old), _needs_health_check(service)
+        if needs and not needed:
+            self._take_health_check(service, held)
+        elif needed and not needs:
+            number = old.spec.health_check_node_port
+            held.on_commit.append(lambda: self._ports.give_back(number))
+            service.spec.health_check_node_port = 0
+
+
+def _normalize(service: Service) -> None:
+    """`clusterIP` and the first of `clusterIPs` are the same thing."""
+    spec = service.spec
+    if spec.cluster_ip and not spec.cluster_ips:
+        spec.cluster_ips = [spec.cluster_ip]
+
+
+def _held_addresses(service: Service) -> list[str]:
+    spec = service.spec
+    if spec.type == "ExternalName" or not spec.cluster_ip or spec.cluster_ip == _MARKED:
+        return []
+    return spec.cluster_ips or [spec.cluster_ip]
+
+
+def _held_ports(service: Service) -> list[int]:
+    ports = [port.node_port for port in service.spec.ports if port.node_port]
+    if service.spec.health_check_node_port:
+        ports.append(service.spec.health_check_node_port)
+    return ports
+
+
+def _needs_health_check(service: Service) -> bool:
+    return service.spec.type == "LoadBalancer" and service.spec.external_traffic_policy == "Local"
+
+
+def _invalid_list(service: Service, path: str, value: list[str], why: str) -> Any:
+    return invalid_object("", "Service", service.metadata.name, [invalid(path, value, why)])

@@ -1,0 +1,98 @@
+"""The registry's way to durable objects: encode, compare and write, and have the cache know before anyone is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tiphys.api import codec
+from tiphys.api.errors import InternalError
+from tiphys.api.kind import Kind
+from tiphys.api.kinds.core.event import EVENT
+from tiphys.apiserver.cache.cache import KindCache
+from tiphys.apiserver.cache.caches import Caches, Pending
+from tiphys.apiserver.cache.entry import Entry, served
+from tiphys.apiserver.registry.versions import stored_form, view_of
+from tiphys.base.clock import Clock
+from tiphys.store.interface import Compare, Delete, LeaseNotFound, Put, Record, Store, StoreError, StoreFailed
+
+EVENT_TTL_S = 3600
+_LEASE_REUSE_S = 60.0
+
+
+class Storage:
+    """Conditional writes of single objects. None as an answer means: someone else was faster."""
+
+    def __init__(self, store: Store, caches: Caches, clock: Clock) -> None:
+        self._store = store
+        self._caches = caches
+        self._clock = clock
+        self._event_lease = 0
+        self._event_lease_until = 0.0
+
+    async def put(self, kind: Kind[Any], key: bytes, obj: Any, expected: int) -> Entry | None:
+        """Write `obj` where the key stands at revision `expected` (0: is absent). The object is consumed.
+
+        The entry has the version of `kind`. Raises InternalError where the store fails.
+        """
+        cache = self._caches.of(kind)
+        stored = stored_form(cache, obj)
+        stored.metadata.resource_version = ""
+        value = codec.encode(stored)
+        lease = await self._lease(cache.kind)
+        pending = Pending(cache.kind, stored, value)
+        self._caches.expect(pending)
+        try:
+            result = await self._store.txn((Compare(key, expected),), (Put(key, value, lease),))
+        except LeaseNotFound:
+            self._event_lease = 0
+            raise InternalError("the lease of events expired while one was written: try again") from None
+        except StoreError as error:
+            raise refused(error) from error
+        finally:
+            self._caches.forget(pending)
+        if not result.succeeded:
+            return None
+        await self._caches.wait_for(result.revision)
+        entry = pending.entry or cache.entry_of(Record(key, value, 0, result.revision, 0))
+        return entry_in(cache, kind, entry)
+
+    async def remove(self, entry: Entry) -> int | None:
+        """Delete what stands at exactly this entry; the revision of the deletion."""
+        try:
+            result = await self._store.txn((Compare(entry.key, entry.revision),), (Delete(entry.key),))
+        except StoreError as error:
+            raise refused(error) from error
+        if not result.succeeded:
+            return None
+        await self._caches.wait_for(result.revision)
+        return result.revision
+
+    def unchanged(self, kind: Kind[Any], obj: Any, current: Entry) -> bool:
+        """Whether writing `obj` over `current` (an entry of the stored version) would change nothing."""
+        stored = stored_form(self._caches.of(kind), obj)
+        before = stored.metadata.resource_version
+        stored.metadata.resource_version = ""
+        same = served(codec.encode(stored), current.revision) == current.data
+        stored.metadata.resource_version = before
+        return same
+
+    async def _lease(self, kind: Kind[Any]) -> int:
+        """Events expire. Many share a lease, so that there are not as many leases as events."""
+        if kind is not EVENT:
+            return 0
+        now = self._clock.monotonic()
+        if not self._event_lease or now >= self._event_lease_until:
+            self._event_lease_until = now + _LEASE_REUSE_S
+            self._event_lease = await self._store.grant(EVENT_TTL_S + int(_LEASE_REUSE_S))
+        return self._event_lease
+
+
+def entry_in(cache: KindCache, kind: Kind[Any], entry: Entry) -> Entry:
+    """A stored entry in the version that was asked for."""
+    view = view_of(cache, kind)
+    return entry if view is None else view(entry)
+
+
+def refused(error: StoreError) -> InternalError:
+    """What a client is told when the store fails: why, without a trace."""
+    return InternalError(f"storage: {error}" if isinstance(error, StoreFailed) else str(error))

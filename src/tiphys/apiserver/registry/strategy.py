@@ -1,0 +1,74 @@
+"""Which rules of a kind apply to which path: the object itself, or one of its subresources.
+
+Source: the strategies of pkg/registry/*/*/strategy.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from tiphys.api.errors import FieldError
+from tiphys.api.kind import Kind
+from tiphys.api.kinds.core import namespace as namespaces
+from tiphys.api.kinds.core.namespace import NAMESPACE
+from tiphys.api.kinds.core.pod.kind import POD
+from tiphys.api.kinds.core.pod.strategy import prepare_ephemeral_containers, prepare_resize
+
+Prepare = Callable[[Any, Any], None]
+Validate = Callable[[Any, Any], Iterable[FieldError]]
+
+
+def _trusted(_new: Any, _old: Any) -> None:
+    """The caller changed a copy of the old object itself (binding): there is nothing to take back."""
+
+
+def _no_complaint(_new: Any, _old: Any) -> Iterable[FieldError]:
+    return ()
+
+
+_PREPARE: Mapping[tuple[str, str], Prepare] = {
+    (NAMESPACE.kind, "finalize"): namespaces.prepare_finalize,
+    (POD.kind, "ephemeralcontainers"): prepare_ephemeral_containers,
+    (POD.kind, "resize"): prepare_resize,
+    (POD.kind, "binding"): _trusted,
+}
+_VALIDATE: Mapping[tuple[str, str], Validate] = {
+    (NAMESPACE.kind, "finalize"): namespaces.validate_finalize,
+    (POD.kind, "binding"): _no_complaint,
+}
+
+RETURNS_DELETED: frozenset[str] = frozenset(
+    {"namespaces", "persistentvolumes", "persistentvolumeclaims", "pods", "podtemplates", "resourcequotas", "services",
+     "serviceaccounts", "deviceclasses.resource.k8s.io", "devicetaintrules.resource.k8s.io",
+     "resourceclaims.resource.k8s.io", "resourceclaimtemplates.resource.k8s.io", "resourceslices.resource.k8s.io"}
+)  # fmt: skip
+"""Kinds whose DELETE answers with the object even when it is gone at once; the others answer with a Status."""
+
+
+def prepare(kind: Kind[Any], subresource: str, new: Any, old: Any) -> None:
+    """Take back what this path may not change. Mutates `new` alone."""
+    if not subresource:
+        kind.prepare(new, old)
+    elif subresource == "status":
+        kind.prepare_status(new, old)
+    else:
+        _PREPARE.get((kind.kind, subresource), kind.prepare)(new, old)
+
+
+def validate(kind: Kind[Any], subresource: str, new: Any, old: Any) -> Iterable[FieldError]:
+    if not subresource:
+        return kind.validate(new, old)
+    if subresource == "status":
+        return kind.validate_status(new, old)
+    return _VALIDATE.get((kind.kind, subresource), kind.validate)(new, old)
+
+
+def counts_as_change(kind: Kind[Any], new: Any, old: Any) -> bool:
+    """Whether `metadata.generation` goes up: anything but metadata and status differs."""
+    if not kind.generation:
+        return False
+    for field in kind.schema.__struct_fields__:
+        if field not in ("metadata", "status", "kind", "api_version") and getattr(new, field) != getattr(old, field):
+            return True
+    return False

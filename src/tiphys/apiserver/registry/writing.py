@@ -1,0 +1,262 @@
+"""Create and update: what happens to an object between the request and the disk.
+
+Source: staging/src/k8s.io/apiserver/pkg/registry/generic/registry/store.go, .../registry/rest/{create,update}.go.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tiphys.api import codec
+from tiphys.api.errors import (
+    AlreadyExists,
+    FieldError,
+    invalid_object,
+    object_conflict,
+    object_exists,
+    object_not_found,
+)
+from tiphys.api.kind import Kind
+from tiphys.api.kinds.core.namespace import NAMESPACE
+from tiphys.api.kinds.core.service import SERVICE
+from tiphys.api.meta.validation import validate_meta
+from tiphys.apiserver.cache.cache import KindCache
+from tiphys.apiserver.cache.caches import Caches
+from tiphys.apiserver.cache.entry import Entry
+from tiphys.apiserver.registry import metadata, ownership, strategy
+from tiphys.apiserver.registry.interface import AdmissionRequest, Operation, Transform, WriteOptions
+from tiphys.apiserver.registry.services import NOTHING, ServiceAllocator
+from tiphys.apiserver.registry.storage import Storage, entry_in
+from tiphys.base.clock import Clock, rfc3339
+
+_GENERATE_ATTEMPTS = 8
+_UPDATE_ATTEMPTS = 64
+"""Someone else wrote in between that often: give up with Conflict rather than turn for ever."""
+
+
+class Writes:
+    """Create and update over one storage."""
+
+    def __init__(self, storage: Storage, caches: Caches, services: ServiceAllocator, clock: Clock) -> None:
+        self._storage = storage
+        self._caches = caches
+        self._services = services
+        self._clock = clock
+
+    def now(self) -> str:
+        return rfc3339(self._clock.now())
+
+    # Create.
+
+    async def create(self, kind: Kind[Any], namespace: str, obj: Any, opts: WriteOptions) -> Entry:
+        metadata.bind_namespace(kind, namespace, obj.metadata)
+        if obj.metadata.resource_version:
+            raise metadata.VersionOnCreate("resourceVersion should not be set on objects to be created")
+        kind.default(obj)
+        obj = await _admit(kind, "CREATE", namespace, obj.metadata.name, obj, None, opts)
+        return await self._create(kind, namespace, obj, opts)
+
+    async def _create(self, kind: Kind[Any], namespace: str, obj: Any, opts: WriteOptions) -> Entry:
+        meta = obj.metadata
+        generates = bool(meta.generate_name) and not meta.name
+        metadata.begin(kind, meta, self.now())
+        strategy.prepare(kind, "", obj, None)
+        kind.default(obj)
+        for _ in range(_GENERATE_ATTEMPTS):
+            if generates:
+                meta.name = metadata.generated_name(kind, meta.generate_name)
+            entry = await self._store_new(kind, namespace, obj, opts)
+            if entry is not None:
+                return entry
+            if not generates:
+                break
+        raise self._exists(kind, namespace, meta.name, generates)
+
+    async def _store_new(self, kind: Kind[Any], namespace: str, obj: Any, opts: WriteOptions) -> Entry | None:
+        cache = self._caches.of(kind)
+        meta = obj.metadata
+        key = cache.key(namespace, meta.name)
+        # Allocation comes before validation, as upstream: what is validated is what will be stored.
+        allocation = self._services.for_create(obj, opts.dry_run) if kind is SERVICE else NOTHING
+        try:
+            ownership.on_create(kind, obj, opts, self.now())
+            _refuse([*strategy.validate(kind, "", obj, None), *validate_meta(kind, meta, None)], kind, meta.name)
+            await _validate(kind, "CREATE", namespace, meta.name, obj, None, opts)
+            if opts.dry_run:
+                if cache.get(namespace, meta.name) is not None:
+                    return None
+                return Entry(kind, key, meta.namespace, meta.name, 0, codec.encode(obj), obj)
+            entry = await self._storage.put(kind, key, obj, 0)
+        except BaseException:
+            allocation.revert()
+            raise
+        if entry is None:
+            allocation.revert()
+        else:
+            allocation.commit()
+        return entry
+
+    def _exists(self, kind: Kind[Any], namespace: str, name: str, generated: bool) -> AlreadyExists:
+        error = object_exists(kind.group, kind.plural, name)
+        if generated:
+            error.message += ", the server was not able to generate a unique name for the object"
+        current = self._caches.of(kind).get(namespace, name)
+        if current is not None and current.obj.metadata.deletion_timestamp:
+            error.message = f"object is being deleted: {error.message}"
+        return error
+
+    # Update.
+
+    async def update(
+        self,
+        kind: Kind[Any],
+        namespace: str,
+        name: str,
+        transform: Transform,
+        opts: WriteOptions,
+        *,
+        uid: str = "",
+        may_create: bool = False,
+    ) -> tuple[Entry, bool]:
+        cache = self._caches.of(kind)
+        for _ in range(_UPDATE_ATTEMPTS):
+            current = cache.get(namespace, name)
+            if current is None:
+                if not (may_create or (kind.allow_create_on_update and not opts.subresource)):
+                    raise object_not_found(kind.group, kind.plural, name)
+                return await self._create_by_update(kind, namespace, name, transform, opts, uid), True
+            if uid and uid != current.obj.metadata.uid:
+                raise metadata.uid_conflict(kind, name, current.key, uid, current.obj.metadata.uid)
+            obj = transform(entry_in(cache, kind, current).obj)
+            entry = await self._update_once(kind, namespace, name, obj, cache, current, opts)
+            if entry is not None:
+                return entry, False
+        raise object_conflict(kind.group, kind.plural, name, metadata.MODIFIED)
+
+    async def _create_by_update(
+        self, kind: Kind[Any], namespace: str, name: str, transform: Transform, opts: WriteOptions, uid: str
+    ) -> Entry:
+        obj = transform(None)
+        meta = obj.metadata
+        metadata.check_name(kind, namespace, name, meta)
+        metadata.bind_namespace(kind, namespace, meta)
+        if uid or meta.uid:
+            key = self._caches.of(kind).key(namespace, name)
+            raise metadata.uid_conflict(kind, name, key, uid or meta.uid, "")
+        if meta.resource_version not in ("", "0"):
+            raise object_not_found(kind.group, kind.plural, name)
+        kind.default(obj)
+        obj = await _admit(kind, "CREATE", namespace, name, obj, None, opts)
+        return await self._create(kind, namespace, obj, opts)
+
+    async def _update_once(
+        self,
+        kind: Kind[Any],
+        namespace: str,
+        name: str,
+        obj: Any,
+        cache: KindCache,
+        current: Entry,
+        opts: WriteOptions,
+    ) -> Entry | None:
+        """One attempt; None where someone else wrote in between."""
+        view = entry_in(cache, kind, current)
+        old, meta, wanted = view.obj, obj.metadata, obj.metadata.resource_version
+        self._check_request(kind, namespace, name, meta, current)
+        kind.default(obj)
+        obj = await _admit(kind, "UPDATE", namespace, name, obj, old, opts)
+        meta = obj.metadata
+        metadata.bind_namespace(kind, namespace, meta)
+        metadata.keep(meta, old.metadata)
+        allocation = NOTHING
+        try:
+            strategy.prepare(kind, opts.subresource, obj, old)
+            kind.default(obj)
+            if kind is SERVICE and not opts.subresource:
+                allocation = self._services.for_update(obj, old, opts.dry_run)
+            if strategy.counts_as_change(kind, obj, old):
+                meta.generation = old.metadata.generation + 1
+            ownership.on_update(kind, obj, old, opts, self.now())
+            errors = [*strategy.validate(kind, opts.subresource, obj, old), *validate_meta(kind, meta, old.metadata)]
+            _refuse(errors, kind, name)
+            await _validate(kind, "UPDATE", namespace, name, obj, old, opts)
+            entry = await self._store_update(kind, obj, view, current, opts)
+        except BaseException:
+            allocation.revert()
+            raise
+        if entry is None:
+            meta.resource_version = wanted
+            allocation.revert()
+        else:
+            allocation.commit()
+        return entry
+
+    def _check_request(self, kind: Kind[Any], namespace: str, name: str, meta: Any, current: Entry) -> None:
+        metadata.check_name(kind, namespace, name, meta)
+        metadata.bind_namespace(kind, namespace, meta)
+        found = current.obj.metadata.uid
+        if meta.uid and meta.uid != found:
+            raise metadata.uid_conflict(kind, name, current.key, meta.uid, found)
+        metadata.check_version(kind, name, meta, str(current.revision))
+
+    async def _store_update(
+        self, kind: Kind[Any], obj: Any, view: Entry, current: Entry, opts: WriteOptions
+    ) -> Entry | None:
+        if _is_finished(kind, obj, view.obj):
+            if opts.dry_run:
+                return view
+            revision = await self._storage.remove(current)
+            if revision is None:
+                return None
+            self.after_delete(kind, view.obj)
+            obj.metadata.resource_version = str(revision)
+            return Entry(kind, view.key, view.namespace, view.name, revision, _with_version(obj, revision), obj)
+        if self._storage.unchanged(kind, obj, current):
+            return view
+        if opts.dry_run:
+            obj.metadata.resource_version = str(view.revision)
+            return Entry(kind, view.key, view.namespace, view.name, view.revision, codec.encode(obj), obj)
+        return await self._storage.put(kind, view.key, obj, current.revision)
+
+    def after_delete(self, kind: Kind[Any], obj: Any) -> None:
+        """The object is gone: give back what it held."""
+        if kind is SERVICE:
+            self._services.release(obj)
+
+
+def _with_version(obj: Any, revision: int) -> bytes:
+    obj.metadata.resource_version = str(revision)
+    return codec.encode(obj)
+
+
+def _is_finished(kind: Kind[Any], obj: Any, old: Any) -> bool:
+    """The last finalizer of an object that is being deleted goes with this update: the object goes too."""
+    if obj.metadata.finalizers or not old.metadata.deletion_timestamp:
+        return False
+    if kind is NAMESPACE and obj.spec.finalizers:
+        return False
+    return not old.metadata.deletion_grace_period_seconds
+
+
+def _refuse(errors: list[FieldError], kind: Kind[Any], name: str) -> None:
+    if errors:
+        raise invalid_object(kind.group, kind.kind, name, errors)
+
+
+async def _admit(
+    kind: Kind[Any], operation: Operation, namespace: str, name: str, obj: Any, old: Any, opts: WriteOptions
+) -> Any:
+    if opts.admission is None:
+        return obj
+    request = AdmissionRequest(kind, operation, namespace, name, obj, old, opts.user, opts.subresource, opts.dry_run)
+    await opts.admission.admit(request)
+    return request.obj
+
+
+async def _validate(
+    kind: Kind[Any], operation: Operation, namespace: str, name: str, obj: Any, old: Any, opts: WriteOptions
+) -> None:
+    if opts.admission is not None:
+        await opts.admission.validate(
+            AdmissionRequest(kind, operation, namespace, name, obj, old, opts.user, opts.subresource, opts.dry_run)
+        )
