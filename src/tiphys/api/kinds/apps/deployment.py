@@ -1,12 +1,20 @@
 """DOC:kinds/apps/deployment.py"""
 
+from collections.abc import Iterator
 from typing import Annotated
 
-from tiphys.api.kind import Kind, ScalePaths, Subresource
+from tiphys.api import names
+from tiphys.api.errors import FieldError, forbidden, invalid, not_supported, required
+from tiphys.api.kind import Column, Kind, ScalePaths, Subresource
+from tiphys.api.kinds.apps.template import validate_counts, validate_selected_template
+from tiphys.api.kinds.columns import AGE, NAME, container_images, container_names
+from tiphys.api.kinds.core.pod.defaults import default_spec
 from tiphys.api.kinds.core.pod.spec import PodTemplateSpec
+from tiphys.api.labels import selector_of
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Int32, IntOrString, Struct, Time, field, proto
 from tiphys.api.meta.types import LabelSelector
+from tiphys.api.meta.validation import each, immutable, non_negative
 
 
 class RollingUpdateDeployment(Struct):
@@ -75,9 +83,139 @@ def _set_replicas(obj: Deployment, count: int) -> None:
 
 
 def _selector_text(obj: Deployment) -> str:
-    from tiphys.api.labels import selector_of
-
     return str(selector_of(obj.spec.selector))
+
+
+REVISIONS_KEPT, PROGRESS_DEADLINE_S, ROLLING_SHARE = 10, 600, "25%"
+STRATEGIES = ("Recreate", "RollingUpdate")
+
+
+def _default(obj: Deployment) -> None:
+    spec = obj.spec
+    if spec.replicas is None:
+        spec.replicas = 1
+    spec.strategy.type = spec.strategy.type or "RollingUpdate"
+    if spec.strategy.type == "RollingUpdate":
+        rolling = spec.strategy.rolling_update = spec.strategy.rolling_update or RollingUpdateDeployment()
+        if rolling.max_unavailable is None:
+            rolling.max_unavailable = ROLLING_SHARE
+        if rolling.max_surge is None:
+            rolling.max_surge = ROLLING_SHARE
+    if spec.revision_history_limit is None:
+        spec.revision_history_limit = REVISIONS_KEPT
+    if spec.progress_deadline_seconds is None:
+        spec.progress_deadline_seconds = PROGRESS_DEADLINE_S
+    default_spec(spec.template.spec)
+
+
+def _prepare(obj: Deployment, old: Deployment | None) -> None:
+    obj.status = old.status if old is not None else DeploymentStatus()
+
+
+def _prepare_status(obj: Deployment, old: Deployment) -> None:
+    obj.spec = old.spec
+    obj.metadata.labels = old.metadata.labels
+
+
+def _validate(obj: Deployment, old: Deployment | None) -> Iterator[FieldError]:
+    spec = obj.spec
+    yield from non_negative("spec.replicas", spec.replicas or 0)
+    yield from validate_selected_template(spec.selector, spec.template)
+    yield from _validate_strategy(spec.strategy)
+    yield from non_negative("spec.minReadySeconds", spec.min_ready_seconds)
+    yield from non_negative("spec.revisionHistoryLimit", spec.revision_history_limit or 0)
+    deadline = spec.progress_deadline_seconds
+    if deadline is not None:
+        yield from non_negative("spec.progressDeadlineSeconds", deadline)
+        if deadline <= spec.min_ready_seconds:
+            yield invalid("spec.progressDeadlineSeconds", deadline, "must be greater than minReadySeconds")
+    if old is not None:
+        yield from immutable("spec.selector", spec.selector, old.spec.selector)
+
+
+def _validate_strategy(strategy: DeploymentStrategy) -> Iterator[FieldError]:
+    path, rolling = "spec.strategy.rollingUpdate", strategy.rolling_update
+    if strategy.type not in STRATEGIES:
+        yield not_supported("spec.strategy", strategy, STRATEGIES)
+    elif strategy.type == "Recreate":
+        if rolling is not None:
+            yield forbidden(path, "may not be specified when strategy `type` is 'Recreate'")
+    elif rolling is None:
+        yield required(path, "this should be defaulted and never be nil")
+    else:
+        unavailable, surge = rolling.max_unavailable or 0, rolling.max_surge or 0
+        yield from _validate_share(f"{path}.maxUnavailable", unavailable)
+        yield from _validate_share(f"{path}.maxSurge", surge)
+        if _number(unavailable) == 0 and _number(surge) == 0:
+            yield invalid(f"{path}.maxUnavailable", unavailable, "may not be 0 when `maxSurge` is 0")
+        if isinstance(unavailable, str) and _number(unavailable) > 100:
+            yield invalid(f"{path}.maxUnavailable", unavailable, "must not be greater than 100%")
+
+
+def _validate_share(path: str, share: int | str) -> Iterator[FieldError]:
+    if isinstance(share, int):
+        yield from non_negative(path, share)
+    else:
+        yield from each(path, share, names.percent(share))
+
+
+def _number(share: int | str) -> int:
+    """The number in front of the percent sign, or the number itself; 0 if it is neither."""
+    if isinstance(share, int):
+        return share
+    return int(share.rstrip("%")) if not names.percent(share) else 0
+
+
+def _validate_status(obj: Deployment, old: Deployment | None) -> Iterator[FieldError]:
+    status = obj.status
+    counts = {
+        "updatedReplicas": status.updated_replicas,
+        "readyReplicas": status.ready_replicas,
+        "availableReplicas": status.available_replicas,
+    }
+    others = {
+        "observedGeneration": status.observed_generation,
+        "replicas": status.replicas,
+        "unavailableReplicas": status.unavailable_replicas,
+        "terminatingReplicas": status.terminating_replicas or 0,
+        "collisionCount": status.collision_count or 0,
+    }
+    for name, count in {**others, **counts}.items():
+        yield from non_negative(f"status.{name}", count)
+    yield from validate_counts(counts, status.replicas)
+    if old is not None and (status.collision_count or 0) < (old.status.collision_count or 0):
+        yield invalid("status.collisionCount", status.collision_count or 0, "cannot be decremented")
+
+
+def _selector_column(obj: Deployment) -> str:
+    try:
+        return _selector_text(obj)
+    except ValueError:
+        return "<invalid>"
+
+
+COLUMNS: tuple[Column[Deployment], ...] = (
+    NAME,
+    Column("Ready", "string", lambda obj: f"{obj.status.ready_replicas}/{obj.spec.replicas or 0}", "Ready, of all."),
+    Column("Up-to-date", "integer", lambda obj: obj.status.updated_replicas, "Pods of the newest template."),
+    Column("Available", "integer", lambda obj: obj.status.available_replicas, "Pods ready for long enough."),
+    AGE,
+    Column(
+        "Containers",
+        "string",
+        lambda obj: container_names(obj.spec.template.spec.containers),
+        "The containers of its pods.",
+        wide=True,
+    ),
+    Column(
+        "Images",
+        "string",
+        lambda obj: container_images(obj.spec.template.spec.containers),
+        "The images of its pods.",
+        wide=True,
+    ),
+    Column("Selector", "string", _selector_column, "Its pods.", wide=True),
+)
 
 
 DEPLOYMENT = Kind(
@@ -99,4 +237,10 @@ DEPLOYMENT = Kind(
         get_status_replicas=lambda obj: obj.status.replicas,
         get_selector=_selector_text,
     ),
+    default=_default,
+    prepare=_prepare,
+    prepare_status=_prepare_status,
+    validate=_validate,
+    validate_status=_validate_status,
+    columns=COLUMNS,
 )

@@ -1,12 +1,19 @@
 """DOC:kinds/apps/replicaset.py"""
 
+from collections.abc import Iterator
 from typing import Annotated
 
-from tiphys.api.kind import Kind, ScalePaths, Subresource
+from tiphys.api.errors import FieldError
+from tiphys.api.kind import Column, Kind, ScalePaths, Subresource
+from tiphys.api.kinds.apps.template import validate_counts, validate_selected_template
+from tiphys.api.kinds.columns import AGE, NAME, container_images, container_names
+from tiphys.api.kinds.core.pod.defaults import default_spec
 from tiphys.api.kinds.core.pod.spec import PodTemplateSpec
+from tiphys.api.labels import selector_of, text_of
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Int32, Struct, Time, field, proto
 from tiphys.api.meta.types import LabelSelector
+from tiphys.api.meta.validation import immutable, non_negative
 
 
 class ReplicaSetSpec(Struct):
@@ -54,9 +61,71 @@ def _set_replicas(obj: ReplicaSet, count: int) -> None:
 
 
 def _selector_text(obj: ReplicaSet) -> str:
-    from tiphys.api.labels import selector_of
-
     return str(selector_of(obj.spec.selector))
+
+
+def _default(obj: ReplicaSet) -> None:
+    if obj.spec.replicas is None:
+        obj.spec.replicas = 1
+    default_spec(obj.spec.template.spec)
+
+
+def _prepare(obj: ReplicaSet, old: ReplicaSet | None) -> None:
+    obj.status = old.status if old is not None else ReplicaSetStatus()
+
+
+def _prepare_status(obj: ReplicaSet, old: ReplicaSet) -> None:
+    obj.spec = old.spec
+
+
+def _validate(obj: ReplicaSet, old: ReplicaSet | None) -> Iterator[FieldError]:
+    spec = obj.spec
+    yield from non_negative("spec.replicas", spec.replicas or 0)
+    yield from non_negative("spec.minReadySeconds", spec.min_ready_seconds)
+    yield from validate_selected_template(spec.selector, spec.template)
+    if old is not None:
+        yield from immutable("spec.selector", spec.selector, old.spec.selector)
+
+
+def _validate_status(obj: ReplicaSet, _old: ReplicaSet | None) -> Iterator[FieldError]:
+    status = obj.status
+    counts = {
+        "fullyLabeledReplicas": status.fully_labeled_replicas,
+        "readyReplicas": status.ready_replicas,
+        "availableReplicas": status.available_replicas,
+    }
+    others = {
+        "replicas": status.replicas,
+        "observedGeneration": status.observed_generation,
+        "terminatingReplicas": status.terminating_replicas or 0,
+    }
+    for name, count in {**others, **counts}.items():
+        yield from non_negative(f"status.{name}", count)
+    yield from validate_counts(counts, status.replicas)
+
+
+COLUMNS: tuple[Column[ReplicaSet], ...] = (
+    NAME,
+    Column("Desired", "integer", lambda obj: obj.spec.replicas or 0, "How many pods there should be."),
+    Column("Current", "integer", lambda obj: obj.status.replicas, "How many there are."),
+    Column("Ready", "integer", lambda obj: obj.status.ready_replicas, "How many are ready."),
+    AGE,
+    Column(
+        "Containers",
+        "string",
+        lambda obj: container_names(obj.spec.template.spec.containers),
+        "The containers of its pods.",
+        wide=True,
+    ),
+    Column(
+        "Images",
+        "string",
+        lambda obj: container_images(obj.spec.template.spec.containers),
+        "The images of its pods.",
+        wide=True,
+    ),
+    Column("Selector", "string", lambda obj: text_of(obj.spec.selector), "Its pods.", wide=True),
+)
 
 
 REPLICASET = Kind(
@@ -78,4 +147,11 @@ REPLICASET = Kind(
         get_status_replicas=lambda obj: obj.status.replicas,
         get_selector=_selector_text,
     ),
+    default=_default,
+    prepare=_prepare,
+    prepare_status=_prepare_status,
+    validate=_validate,
+    validate_status=_validate_status,
+    fields={"status.replicas": lambda obj: str(obj.status.replicas)},
+    columns=COLUMNS,
 )

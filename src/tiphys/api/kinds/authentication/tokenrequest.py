@@ -1,7 +1,9 @@
 """DOC:kinds/authentication/tokenrequest.py"""
 
+from collections.abc import Iterator
 from typing import Annotated
 
+from tiphys.api.errors import FieldError, invalid
 from tiphys.api.kind import Kind
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Struct, Time, empty_list, field, proto
@@ -38,6 +40,22 @@ class TokenRequest(Resource):
     status: Annotated[TokenRequestStatus, proto(3)] = field(default_factory=TokenRequestStatus)
 
 
+DEFAULT_TOKEN_S, MIN_TOKEN_S, MAX_TOKEN_S = 3600, 600, 2**32
+
+
+def _default(request: TokenRequest) -> None:
+    if request.spec.expiration_seconds is None:
+        request.spec.expiration_seconds = DEFAULT_TOKEN_S
+
+
+def _validate(request: TokenRequest, _old: TokenRequest | None) -> Iterator[FieldError]:
+    path, seconds = "spec.expirationSeconds", request.spec.expiration_seconds or 0
+    if seconds < MIN_TOKEN_S:
+        yield invalid(path, seconds, "may not specify a duration less than 10 minutes")
+    if seconds > MAX_TOKEN_S:
+        yield invalid(path, seconds, "may not specify a duration larger than 2^32 seconds")
+
+
 TOKENREQUEST = Kind(
     group="authentication.k8s.io",
     version="v1",
@@ -45,4 +63,6 @@ TOKENREQUEST = Kind(
     plural="tokenrequests",
     schema=TokenRequest,
     verbs=(),
+    default=_default,
+    validate=_validate,
 )

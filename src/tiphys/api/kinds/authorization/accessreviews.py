@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from tiphys.api.kind import Kind
+from tiphys.api.kinds.authorization import checks
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Struct, field, proto
 from tiphys.api.meta.types import FieldSelectorRequirement, LabelSelectorRequirement
@@ -101,6 +102,7 @@ SUBJECTACCESSREVIEW = Kind(
     schema=SubjectAccessReview,
     namespaced=False,
     verbs=("create",),
+    validate=checks.subject_access_review,
 )
 
 LOCALSUBJECTACCESSREVIEW = Kind(
@@ -110,6 +112,7 @@ LOCALSUBJECTACCESSREVIEW = Kind(
     plural="localsubjectaccessreviews",
     schema=LocalSubjectAccessReview,
     verbs=("create",),
+    validate=checks.local_subject_access_review,
 )
 
 SELFSUBJECTACCESSREVIEW = Kind(
@@ -120,4 +123,5 @@ SELFSUBJECTACCESSREVIEW = Kind(
     schema=SelfSubjectAccessReview,
     namespaced=False,
     verbs=("create",),
+    validate=checks.self_subject_access_review,
 )

@@ -1,10 +1,13 @@
 """DOC:kinds/autoscaling/scale.py"""
 
+from collections.abc import Iterator
 from typing import Annotated
 
+from tiphys.api.errors import FieldError
 from tiphys.api.kind import Kind
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Int32, Struct, field, proto
+from tiphys.api.meta.validation import non_negative
 
 
 class ScaleSpec(Struct):
@@ -27,4 +30,16 @@ class Scale(Resource):
     status: Annotated[ScaleStatus, proto(3)] = field(default_factory=ScaleStatus)
 
 
-SCALE = Kind(group="autoscaling", version="v1", kind="Scale", plural="scales", schema=Scale, verbs=())
+def _validate(scale: Scale, _old: Scale | None) -> Iterator[FieldError]:
+    yield from non_negative("spec.replicas", scale.spec.replicas)
+
+
+SCALE = Kind(
+    group="autoscaling",
+    version="v1",
+    kind="Scale",
+    plural="scales",
+    schema=Scale,
+    verbs=(),
+    validate=_validate,
+)

@@ -79,3 +79,8 @@ def endpoint_ip(path: str, value: str) -> Iterator[FieldError]:
         yield invalid(path, value, "may not be in the link-local range (169.254.0.0/16, fe80::/10)")
     if address.is_multicast and (value.startswith("224.0.0.") or value.lower().startswith("ff02:")):
         yield invalid(path, value, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")
+
+
+def port_number_or_name(path: str, port: int | str) -> Iterator[FieldError]:
+    """A port as a number or as the name that a container gave it."""
+    yield from each(path, port, names.port_number(port) if isinstance(port, int) else names.port_name(port))

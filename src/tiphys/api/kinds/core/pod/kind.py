@@ -5,6 +5,8 @@ from tiphys.api.kinds.core.pod.columns import COLUMNS
 from tiphys.api.kinds.core.pod.defaults import default_pod
 from tiphys.api.kinds.core.pod.schema import Binding, Pod
 from tiphys.api.kinds.core.pod.strategy import prepare, prepare_status
+from tiphys.api.kinds.core.pod.validation import validate_binding, validate_pod
+from tiphys.api.kinds.core.pod.validation_update import validate_status
 
 POD = Kind(
     group="",
@@ -19,6 +21,8 @@ POD = Kind(
     default=default_pod,
     prepare=prepare,
     prepare_status=prepare_status,
+    validate=validate_pod,
+    validate_status=validate_status,
     fields={
         "spec.nodeName": lambda pod: pod.spec.node_name,
         "spec.restartPolicy": lambda pod: pod.spec.restart_policy,
@@ -45,4 +49,6 @@ POD = Kind(
     ),
 )
 
-BINDING = Kind(group="", version="v1", kind="Binding", plural="bindings", schema=Binding, verbs=())
+BINDING = Kind(
+    group="", version="v1", kind="Binding", plural="bindings", schema=Binding, verbs=(), validate=validate_binding
+)
