@@ -5,14 +5,17 @@ Source: staging/src/k8s.io/apiserver/pkg/endpoints/handlers/patch.go.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from tiphys.api import codec, patch
-from tiphys.api.errors import object_not_found
+from tiphys.api.apply import apply
+from tiphys.api.errors import invalid_object, object_not_found, required
 from tiphys.api.kind import Kind
 from tiphys.apiserver.cache.entry import Entry
 from tiphys.apiserver.registry.interface import PatchRequest, Transform, WriteOptions
 from tiphys.apiserver.registry.writing import Writes
+
+PlainPatch = Literal["json", "merge", "strategic"]
 
 
 class Patches:
@@ -24,20 +27,49 @@ class Patches:
     async def patch(
         self, kind: Kind[Any], namespace: str, name: str, request: PatchRequest, opts: WriteOptions
     ) -> tuple[Entry, bool]:
-        return await self._writes.update(kind, namespace, name, _patching(kind, name, request, opts), opts)
+        if request.type == "apply":
+            transform = self._applying(kind, namespace, name, request, opts)
+            return await self._writes.update(kind, namespace, name, transform, opts, applied=True)
+        transform = _patching(kind, name, request.type, request.body, opts)
+        return await self._writes.update(kind, namespace, name, transform, opts)
+
+    def _applying(
+        self, kind: Kind[Any], namespace: str, name: str, request: PatchRequest, opts: WriteOptions
+    ) -> Transform:
+        if not opts.field_manager:
+            error = required("fieldManager", "is required for apply patch")
+            raise invalid_object("meta.k8s.io", "PatchOptions", "", [error])
+
+        def transform(old: Any) -> Any:
+            live = None if old is None else codec.to_json(old)
+            result = apply(
+                kind,
+                live,
+                [] if old is None else old.metadata.managed_fields,
+                request.body,
+                manager=opts.field_manager,
+                force=request.force,
+                now_text=self._writes.now(),
+                subresource=opts.subresource,
+            )
+            made = codec.from_json(kind.schema, result.value)
+            meta = made.metadata
+            meta.name = meta.name or name
+            meta.namespace = meta.namespace or (namespace if kind.namespaced else "")
+            meta.managed_fields = result.managed
+            return made
+
+        return transform
 
 
-def _patching(kind: Kind[Any], name: str, request: PatchRequest, opts: WriteOptions) -> Transform:
+def _patching(kind: Kind[Any], name: str, how: PlainPatch, body: Any, opts: WriteOptions) -> Transform:
     warned = False
 
     def transform(old: Any) -> Any:
         nonlocal warned
         if old is None:
             raise object_not_found(kind.group, kind.plural, name)
-        how = request.type
-        if how == "apply":
-            raise AssertionError("apply has a way of its own")
-        made, warnings = patch.patched(kind, codec.to_json(old), how, request.body, opts.field_validation)
+        made, warnings = patch.patched(kind, codec.to_json(old), how, body, opts.field_validation)
         if not warned:
             opts.warnings.extend(warnings)
             warned = True

@@ -56,16 +56,12 @@ class Scales:
     async def patch(
         self, kind: Kind[Any], namespace: str, name: str, request: PatchRequest, opts: WriteOptions
     ) -> Scale:
-        if request.type == "apply":
+        how = request.type
+        if how == "apply":
             raise BadRequest("apply is not supported on the scale subresource: use a merge patch")
 
         def change(current: Scale) -> Scale:
-            kind_of_patch = request.type
-            if kind_of_patch == "apply":
-                raise AssertionError
-            made, warnings = patch.patched(
-                SCALE, codec.to_json(current), kind_of_patch, request.body, opts.field_validation
-            )
+            made, warnings = patch.patched(SCALE, codec.to_json(current), how, request.body, opts.field_validation)
             opts.warnings.extend(warnings)
             return made
 

@@ -56,7 +56,9 @@ class Writes:
         obj = await _admit(kind, "CREATE", namespace, obj.metadata.name, obj, None, opts)
         return await self._create(kind, namespace, obj, opts)
 
-    async def _create(self, kind: Kind[Any], namespace: str, obj: Any, opts: WriteOptions) -> Entry:
+    async def _create(
+        self, kind: Kind[Any], namespace: str, obj: Any, opts: WriteOptions, applied: bool = False
+    ) -> Entry:
         meta = obj.metadata
         generates = bool(meta.generate_name) and not meta.name
         metadata.begin(kind, meta, self.now())
@@ -65,21 +67,24 @@ class Writes:
         for _ in range(_GENERATE_ATTEMPTS):
             if generates:
                 meta.name = metadata.generated_name(kind, meta.generate_name)
-            entry = await self._store_new(kind, namespace, obj, opts)
+            entry = await self._store_new(kind, namespace, obj, opts, applied)
             if entry is not None:
                 return entry
             if not generates:
                 break
         raise self._exists(kind, namespace, meta.name, generates)
 
-    async def _store_new(self, kind: Kind[Any], namespace: str, obj: Any, opts: WriteOptions) -> Entry | None:
+    async def _store_new(
+        self, kind: Kind[Any], namespace: str, obj: Any, opts: WriteOptions, applied: bool
+    ) -> Entry | None:
         cache = self._caches.of(kind)
         meta = obj.metadata
         key = cache.key(namespace, meta.name)
         # Allocation comes before validation, as upstream: what is validated is what will be stored.
         allocation = self._services.for_create(obj, opts.dry_run) if kind is SERVICE else NOTHING
         try:
-            ownership.on_create(kind, obj, opts, self.now())
+            if not applied:
+                ownership.on_write(kind, obj, None, opts, self.now())
             _refuse([*strategy.validate(kind, "", obj, None), *validate_meta(kind, meta, None)], kind, meta.name)
             await _validate(kind, "CREATE", namespace, meta.name, obj, None, opts)
             if opts.dry_run:
@@ -116,25 +121,33 @@ class Writes:
         opts: WriteOptions,
         *,
         uid: str = "",
-        may_create: bool = False,
+        applied: bool = False,
     ) -> tuple[Entry, bool]:
+        """See `interface.Registry.update`. `applied`: what `transform` makes may be new, and brings its managers."""
         cache = self._caches.of(kind)
         for _ in range(_UPDATE_ATTEMPTS):
             current = cache.get(namespace, name)
             if current is None:
-                if not (may_create or (kind.allow_create_on_update and not opts.subresource)):
+                if not ((applied or kind.allow_create_on_update) and not opts.subresource):
                     raise object_not_found(kind.group, kind.plural, name)
-                return await self._create_by_update(kind, namespace, name, transform, opts, uid), True
+                return await self._create_by_update(kind, namespace, name, transform, opts, uid, applied), True
             if uid and uid != current.obj.metadata.uid:
                 raise metadata.uid_conflict(kind, name, current.key, uid, current.obj.metadata.uid)
             obj = transform(entry_in(cache, kind, current).obj)
-            entry = await self._update_once(kind, namespace, name, obj, cache, current, opts)
+            entry = await self._update_once(kind, namespace, name, obj, cache, current, opts, applied)
             if entry is not None:
                 return entry, False
         raise object_conflict(kind.group, kind.plural, name, metadata.MODIFIED)
 
     async def _create_by_update(
-        self, kind: Kind[Any], namespace: str, name: str, transform: Transform, opts: WriteOptions, uid: str
+        self,
+        kind: Kind[Any],
+        namespace: str,
+        name: str,
+        transform: Transform,
+        opts: WriteOptions,
+        uid: str,
+        applied: bool,
     ) -> Entry:
         obj = transform(None)
         meta = obj.metadata
@@ -147,7 +160,7 @@ class Writes:
             raise object_not_found(kind.group, kind.plural, name)
         kind.default(obj)
         obj = await _admit(kind, "CREATE", namespace, name, obj, None, opts)
-        return await self._create(kind, namespace, obj, opts)
+        return await self._create(kind, namespace, obj, opts, applied)
 
     async def _update_once(
         self,
@@ -158,6 +171,7 @@ class Writes:
         cache: KindCache,
         current: Entry,
         opts: WriteOptions,
+        applied: bool,
     ) -> Entry | None:
         """One attempt; None where someone else wrote in between."""
         view = entry_in(cache, kind, current)
@@ -176,7 +190,10 @@ class Writes:
                 allocation = self._services.for_update(obj, old, opts.dry_run)
             if strategy.counts_as_change(kind, obj, old):
                 meta.generation = old.metadata.generation + 1
-            ownership.on_update(kind, obj, old, opts, self.now())
+            if applied:
+                ownership.on_apply(obj, old)
+            else:
+                ownership.on_write(kind, obj, old, opts, self.now())
             errors = [*strategy.validate(kind, opts.subresource, obj, old), *validate_meta(kind, meta, old.metadata)]
             _refuse(errors, kind, name)
             await _validate(kind, "UPDATE", namespace, name, obj, old, opts)
