@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from datetime import UTC, datetime
 from typing import Protocol
@@ -30,6 +29,8 @@ class SystemClock:
         return time.monotonic()
 
     async def sleep(self, delay_s: float) -> None:
+        import asyncio  # costs 50 ms to import; the API types, which read times, are loaded by short-lived commands too
+
         await asyncio.sleep(delay_s)
 
 
