@@ -20,7 +20,7 @@ from tiphys.api.kinds.core.pod.placement import TopologySpreadConstraint
 from tiphys.api.labels import NOTHING, selector_of, selector_of_map
 from tiphys.scheduler.columns import ABSENT, Bools, Ids, Ints
 from tiphys.scheduler.events import Change, Wake
-from tiphys.scheduler.nodematch import node_mask, node_matches
+from tiphys.scheduler.nodematch import node_mask, node_matches, required_terms
 from tiphys.scheduler.plugin import SCORE_MAX, PluginSpec
 from tiphys.scheduler.pods import Group, PodRecord
 from tiphys.scheduler.table import NodeTable
@@ -74,11 +74,11 @@ def _constraint(pod: PodRecord, stated: TopologySpreadConstraint) -> Constraint:
 def _included(table: NodeTable, pod: PodRecord, constraint: Constraint) -> Bools:
     """bool[high]: nodes whose pods count, by the constraint's inclusion policies."""
     every = slice(0, table.high)
-    mask = table.live[every].copy()
-    if constraint.honor_affinity:
-        mask &= node_mask(table, pod.shape, every)
+    mask = table.live[every]
+    if constraint.honor_affinity and (pod.shape.node_selector or required_terms(pod.shape) is not None):
+        mask = mask & node_mask(table, pod.shape, every)
     if constraint.honor_taints:
-        mask &= per_node(table, pod.shape, every, "TaintToleration/filter", untolerated) == 0
+        mask = mask & (per_node(table, pod.shape, every, "TaintToleration/filter", untolerated) == 0)
     return mask
 
 
@@ -158,8 +158,7 @@ def _add_score(
         domains = int(np.count_nonzero(candidates))
     else:
         # A domain counts when a candidate is in it; nodes without the label form one of their own for the weight.
-        offered = np.unique(ids[candidates])
-        domains = len(offered)
+        domains = int(np.count_nonzero(np.bincount(ids[candidates] + 1)))
         counted = _included(table, pod, constraint) & has_label
         if pod.shape.spread:
             counted &= _all_keys(table, constraints(pod, SOFT))
