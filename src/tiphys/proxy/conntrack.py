@@ -1,0 +1,89 @@
+"""Forgets connection-tracking entries that still send UDP to where a Service no longer goes.
+
+TCP ends by itself (a gone endpoint answers nothing, the client connects anew and is translated anew); a UDP client that
+keeps its socket would feed a dead address for as long as it keeps sending. Source: pkg/proxy/conntrack/cleanup.go.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from tiphys.base import netlink
+from tiphys.base.netlink import Netlink, attributes
+
+_SUBSYSTEM = 1 << 8
+_GET, _DELETE = _SUBSYSTEM | 1, _SUBSYSTEM | 2
+_HEADER = struct.pack("=BBH", socket.AF_INET, 0, 0)
+_TUPLE_ORIGINAL, _TUPLE_REPLY = 1, 2
+_TUPLE_IP, _TUPLE_PROTO = 1, 2
+_IP_SOURCE = 1
+_IP_DESTINATION = 2
+_PROTO_NUMBER, _PROTO_SOURCE_PORT, _PROTO_DESTINATION_PORT = 1, 2, 3
+_ZONE, _ID = 18, 12
+
+Front = tuple[str, int]
+"""Address and port that a client asks; the address is empty for a node port (any address of the node)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """One tracked UDP conversation: who was asked, and who answers."""
+
+    asked: tuple[str, int]
+    answering: tuple[str, int]
+    identity: bytes
+    """The attributes by which the kernel finds it again."""
+
+
+def stale(flow: Flow, fronts: Mapping[Front, Collection[tuple[str, int]]]) -> bool:
+    """Whether the flow asks one of `fronts` and is answered by none of its backends now. Pure."""
+    backends = fronts.get(flow.asked)
+    if backends is None:
+        backends = fronts.get(("", flow.asked[1]))
+    return backends is not None and flow.answering not in backends
+
+
+def forget_stale(fronts: Mapping[Front, Collection[tuple[str, int]]]) -> int:
+    """Deletes the stale ones in this thread's network namespace; returns how many. Raises OSError. For a thread."""
+    with Netlink(netlink.NETFILTER) as link:
+        return _forget(link, lambda flow: stale(flow, fronts))
+
+
+def _forget(link: Netlink, condemned: Callable[[Flow], bool]) -> int:
+    flows = [flow for payload in link.dump(_GET, _HEADER) if (flow := _udp_flow(payload)) is not None]
+    count = 0
+    for flow in flows:
+        if condemned(flow):
+            try:
+                link.do(_DELETE, _HEADER + flow.identity)
+                count += 1
+            except FileNotFoundError:
+                pass  # It ended by itself meanwhile.
+    return count
+
+
+def _udp_flow(payload: bytes) -> Flow | None:
+    """None for what is not UDP."""
+    known = attributes(payload, len(_HEADER))
+    original, reply = attributes(known.get(_TUPLE_ORIGINAL, b"")), attributes(known.get(_TUPLE_REPLY, b""))
+    protocol = attributes(original.get(_TUPLE_PROTO, b""))
+    if protocol.get(_PROTO_NUMBER) != bytes([socket.IPPROTO_UDP]):
+        return None
+    answer_protocol = attributes(reply.get(_TUPLE_PROTO, b""))
+    asked, answering = attributes(original.get(_TUPLE_IP, b"")), attributes(reply.get(_TUPLE_IP, b""))
+    identity = netlink.nested(_TUPLE_ORIGINAL, known[_TUPLE_ORIGINAL])
+    for kind in (_ZONE, _ID):
+        if kind in known:
+            identity += netlink.attribute(kind, known[kind])
+    return Flow(
+        (socket.inet_ntoa(asked[_IP_DESTINATION]), _port(protocol[_PROTO_DESTINATION_PORT])),
+        (socket.inet_ntoa(answering[_IP_SOURCE]), _port(answer_protocol[_PROTO_SOURCE_PORT])),
+        identity,
+    )
+
+
+def _port(data: bytes) -> int:
+    return int.from_bytes(data, "big")

@@ -1,0 +1,73 @@
+"""The proxy's two kinds of health answer over HTTP: its own (`/healthz`), and a Service's on its `healthCheckNodePort`.
+
+Load balancers ask the latter to learn which nodes have endpoints of a Service whose externalTrafficPolicy is Local.
+Source: pkg/proxy/healthcheck/{proxy_health,service_health}.go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+Answer = Callable[[str], tuple[int, dict[str, Any]]]
+"""Path to status and JSON body."""
+
+_LONGEST_HEAD = 16 * 1024
+_PATIENCE_S = 5.0
+_REASONS = {200: "OK", 404: "Not Found", 503: "Service Unavailable"}
+
+
+class HealthServer:
+    """Answers GET on any number of ports. One request per connection; slow and oversized ones are cut off."""
+
+    def __init__(self, address: str = "") -> None:
+        self._address = address or None
+        self._servers: dict[int, asyncio.Server] = {}
+
+    async def listen(self, port: int, answer: Answer) -> bool:
+        """False where the port is taken: that is logged and must not stop the proxy."""
+        await self.forget(port)
+        try:
+            server = await asyncio.start_server(
+                lambda reader, writer: _serve(reader, writer, answer), self._address, port, limit=_LONGEST_HEAD
+            )
+        except OSError as error:
+            log.warning("health port %d: %s", port, error.strerror or error)
+            return False
+        self._servers[port] = server
+        return True
+
+    async def forget(self, port: int) -> None:
+        server = self._servers.pop(port, None)
+        if server is not None:
+            server.close()
+
+    async def close(self) -> None:
+        for port in list(self._servers):
+            await self.forget(port)
+
+
+async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answer) -> None:
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            head = await reader.readuntil(b"\r\n\r\n")
+            words = head.split(b" ", 2)
+            path = words[1].decode("latin-1").partition("?")[0] if len(words) == 3 else "/"
+            code, body = answer(path)
+            data = json.dumps(body).encode() + b"\n"
+            writer.write(
+                f"HTTP/1.1 {code} {_REASONS[code]}\r\nContent-Type: application/json\r\nX-Content-Type-Options: nosniff"
+                f"\r\nContent-Length: {len(data)}\r\nConnection: close\r\n\r\n".encode()
+            )
+            if words[0] != b"HEAD":
+                writer.write(data)
+            await writer.drain()
+    except (TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
+        pass  # Whoever asks so is not owed an answer.
+    finally:
+        writer.close()

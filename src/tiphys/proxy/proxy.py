@@ -1,0 +1,270 @@
+"""kube-proxy: keeps the node's nftables table as Services and EndpointSlices say.
+
+Events mark Services as dirty; a few milliseconds later all dirty ones are planned anew (`ruleset`), merged into the
+desired table (`table`), and the difference goes to the kernel in one transaction (`kernel`). At the start, after a
+failure, and when somebody else removed the table, everything is loaded in one transaction instead.
+Source: cmd/kube-proxy, pkg/proxy/nftables.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tiphys.api.kinds.core.references import ObjectReference
+from tiphys.api.kinds.core.service import SERVICE, Service
+from tiphys.api.kinds.discovery.endpointslice import ENDPOINTSLICE, EndpointSlice
+from tiphys.base.backoff import Backoff
+from tiphys.base.clock import Clock, rfc3339
+from tiphys.client.events import Recorder
+from tiphys.client.interface import Client, EventType
+from tiphys.proxy import nft
+from tiphys.proxy.conntrack import Front
+from tiphys.proxy.endpoints import Backend, endpoints_of, proxied
+from tiphys.proxy.health import HealthServer
+from tiphys.proxy.kernel import Kernel
+from tiphys.proxy.ruleset import TABLE, fragment_of, udp_fronts
+from tiphys.proxy.table import Changes, DesiredTable, ServiceKey, merge
+
+log = logging.getLogger(__name__)
+
+COALESCE_S = 0.01
+"""How long a change waits for others that come with it (a Service and its slices)."""
+RETRY = Backoff(first_s=0.2, cap_s=30.0, jitter=0.1)
+PLANNED_PER_TURN = 20
+"""Services planned before others get their turn on the loop (some 70 us each)."""
+STUCK_AFTER_S = 60.0
+_INDEX = "service"
+
+Backends = frozenset[Backend]
+
+
+@dataclass(frozen=True, slots=True)
+class ProxySettings:
+    """What `Proxy` is told."""
+
+    node_name: str
+    cluster_cidr: str = "10.244.0.0/16"
+    """Pods' addresses; empty: nobody is taken for a pod, nobody for a stranger."""
+    service_cidr: str = "10.96.0.0/16"
+    health_address: str = ""
+    """Empty: all addresses."""
+    health_port: int = 10256
+    """0: none."""
+    localhost_node_ports: bool = True
+    """Whether node ports answer on 127.0.0.1 (sets `route_localnet`; the table keeps neighbours out of loopback)."""
+    check_period_s: float = 30.0
+    """How often the table's presence is checked."""
+
+
+class Proxy:
+    """Makes Services work on this node while `run` runs; the rules outlive it."""
+
+    def __init__(self, client: Client, clock: Clock, recorder: Recorder, settings: ProxySettings) -> None:
+        self._clock, self._recorder, self._settings = clock, recorder, settings
+        self._services = client.informer(SERVICE)
+        self._slices = client.informer(ENDPOINTSLICE)
+        self._kernel = Kernel(settings.cluster_cidr, settings.service_cidr)
+        self._health = HealthServer(settings.health_address)
+        self._table = DesiredTable()
+        self._udp: dict[ServiceKey, dict[Front, Backends]] = {}
+        self._stale: dict[Front, Backends] = {}
+        """UDP fronts whose flows are to be looked through once the kernel holds the new rules."""
+        self._health_ports: dict[ServiceKey, tuple[int, int]] = {}
+        self._dirty: set[ServiceKey] = set()
+        self._wake = asyncio.Event()
+        self._reload = True
+        self._pending_since_s: float | None = None
+        self._last_updated = clock.now()
+        self.synced = asyncio.Event()
+        """Set once the kernel holds what the first lists said."""
+
+    async def run(self) -> None:
+        """Runs until cancelled. What the kernel refuses is retried for ever, and shows in the log and in /healthz."""
+        self._slices.add_index(_INDEX, _service_of)
+        stops = (self._services.subscribe(self._on_service), self._slices.subscribe(self._on_slice))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                if self._settings.health_port:
+                    await self._health.listen(self._settings.health_port, self._answer)
+                tasks.create_task(self._keep(), name="proxy rules")
+                tasks.create_task(self._check(), name="proxy check")
+        finally:
+            for stop in stops:
+                stop()
+            await self._health.close()
+            await self._kernel.close()
+
+    # --- what changed
+
+    def _on_service(self, _change: EventType, old: Service | None, new: Service | None) -> None:
+        service = new or old
+        if service is not None:
+            self._mark((service.metadata.namespace, service.metadata.name))
+
+    def _on_slice(self, _change: EventType, old: EndpointSlice | None, new: EndpointSlice | None) -> None:
+        for piece in (old, new):
+            for name in _service_of(piece) if piece else ():
+                namespace, _, service = name.partition("/")
+                self._mark((namespace, service))
+
+    def _mark(self, key: ServiceKey) -> None:
+        self._dirty.add(key)
+        self._wake.set()
+
+    # --- what follows
+
+    async def _keep(self) -> None:
+        await self._services.wait_synced()
+        await self._slices.wait_synced()
+        if self._settings.localhost_node_ports:
+            _route_localnet()
+        failures = 0
+        self._wake.set()
+        while True:
+            await self._wake.wait()
+            if self._pending_since_s is None:
+                self._pending_since_s = self._clock.monotonic()
+            await self._clock.sleep(COALESCE_S)
+            self._wake.clear()
+            try:
+                await self._sync()
+            except (nft.NftError, OSError) as error:
+                failures += 1
+                self._reload = True
+                self._wake.set()
+                log.error("node %s: Service rules: %s", self._settings.node_name, error)
+                await self._clock.sleep(RETRY.delay_s(failures))
+                continue
+            failures = 0
+            self._pending_since_s = None
+            self._last_updated = self._clock.now()
+            if not self.synced.is_set():
+                self.synced.set()
+                log.info("node %s: rules of %d Services are in place", self._settings.node_name, len(self._udp))
+                self._say_started()
+
+    async def _sync(self) -> None:
+        dirty, self._dirty = self._dirty, set()
+        changes: Changes = {}
+        for count, key in enumerate(sorted(dirty), start=1):
+            merge(changes, self._plan(key))
+            if count % PLANNED_PER_TURN == 0:
+                await asyncio.sleep(0)
+        if self._reload or not self._kernel.provides_for(changes):
+            self._reload = True
+            await self._kernel.load(dict(self._table.items()))
+            self._reload = False
+        else:
+            await self._kernel.apply(changes)
+        if self._stale:
+            stale, self._stale = self._stale, {}
+            try:
+                count = await self._kernel.forget_flows(stale)
+            except OSError as error:
+                log.warning("node %s: clearing UDP flows: %s", self._settings.node_name, error)
+            else:
+                log.debug("node %s: %d UDP flows cleared", self._settings.node_name, count)
+        for key in dirty:
+            await self._keep_health_port(key)
+
+    def _plan(self, key: ServiceKey) -> Changes:
+        """Plans one Service into the desired table; notes the UDP fronts that lost a backend."""
+        service, slices = self._read(key)
+        node = self._settings.node_name
+        fronts = udp_fronts(service, slices, node) if service else {}
+        before = self._udp.get(key, {})
+        for front in before.keys() | fronts.keys():
+            had, has = before.get(front, frozenset()), fronts.get(front, frozenset())
+            # From nobody to somebody counts too: flows that were let through untranslated would stay so.
+            if had - has or (has and not had):
+                self._stale[front] = has
+        if service is None:
+            self._udp.pop(key, None)
+        else:
+            self._udp[key] = fronts
+        return self._table.replace(key, fragment_of(service, slices, node) if service else {})
+
+    def _read(self, key: ServiceKey) -> tuple[Service | None, list[EndpointSlice]]:
+        namespace, name = key
+        return self._services.get(name, namespace), list(self._slices.indexed(_INDEX, f"{namespace}/{name}"))
+
+    # --- health
+
+    async def _check(self) -> None:
+        await self.synced.wait()
+        while True:
+            await self._clock.sleep(self._settings.check_period_s)
+            if not await self._kernel.present():
+                log.warning("node %s: table %s is gone, loading it anew", self._settings.node_name, TABLE)
+                self._reload = True
+                self._wake.set()
+
+    def _answer(self, path: str) -> tuple[int, dict[str, Any]]:
+        if path not in ("/healthz", "/livez"):
+            return 404, {"error": "not found"}
+        since = self._pending_since_s
+        healthy = self.synced.is_set() and (since is None or self._clock.monotonic() - since < STUCK_AFTER_S)
+        now = self._clock.now()
+        body = {
+            "lastUpdated": rfc3339(now if since is None else self._last_updated),
+            "currentTime": rfc3339(now),
+            "nodeEligible": True,
+        }
+        return (200 if healthy else 503), body
+
+    async def _keep_health_port(self, key: ServiceKey) -> None:
+        service, slices = self._read(key)
+        port = 0
+        if service is not None and proxied(service) and service.spec.external_traffic_policy == "Local":
+            port = service.spec.health_check_node_port
+        local = 0
+        if service is not None and port:
+            node = self._settings.node_name
+            local = len({b.ip for p in service.spec.ports for b in endpoints_of(p, slices, node).local})
+        old_port, _ = self._health_ports.pop(key, (0, 0))
+        if old_port and old_port != port:
+            await self._health.forget(old_port)
+        if port:
+            self._health_ports[key] = (port, local)
+            if old_port != port:
+                await self._health.listen(port, lambda _path: self._service_answer(key))
+
+    def _service_answer(self, key: ServiceKey) -> tuple[int, dict[str, Any]]:
+        _, local = self._health_ports.get(key, (0, 0))
+        body = {
+            "service": {"namespace": key[0], "name": key[1]},
+            "localEndpoints": local,
+            "serviceProxyHealthy": self._pending_since_s is None,
+        }
+        return (200 if local else 503), body
+
+    def _say_started(self) -> None:
+        name = self._settings.node_name
+        node = ObjectReference(kind="Node", api_version="v1", name=name, uid=name)
+        self._recorder.event(node, "Normal", "Starting", "", action="StartKubeProxy")
+
+
+def _service_of(piece: EndpointSlice) -> Iterable[str]:
+    """The Service that a slice belongs to, as `namespace/name`."""
+    name = piece.metadata.labels.get("kubernetes.io/service-name")
+    return (f"{piece.metadata.namespace}/{name}",) if name else ()
+
+
+def _route_localnet() -> None:
+    """Lets packets from 127.0.0.1 leave for pods once a node port on 127.0.0.1 is translated."""
+    try:
+        Path("/proc/sys/net/ipv4/conf/all/route_localnet").write_text("1")
+    except OSError as error:
+        log.warning("route_localnet: %s; node ports will not answer on 127.0.0.1", error)
+
+
+def cleanup() -> None:
+    """Takes the table away from this network namespace; Services stop working here. Idempotent."""
+    with contextlib.suppress(nft.NftError):
+        nft.run(f"table ip {TABLE}\ndelete table ip {TABLE}\n")

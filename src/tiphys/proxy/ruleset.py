@@ -1,0 +1,295 @@
+"""Services as nftables objects. Pure: one Service and its EndpointSlices in, what the table holds for it out.
+
+The table's fixed part (`base`) looks a new connection up in verdict maps, so its cost does not grow with the number of
+Services:
+
+    prerouting, output ─> services: `address . protocol . port` in map `services`    ─> a chain that picks
+                                    local address: `protocol . port` in `node-ports` ─> a chain that picks
+    pick: `service-3` = dnat to `address . protocol . port . random(3)` in map `endpoints`
+
+The picking chains are shared by all Services with that many endpoints, so a Service is nothing but map elements, and a
+change of it costs a few elements. Only what needs memory has chains and sets of its own: session affinity (`sticky-*`)
+and source ranges (`fence-*`).
+
+Traffic that needs the node's own address as its source is marked when picked (`-masq` chains) and masqueraded in
+postrouting; a pod that meets itself (hairpin) is recognised there by its address pair. What nobody serves is refused
+(ICMP port unreachable) in the filter hooks, or dropped where the traffic policy is Local.
+
+Source: pkg/proxy/nftables/proxier.go for behaviour; the construction is our own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+from tiphys.api.kinds.core.service import Service, ServicePort
+from tiphys.api.kinds.discovery.endpointslice import EndpointSlice
+from tiphys.proxy.endpoints import Backend, Endpoints, endpoints_of, proxied
+
+TABLE = "tiphys-proxy"
+MASQUERADE_MARK = 0x4000
+"""Upstream's bit, so that others who leave it alone leave ours alone."""
+
+CHAIN, SET, PICK = "chain", "set", "pick"
+Item = tuple[str, str]
+"""What the table can hold: (`CHAIN`, name) with its rules, (`SET`, name) with its declaration, (`PICK`, count) for the
+picking chains of that many endpoints, or (map or set, key) with the element's value (empty in a set)."""
+Fragment = dict[Item, str]
+"""All items that one Service asks for."""
+
+_FRONT = "type ipv4_addr . inet_proto . inet_service : verdict;"
+_NODE_FRONT = "type inet_proto . inet_service : verdict;"
+_PICK = "typeof ip daddr . meta l4proto . th dport . numgen random mod 65536 : ip daddr . th dport;"
+_NODE_PICK = "typeof meta l4proto . th dport . numgen random mod 65536 : ip daddr . th dport;"
+MAPS = {
+    # Who is asked, from anywhere.
+    "services": _FRONT,
+    "node-ports": _NODE_FRONT,
+    # externalTrafficPolicy Local: asked from inside the cluster, and from outside of it.
+    "services-inside": _FRONT,
+    "node-ports-inside": _NODE_FRONT,
+    "services-outside": _FRONT,
+    "node-ports-outside": _NODE_FRONT,
+    # Who answers.
+    "endpoints": _PICK,
+    "node-endpoints": _NODE_PICK,
+    "endpoints-outside": _PICK,
+    "node-endpoints-outside": _NODE_PICK,
+    # Who does not.
+    "unserved": _FRONT,
+    "unserved-node-ports": _NODE_FRONT,
+    # loadBalancerSourceRanges.
+    "fenced": _FRONT,
+}
+SETS = {"cluster-ips": "type ipv4_addr;", "hairpins": "type ipv4_addr . ipv4_addr;"}
+ELEMENT_COLLECTIONS = (*MAPS, *SETS)
+
+SIZES = range(1, 17)
+"""The endpoint counts that every load provides for."""
+
+_ADDRESS_KEY = "ip daddr . meta l4proto . th dport"
+_PORT_KEY = "meta l4proto . th dport"
+_MARK = f"meta mark set meta mark | {MASQUERADE_MARK:#x}"
+_PROTOCOLS = "meta l4proto { tcp, udp, sctp }"
+
+
+def base(sizes: Iterable[int], cluster_cidr: str = "", service_cidr: str = "") -> str:
+    """The table without any Service: declarations and fixed chains, as nft reads them.
+
+    `sizes`: the endpoint counts that there are picking chains for. They can only be made together with the maps they
+    look into: libnftables 1.0.6 takes no rule that uses a `typeof` map read back from the kernel ("conflicting
+    protocols specified"), so a new count costs a whole load; see `SIZES` and `Kernel`.
+
+    `cluster_cidr`: who asks for a Service's cluster address from outside of it is masqueraded. `service_cidr`:
+    addresses of it that belong to nobody are dropped, so that they never leave the machine.
+    """
+    maps = "".join(f" map {name} {{ {kind} }}\n" for name, kind in MAPS.items())
+    sets = "".join(f" set {name} {{ {kind} }}\n" for name, kind in SETS.items())
+    strangers = f"  ip daddr @cluster-ips ip saddr != {cluster_cidr} {_MARK}\n" if cluster_cidr else ""
+    picks = "".join(_picks(size) for size in sorted(set(sizes)))
+    unowned = f"  ip daddr {service_cidr} drop\n" if service_cidr else ""
+    return (
+        f"table ip {TABLE} {{\n{maps}{sets}{picks}"
+        f" chain refuse {{\n  reject\n }}\n"
+        f" chain unserved-chain {{\n  {_ADDRESS_KEY} vmap @unserved\n"
+        f"  ip daddr @cluster-ips goto refuse\n{unowned} }}\n"
+        f"{_by_origin('service', _ADDRESS_KEY, 'services', cluster_cidr)}"
+        f"{_by_origin('node', _PORT_KEY, 'node-ports', cluster_cidr)}"
+        f" chain services-chain {{\n{strangers}  {_ADDRESS_KEY} vmap @services\n"
+        f"  fib daddr type local {_PORT_KEY} vmap @node-ports\n }}\n"
+        " chain fence-prerouting {\n  type filter hook prerouting priority -110; policy accept;\n"
+        f"  ct state new {_ADDRESS_KEY} vmap @fenced\n }}\n"
+        " chain fence-output {\n  type filter hook output priority -110; policy accept;\n"
+        f"  ct state new {_ADDRESS_KEY} vmap @fenced\n }}\n"
+        " chain prerouting {\n  type nat hook prerouting priority -100; policy accept;\n  jump services-chain\n }\n"
+        " chain output {\n  type nat hook output priority -100; policy accept;\n  jump services-chain\n }\n"
+        " chain postrouting {\n  type nat hook postrouting priority 100; policy accept;\n"
+        '  oifname "lo" return\n'
+        "  ip saddr . ip daddr @hairpins masquerade fully-random\n"
+        f"  meta mark & {MASQUERADE_MARK:#x} == 0 return\n"
+        f"  meta mark set meta mark ^ {MASQUERADE_MARK:#x}\n  masquerade fully-random\n }}\n"
+        " chain input {\n  type filter hook input priority 0; policy accept;\n"
+        # route_localnet opens loopback to neighbours; this closes it again.
+        '  iifname != "lo" ip daddr 127.0.0.0/8 ct state { new, invalid, untracked } drop\n'
+        f"  ct state new {_PORT_KEY} vmap @unserved-node-ports\n  ct state new jump unserved-chain\n }}\n"
+        " chain forward {\n  type filter hook forward priority 0; policy accept;\n"
+        "  ct state new jump unserved-chain\n }\n"
+        " chain output-filter {\n  type filter hook output priority 0; policy accept;\n"
+        "  ct state new jump unserved-chain\n }\n"
+        "}\n"
+    )
+
+
+def _picks(size: int) -> str:
+    """The chains that send a connection to one of `size` endpoints."""
+
+    def dnat(asked: str, places: str) -> str:
+        return f"  {_PROTOCOLS} dnat ip to {asked} . numgen random mod {size} map @{places}\n"
+
+    return (
+        f" chain service-{size} {{\n{dnat(_ADDRESS_KEY, 'endpoints')} }}\n"
+        f" chain service-{size}-masq {{\n  {_MARK}\n  goto service-{size}\n }}\n"
+        f" chain service-{size}-outside {{\n{dnat(_ADDRESS_KEY, 'endpoints-outside')} }}\n"
+        f" chain node-{size}-masq {{\n  {_MARK}\n{dnat(_PORT_KEY, 'node-endpoints')} }}\n"
+        f" chain node-{size}-outside {{\n{dnat(_PORT_KEY, 'node-endpoints-outside')} }}\n"
+    )
+
+
+def _by_origin(face: str, key: str, front: str, cluster_cidr: str) -> str:
+    """externalTrafficPolicy Local holds for the outside only: pods and the node itself may use every endpoint."""
+    pods = f"  ip saddr {cluster_cidr} {key} vmap @{front}-inside\n" if cluster_cidr else ""
+    return (
+        f" chain {face}-by-origin {{\n{pods}  fib saddr type local {key} vmap @{front}-inside\n"
+        f"  {key} vmap @{front}-outside\n }}\n"
+    )
+
+
+def fragment_of(service: Service, slices: Sequence[EndpointSlice], node_name: str) -> Fragment:
+    """Everything that this Service puts into the table of this node; nothing where it is not ours to translate."""
+    items: Fragment = {}
+    if not proxied(service):
+        return items
+    owned = [piece for piece in slices if "service.kubernetes.io/headless" not in piece.metadata.labels]
+    for port in service.spec.ports:
+        _ServicePort(items, service, port, endpoints_of(port, owned, node_name)).add()
+    return items
+
+
+def udp_fronts(
+    service: Service, slices: Sequence[EndpointSlice], node_name: str
+) -> dict[tuple[str, int], frozenset[Backend]]:
+    """Where clients send UDP for this Service (address and port; no address for a node port), and who may answer."""
+    fronts: dict[tuple[str, int], frozenset[Backend]] = {}
+    if not proxied(service):
+        return fronts
+    for port in service.spec.ports:
+        if port.protocol != "UDP":
+            continue
+        endpoints = endpoints_of(port, slices, node_name)
+        backends = frozenset(endpoints.cluster + endpoints.local)
+        for ip in _v4([*service.spec.cluster_ips, service.spec.cluster_ip, *external_ips(service)]):
+            fronts[ip, port.port] = backends
+        if port.node_port:
+            fronts["", port.node_port] = backends
+    return fronts
+
+
+def external_ips(service: Service) -> list[str]:
+    """externalIPs, and what a load balancer delivers with the destination unchanged. IPv4."""
+    ingress = service.status.load_balancer.ingress if service.spec.type == "LoadBalancer" else []
+    delivered = [entry.ip for entry in ingress if entry.ip_mode != "Proxy"]
+    return list(dict.fromkeys(_v4([*service.spec.external_ips, *delivered])))
+
+
+class _ServicePort:
+    """Adds the items of one port of one Service to `items`."""
+
+    def __init__(self, items: Fragment, service: Service, port: ServicePort, endpoints: Endpoints) -> None:
+        self._items, self._service, self._port, self._endpoints = items, service, port, endpoints
+        self._protocol = (port.protocol or "TCP").lower()
+        name = f"{service.metadata.namespace}/{service.metadata.name}/{self._protocol}/{port.port}"
+        self._id = _short(name)
+
+    def add(self) -> None:
+        spec, everywhere, here = self._service.spec, self._endpoints.cluster, self._endpoints.local
+        for ip in self._endpoints.hairpins:
+            self._items["hairpins", f"{ip} . {ip}"] = ""
+        only_here = spec.internal_traffic_policy == "Local"
+        for ip in dict.fromkeys(_v4([spec.cluster_ip, *spec.cluster_ips])):
+            self._items["cluster-ips", ip] = ""
+            key = f"{ip} . {self._protocol} . {self._port.port}"
+            chosen = here if only_here else everywhere
+            if chosen:
+                self._items["services", key] = self._pick("service", key, chosen, masquerade=False)
+            else:
+                self._unserved("unserved", key, local=only_here)
+        for ip in external_ips(self._service):
+            self._external("service", "services", "unserved", f"{ip} . {self._protocol} . {self._port.port}")
+        if self._port.node_port:
+            key = f"{self._protocol} . {self._port.node_port}"
+            self._external("node", "node-ports", "unserved-node-ports", key)
+        self._fence()
+
+    def _external(self, face: str, front: str, unserved: str, key: str) -> None:
+        """An address that the outside uses."""
+        everywhere, here = self._endpoints.cluster, self._endpoints.local
+        if self._service.spec.external_traffic_policy != "Local":
+            if everywhere:
+                self._items[front, key] = self._pick(face, key, everywhere, masquerade=True)
+            else:
+                self._unserved(unserved, key, local=False)
+            return
+        if everywhere:
+            self._items[front, key] = f"goto {face}-by-origin"
+            self._items[f"{front}-inside", key] = self._pick(face, key, everywhere, masquerade=True)
+        if here:
+            self._items[f"{front}-outside", key] = self._pick(face, key, here, outside=True)
+        else:
+            self._unserved(unserved, key, local=bool(everywhere))
+
+    def _unserved(self, collection: str, key: str, *, local: bool) -> None:
+        # Others may serve it where the policy keeps it to this node: no answer is better than a wrong "closed".
+        self._items[collection, key] = "drop" if local else "goto refuse"
+
+    def _pick(
+        self, face: str, key: str, backends: tuple[Backend, ...], *, masquerade: bool = False, outside: bool = False
+    ) -> str:
+        """The verdict that sends a connection for `key` to one of `backends`."""
+        if self._service.spec.session_affinity == "ClientIP":
+            chain = self._sticky(backends)
+            if masquerade:
+                self._items[CHAIN, f"{chain}-masq"] = f"{_MARK}\ngoto {chain}"
+        else:
+            places = ("endpoints" if face == "service" else "node-endpoints") + ("-outside" if outside else "")
+            for index, backend in enumerate(backends):
+                self._items[places, f"{key} . {index}"] = f"{backend.ip} . {backend.port}"
+            self._items[PICK, str(len(backends))] = ""
+            chain = f"{face}-{len(backends)}" + ("-outside" if outside else "")
+        return f"goto {chain}" + ("-masq" if masquerade else "")
+
+    def _sticky(self, backends: tuple[Backend, ...]) -> str:
+        """The chain of a Service whose clients come back to the endpoint they had, for `timeoutSeconds` after their
+        last connection. Each endpoint remembers its clients, whatever address of the Service they used."""
+        config = self._service.spec.session_affinity_config
+        client_ip = config.client_ip if config else None
+        timeout_s = (client_ip.timeout_seconds if client_ip else None) or 10800
+        targets = []
+        rules = []
+        for backend in backends:
+            name = _short(f"{self._id}/{backend.ip}/{backend.port}/{timeout_s}")
+            remembered, target = f"clients-{name}", f"endpoint-{name}"
+            # A dynamic set; a full one forgets nobody, it only learns no more.
+            self._items[SET, remembered] = f"type ipv4_addr; size 65535; flags dynamic,timeout; timeout {timeout_s}s;"
+            self._items[CHAIN, target] = (
+                f"update @{remembered} {{ ip saddr }}\n"
+                f"meta l4proto {self._protocol} dnat to {backend.ip}:{backend.port}"
+            )
+            rules.append(f"ip saddr @{remembered} goto {target}")
+            targets.append(target)
+        among = ", ".join(f"{index} : goto {target}" for index, target in enumerate(targets))
+        rules.append(f"numgen random mod {len(targets)} vmap {{ {among} }}")
+        # The cluster's and the node's own choice may differ (Local policies): named by what they hold.
+        chain = f"sticky-{_short(self._id + ''.join(targets))}"
+        self._items[CHAIN, chain] = "\n".join(rules)
+        return chain
+
+    def _fence(self) -> None:
+        ranges = [text.strip() for text in self._service.spec.load_balancer_source_ranges]
+        if self._service.spec.type != "LoadBalancer" or not ranges:
+            return
+        chain = f"fence-{self._id}"
+        allowed = ", ".join(sorted(text for text in ranges if ":" not in text))
+        self._items[CHAIN, chain] = (f"ip saddr {{ {allowed} }} return\n" if allowed else "") + "drop"
+        for entry in self._service.status.load_balancer.ingress:
+            for ip in _v4([entry.ip]):
+                self._items["fenced", f"{ip} . {self._protocol} . {self._port.port}"] = f"goto {chain}"
+
+
+def _v4(addresses: Iterable[str]) -> list[str]:
+    return [address for address in addresses if address and address != "None" and ":" not in address]
+
+
+def _short(name: str) -> str:
+    """A name that nft accepts, of 80 bits: enough that two never meet."""
+    return hashlib.sha256(name.encode()).hexdigest()[:20]
