@@ -65,6 +65,7 @@ class Context:
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "get": ("get:COMMAND", "Display one or many resources"),
+    "describe": ("describe:COMMAND", "Show an object with what belongs to it and its events"),
     "create": ("create:COMMAND", "Create objects from manifests or from a few words"),
     "apply": ("apply:COMMAND", "Make the cluster hold what the manifests say"),
     "delete": ("delete:COMMAND", "Delete objects, and wait until they are gone"),

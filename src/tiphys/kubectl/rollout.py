@@ -77,7 +77,10 @@ def _status(context: Context, target: Target) -> int:
 
 
 def progress(obj: dict[str, Any]) -> tuple[str, bool, bool]:
-    """(text, done, failed) of a deployment's rollout. Source: k8s.io/kubectl pkg/polymorphichelpers/rollout_status.go."""
+    """(text, done, failed) of a deployment's rollout.
+
+    Source: k8s.io/kubectl pkg/polymorphichelpers/rollout_status.go, for the words.
+    """
     name, spec, status = obj["metadata"]["name"], obj["spec"], obj.get("status") or {}
     if status.get("observedGeneration", 0) < obj["metadata"].get("generation", 0):
         return "Waiting for deployment spec update to be observed...", False, False

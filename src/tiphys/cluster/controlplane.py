@@ -1,0 +1,139 @@
+"""The control plane of `tiphys up` in one process: API server first, then everything that lives on it.
+
+The API answers before controllers and scheduler are even imported: people and nodes can connect while numpy loads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import sys
+from pathlib import Path
+
+from typing import TYPE_CHECKING
+
+from tiphys.cluster.failure import ClusterError
+from tiphys.cluster.service import serve
+from tiphys.cluster.settings import ClusterSettings, DataDirectory
+from tiphys.cluster.supervisor import guard
+
+if TYPE_CHECKING:
+    from tiphys.apiserver.server import ApiServer
+    from tiphys.apiserver.settings import ApiServerSettings
+    from tiphys.base.clock import Clock
+
+log = logging.getLogger(__name__)
+
+_SWITCH_INTERVAL_S = 0.0005
+"""The store's writer thread asks for the interpreter's lock many times in a commit; at the default of 5 ms a busy loop
+would make each commit wait for tens of milliseconds."""
+
+
+def main(data_dir: Path) -> None:
+    """Run until told to stop."""
+    data = DataDirectory(data_dir)
+    settings = data.load_settings()
+    if settings is None:
+        raise ClusterError(f"no cluster in {data_dir}", "`tiphys up` makes one")
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    serve("control-plane", run(data, settings))
+
+
+async def run(data: DataDirectory, settings: ClusterSettings) -> None:
+    """Open the store, serve the API, then run controllers and scheduler until cancelled."""
+    from tiphys.apiserver.server import ApiServer
+    from tiphys.base.clock import SystemClock
+    from tiphys.store.embedded import EmbeddedStore
+    from tiphys.store.interface import StoreError
+
+    clock = SystemClock()
+    try:
+        store = await EmbeddedStore.open(data.db, clock=clock)
+    except StoreError as error:
+        raise ClusterError(str(error)) from error
+    server = ApiServer(_api_settings(data, settings), store, clock)
+    try:
+        await server.start()
+        guard(data)
+        log.info("API server ready at %s", server.url)
+        await _components(data, settings, server, clock)
+    finally:
+        await server.stop()
+        await store.close()
+
+
+def _api_settings(data: DataDirectory, settings: ClusterSettings) -> ApiServerSettings:
+    from tiphys.apiserver.settings import ApiServerSettings, Bind
+    from tiphys.cluster.certificates import host_address
+    from tiphys.cluster.namespaces import HOST_ADDRESS
+
+    binds = [Bind("127.0.0.1", settings.api_port)]
+    outside = HOST_ADDRESS if settings.namespaced else host_address()
+    if settings.runtime == "containerd" and outside != "127.0.0.1":
+        # Pods reach the API through the `kubernetes` Service, which cannot lead to loopback.
+        binds.append(Bind(outside, settings.api_port))
+    return ApiServerSettings(
+        pki_dir=data.pki,
+        binds=tuple(binds),
+        advertise_address=outside,
+        service_cidr=settings.service_cidr,
+        cluster_domain=settings.cluster_domain,
+    )
+
+
+async def _components(data: DataDirectory, settings: ClusterSettings, server: ApiServer, clock: Clock) -> None:
+    from tiphys.apiserver.request import User
+    from tiphys.client.events import EventRecorder
+    from tiphys.controllers._runtime import ControllerManager
+    from tiphys.controllers.settings import ControllerSettings
+    from tiphys.scheduler.scheduler import Scheduler
+
+    everyone = ("system:authenticated",)
+    manager_client = server.local_client(User("system:kube-controller-manager", groups=everyone))
+    scheduler_client = server.local_client(User("system:kube-scheduler", groups=everyone))
+    recorder = EventRecorder(manager_client, clock, "controllermanager")
+    scheduler_recorder = EventRecorder(scheduler_client, clock, "default-scheduler")
+    root_ca = (data.pki / "ca.crt").read_text()
+    controllers = ControllerManager(
+        manager_client, clock, recorder, ControllerSettings(root_ca=root_ca, cluster_cidr=settings.pod_cidr)
+    )
+    scheduler = Scheduler(scheduler_client, clock, scheduler_recorder)
+    async with asyncio.TaskGroup() as tasks:
+        for work in (recorder.run(), scheduler_recorder.run(), controllers.run(), scheduler.run()):
+            tasks.create_task(work)
+        tasks.create_task(_cluster_dns(server, settings))
+        if settings.runtime == "simulated":
+            tasks.create_task(_simulated_nodes(settings, server, clock))
+        tasks.create_task(_settle())
+
+
+async def _cluster_dns(server: ApiServer, settings: ClusterSettings) -> None:
+    """Make the Service that pods' resolv.conf leads to; the nodes add their endpoints."""
+    from tiphys.api.errors import AlreadyExists, Invalid
+    from tiphys.api.kinds import SERVICE
+    from tiphys.apiserver.request import User
+    from tiphys.dns.manifests import dns_service
+
+    client = server.local_client(User("system:apiserver", groups=("system:masters",)))
+    try:
+        await client.create(SERVICE, dns_service(settings.dns_ip))
+    except AlreadyExists:
+        return
+    except Invalid as error:
+        log.error("the cluster's DNS Service cannot be made: %s", error)
+
+
+async def _simulated_nodes(settings: ClusterSettings, server: ApiServer, clock: Clock) -> None:
+    from tiphys.apiserver.request import User
+    from tiphys.simulate.nodes import SimulatedNodes, SimulationSettings
+
+    client = server.local_client(User("system:apiserver", groups=("system:masters",)))
+    await SimulatedNodes(client, clock, SimulationSettings(nodes=settings.nodes)).run()
+
+
+async def _settle() -> None:
+    """Once all is loaded, tell the collector that what lives now lives long."""
+    await asyncio.sleep(5.0)
+    gc.collect()
+    gc.freeze()

@@ -1,0 +1,134 @@
+"""One node in one process: containerd, kubelet, pod network, kube-proxy and DNS, over HTTPS as `system:node:NAME`.
+
+The process acts on whatever network namespace it is started in: the machine's, or one made for this node.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from pathlib import Path
+
+from tiphys.cluster.certificates import node_addresses, pair
+from tiphys.cluster.failure import ClusterError
+from tiphys.cluster.service import serve
+from tiphys.cluster.settings import ClusterSettings, DataDirectory
+from tiphys.cluster.supervisor import guard
+from tiphys.kubelet.containerd import Containerd, ContainerdFailure, ContainerdSettings
+from tiphys.kubelet.kubelet import Kubelet
+
+log = logging.getLogger(__name__)
+
+_IMPORT_TIMEOUT_S = 120.0
+
+
+def containerd_settings(data: DataDirectory, name: str) -> ContainerdSettings:
+    """Where this node's containerd keeps things."""
+    directory = data.node(name) / "containerd"
+    return ContainerdSettings(directory=directory, state=data.state / name, cni_conf_dir=data.node(name) / "cni")
+
+
+def containerd_socket(data: DataDirectory, name: str) -> Path:
+    return containerd_settings(data, name).socket
+
+
+def main(data_dir: Path, name: str) -> None:
+    """Run until told to stop; containers go on."""
+    data = DataDirectory(data_dir)
+    settings = data.load_settings()
+    if settings is None or name not in settings.node_names:
+        raise ClusterError(f"no node {name} in {data_dir}", "`tiphys up` makes the cluster")
+    if settings.namespaced:
+        socket.sethostname(name)
+    serve(name, run(data, settings, name))
+
+
+async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None:
+    """All parts of the node until cancelled. Raises ClusterError when containerd cannot be started."""
+    from tiphys.base.clock import SystemClock
+    from tiphys.client import kubeconfig
+    from tiphys.client.events import EventRecorder
+    from tiphys.client.rest import RestClient
+    from tiphys.dns.server import ClusterDns, DnsSettings
+    from tiphys.kubelet.kubelet import Kubelet
+    from tiphys.kubelet.settings import KubeletSettings
+    from tiphys.network.pod_network import NetworkSettings, PodNetwork
+    from tiphys.proxy.proxy import Proxy, ProxySettings
+
+    clock = SystemClock()
+    runtime = Containerd(containerd_settings(data, name), clock)
+    client = RestClient(kubeconfig.load([data.kubeconfig(name)]).access(), clock, user_agent=f"tiphys-node/{name}")
+    recorder = EventRecorder(client, clock, "kubelet", name)
+    serving = pair(data, f"{name}-serving")
+    address = node_addresses(settings, name)[0]
+    kubelet = Kubelet(
+        client,
+        clock,
+        recorder.named("kubelet"),
+        KubeletSettings(
+            node_name=name,
+            node_ip=address,
+            root_dir=data.node(name) / "kubelet",
+            cri_socket=runtime.settings.socket,
+            logs_dir=data.node(name) / "logs",
+            cluster_dns=(settings.dns_ip,),
+            cluster_domain=settings.cluster_domain,
+            cgroup_root=f"/tiphys/{name}",
+            serving_cert=serving.certificate,
+            serving_key=serving.key,
+            client_ca=pair(data, "ca").certificate,
+        ),
+    )
+    network = PodNetwork(
+        client,
+        clock,
+        NetworkSettings(
+            node_name=name,
+            cni_directory=str(runtime.settings.cni_conf_dir),
+            cluster_cidr=settings.pod_cidr,
+            service_cidr=settings.service_cidr,
+        ),
+    )
+    proxy = Proxy(client, clock, recorder.named("kube-proxy"), ProxySettings(node_name=name))
+    dns = ClusterDns(client, clock, DnsSettings(node_name=name, node_ip=address, domain=settings.cluster_domain))
+    guard(data)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_run_containerd(runtime))
+            for work in (recorder.run(), network.run(), proxy.run(), dns.run()):
+                tasks.create_task(work)
+            tasks.create_task(_run_kubelet(data, name, runtime, kubelet))
+    finally:
+        await client.close()
+
+
+async def _run_containerd(runtime: Containerd) -> None:
+    try:
+        await runtime.run()
+    except ContainerdFailure as error:
+        raise ClusterError(str(error), "`tiphys status` names the logs") from error
+
+
+async def _run_kubelet(data: DataDirectory, name: str, runtime: Containerd, kubelet: Kubelet) -> None:
+    """Images of the shelf first, so that the first pod finds them; then the kubelet."""
+    await runtime.ready.wait()
+    await _import_shelf(data, name, runtime)
+    await kubelet.run()
+
+
+async def _import_shelf(data: DataDirectory, name: str, runtime: Containerd) -> None:
+    """Import archives that came while the node was away. Those imported before are remembered by time and size."""
+    from tiphys.cluster.images.command import import_archive
+
+    seen_file = data.node(name) / "shelf.txt"
+    seen = set(seen_file.read_text().splitlines()) if seen_file.exists() else set()
+    now = {f"{path.name} {path.stat().st_mtime_ns} {path.stat().st_size}": path for path in data.images.glob("*.tar")}
+    for mark, path in now.items():
+        if mark in seen:
+            continue
+        try:
+            await asyncio.wait_for(asyncio.to_thread(import_archive, data, name, path), _IMPORT_TIMEOUT_S)
+        except (ClusterError, TimeoutError) as error:
+            log.warning("image archive %s: %s", path.name, error)
+    seen_file.write_text("\n".join(now))
