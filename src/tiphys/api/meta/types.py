@@ -1,4 +1,4 @@
-"""DOC:meta/types.py"""
+"""Metadata types that every group uses. Source: staging/src/k8s.io/apimachinery/pkg/apis/meta/v1/types.go."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ from tiphys.api.meta.schema import Int32, JSONObject, Struct, Time, field, proto
 
 
 class OwnerReference(Struct):
-    """DOC:meta.OwnerReference"""
+    """An object that this one depends on and is collected with."""
 
     api_version: Annotated[str, proto(5, required=True)] = field(default_factory=str)
     kind: Annotated[str, proto(1, required=True)] = field(default_factory=str)
@@ -17,7 +17,7 @@ class OwnerReference(Struct):
 
 
 class ManagedFieldsEntry(Struct):
-    """DOC:meta.ManagedFieldsEntry"""
+    """Which fields one writer owns, through one verb and one subresource."""
 
     manager: Annotated[str, proto(1)] = ""
     operation: Annotated[str, proto(2)] = ""
@@ -29,7 +29,7 @@ class ManagedFieldsEntry(Struct):
 
 
 class ObjectMeta(Struct):
-    """DOC:meta.ObjectMeta"""
+    """What every object says of itself: name, labels, owners, finalizers, versions."""
 
     name: Annotated[str, proto(1)] = ""
     generate_name: Annotated[str, proto(2)] = ""
@@ -51,13 +51,13 @@ class ObjectMeta(Struct):
 
 
 class ShardInfo(Struct):
-    """DOC:meta.ShardInfo"""
+    """Which part of a collection a sharded list holds."""
 
     selector: Annotated[str, proto(1, required=True)] = field(default_factory=str)
 
 
 class ListMeta(Struct):
-    """DOC:meta.ListMeta"""
+    """What a list says of itself: its revision and how to go on."""
 
     self_link: Annotated[str, proto(1)] = ""
     resource_version: Annotated[str, proto(2)] = ""
@@ -67,7 +67,7 @@ class ListMeta(Struct):
 
 
 class LabelSelectorRequirement(Struct):
-    """DOC:meta.LabelSelectorRequirement"""
+    """One condition on one label."""
 
     key: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     operator: Annotated[str, proto(2, required=True)] = field(default_factory=str)
@@ -75,14 +75,14 @@ class LabelSelectorRequirement(Struct):
 
 
 class LabelSelector(Struct):
-    """DOC:meta.LabelSelector"""
+    """Conditions on labels, all of which must hold."""
 
     match_labels: Annotated[dict[str, str], proto(1)] = {}
     match_expressions: Annotated[list[LabelSelectorRequirement], proto(2, list_type="atomic")] = []
 
 
 class Condition(Struct):
-    """DOC:meta.Condition"""
+    """One aspect of an object's state, in the common shape."""
 
     type: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     status: Annotated[str, proto(2, required=True)] = field(default_factory=str)
@@ -93,14 +93,14 @@ class Condition(Struct):
 
 
 class Preconditions(Struct):
-    """DOC:meta.Preconditions"""
+    """What must be true of an object for it to be deleted."""
 
     uid: Annotated[str | None, proto(1)] = None
     resource_version: Annotated[str | None, proto(2)] = None
 
 
 class DeleteOptions(Struct):
-    """DOC:meta.DeleteOptions"""
+    """How an object is to be deleted: grace, propagation, preconditions."""
 
     kind: str = ""
     api_version: str = ""
@@ -113,7 +113,7 @@ class DeleteOptions(Struct):
 
 
 class StatusCause(Struct):
-    """DOC:meta.StatusCause"""
+    """One reason of a refusal, with the field it is about."""
 
     reason: Annotated[str, proto(1)] = ""
     message: Annotated[str, proto(2)] = ""
@@ -121,7 +121,7 @@ class StatusCause(Struct):
 
 
 class StatusDetails(Struct):
-    """DOC:meta.StatusDetails"""
+    """Which object a refusal is about, and why."""
 
     name: Annotated[str, proto(1)] = ""
     group: Annotated[str, proto(2)] = ""
@@ -132,7 +132,7 @@ class StatusDetails(Struct):
 
 
 class Status(Struct):
-    """DOC:meta.Status"""
+    """The answer of a request that returns no object; every refusal is one."""
 
     kind: str = field(default_factory=str)
     api_version: str = field(default_factory=str)
@@ -145,7 +145,7 @@ class Status(Struct):
 
 
 class FieldSelectorRequirement(Struct):
-    """DOC:meta.FieldSelectorRequirement"""
+    """One condition on one field."""
 
     key: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     operator: Annotated[str, proto(2, required=True)] = field(default_factory=str)

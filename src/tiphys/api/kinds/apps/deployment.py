@@ -1,4 +1,4 @@
-"""DOC:kinds/apps/deployment.py"""
+"""Deployment. Source: staging/src/k8s.io/api/apps/v1/types.go, pkg/apis/apps, pkg/registry/apps/deployment."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -18,21 +18,21 @@ from tiphys.api.meta.validation import each, immutable, non_negative
 
 
 class RollingUpdateDeployment(Struct):
-    """DOC:apps.RollingUpdateDeployment"""
+    """How far an update may go below and above the wanted count."""
 
     max_unavailable: Annotated[IntOrString | None, proto(1)] = None
     max_surge: Annotated[IntOrString | None, proto(2)] = None
 
 
 class DeploymentStrategy(Struct):
-    """DOC:apps.DeploymentStrategy"""
+    """How old pods give way to new ones."""
 
     type: Annotated[str, proto(1)] = ""
     rolling_update: Annotated[RollingUpdateDeployment | None, proto(2)] = None
 
 
 class DeploymentSpec(Struct):
-    """DOC:apps.DeploymentSpec"""
+    """How many pods of which template, and how to get from one template to the next."""
 
     replicas: Annotated[Int32 | None, proto(1)] = None
     selector: Annotated[LabelSelector | None, proto(2, required=True, atomic=True)] = None
@@ -45,7 +45,7 @@ class DeploymentSpec(Struct):
 
 
 class DeploymentCondition(Struct):
-    """DOC:apps.DeploymentCondition"""
+    """One aspect of a Deployment's state."""
 
     type: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     status: Annotated[str, proto(2, required=True)] = field(default_factory=str)
@@ -56,7 +56,7 @@ class DeploymentCondition(Struct):
 
 
 class DeploymentStatus(Struct):
-    """DOC:apps.DeploymentStatus"""
+    """How many pods there are of the newest template and in all, and how they fare."""
 
     observed_generation: Annotated[int, proto(1)] = 0
     replicas: Annotated[Int32, proto(2)] = 0
@@ -72,7 +72,7 @@ class DeploymentStatus(Struct):
 
 
 class Deployment(Resource):
-    """DOC:apps.Deployment"""
+    """Keeps so many pods of one template and rolls out changes of it."""
 
     spec: Annotated[DeploymentSpec, proto(2)] = field(default_factory=DeploymentSpec)
     status: Annotated[DeploymentStatus, proto(3)] = field(default_factory=DeploymentStatus)

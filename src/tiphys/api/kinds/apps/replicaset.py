@@ -1,4 +1,4 @@
-"""DOC:kinds/apps/replicaset.py"""
+"""ReplicaSet. Source: staging/src/k8s.io/api/apps/v1/types.go, pkg/apis/apps, pkg/registry/apps/replicaset."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -17,7 +17,7 @@ from tiphys.api.meta.validation import immutable, non_negative
 
 
 class ReplicaSetSpec(Struct):
-    """DOC:apps.ReplicaSetSpec"""
+    """How many pods of which template."""
 
     replicas: Annotated[Int32 | None, proto(1)] = None
     min_ready_seconds: Annotated[Int32, proto(4)] = 0
@@ -26,7 +26,7 @@ class ReplicaSetSpec(Struct):
 
 
 class ReplicaSetCondition(Struct):
-    """DOC:apps.ReplicaSetCondition"""
+    """One aspect of a ReplicaSet's state."""
 
     type: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     status: Annotated[str, proto(2, required=True)] = field(default_factory=str)
@@ -36,7 +36,7 @@ class ReplicaSetCondition(Struct):
 
 
 class ReplicaSetStatus(Struct):
-    """DOC:apps.ReplicaSetStatus"""
+    """How many pods there are, and how they fare."""
 
     replicas: Annotated[Int32, proto(1, required=True)] = field(default_factory=int)
     fully_labeled_replicas: Annotated[Int32, proto(2)] = 0
@@ -50,7 +50,7 @@ class ReplicaSetStatus(Struct):
 
 
 class ReplicaSet(Resource):
-    """DOC:apps.ReplicaSet"""
+    """Keeps so many pods of one template."""
 
     spec: Annotated[ReplicaSetSpec, proto(2)] = field(default_factory=ReplicaSetSpec)
     status: Annotated[ReplicaSetStatus, proto(3)] = field(default_factory=ReplicaSetStatus)

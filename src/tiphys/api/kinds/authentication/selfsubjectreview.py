@@ -1,4 +1,4 @@
-"""DOC:kinds/authentication/selfsubjectreview.py"""
+"""SelfSubjectReview. Source: staging/src/k8s.io/api/authentication/v1/types.go."""
 
 from typing import Annotated
 
@@ -9,13 +9,13 @@ from tiphys.api.meta.schema import Struct, field, proto
 
 
 class SelfSubjectReviewStatus(Struct):
-    """DOC:authentication.SelfSubjectReviewStatus"""
+    """Who the caller is to the server."""
 
     user_info: Annotated[UserInfo, proto(1)] = field(default_factory=UserInfo)
 
 
 class SelfSubjectReview(Resource):
-    """DOC:authentication.SelfSubjectReview"""
+    """Asks who the caller is."""
 
     status: Annotated[SelfSubjectReviewStatus, proto(2)] = field(default_factory=SelfSubjectReviewStatus)
 

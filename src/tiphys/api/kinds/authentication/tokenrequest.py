@@ -1,4 +1,7 @@
-"""DOC:kinds/authentication/tokenrequest.py"""
+"""TokenRequest, the body of `serviceaccounts/token`.
+
+Source: staging/src/k8s.io/api/authentication/v1/types.go, pkg/apis/authentication/validation/validation.go.
+"""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -10,7 +13,7 @@ from tiphys.api.meta.schema import Struct, Time, empty_list, field, proto
 
 
 class BoundObjectReference(Struct):
-    """DOC:authentication.BoundObjectReference"""
+    """The object that a token dies with."""
 
     kind: Annotated[str, proto(1)] = ""
     api_version: Annotated[str, proto(2)] = ""
@@ -19,7 +22,7 @@ class BoundObjectReference(Struct):
 
 
 class TokenRequestSpec(Struct):
-    """DOC:authentication.TokenRequestSpec"""
+    """For whom a token is, for how long, bound to what."""
 
     audiences: Annotated[list[str], proto(1, list_type="atomic")] = field(default_factory=empty_list)
     expiration_seconds: Annotated[int | None, proto(4)] = None
@@ -27,14 +30,14 @@ class TokenRequestSpec(Struct):
 
 
 class TokenRequestStatus(Struct):
-    """DOC:authentication.TokenRequestStatus"""
+    """The token, and when it expires."""
 
     token: Annotated[str, proto(1)] = field(default_factory=str)
     expiration_timestamp: Annotated[Time | None, proto(2)] = None
 
 
 class TokenRequest(Resource):
-    """DOC:authentication.TokenRequest"""
+    """Asks for a service account's token."""
 
     spec: Annotated[TokenRequestSpec, proto(2)] = field(default_factory=TokenRequestSpec)
     status: Annotated[TokenRequestStatus, proto(3)] = field(default_factory=TokenRequestStatus)

@@ -1,4 +1,4 @@
-"""DOC:kinds/authentication/tokenreview.py"""
+"""TokenReview. Source: staging/src/k8s.io/api/authentication/v1/types.go."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from tiphys.api.meta.schema import Struct, field, proto
 
 
 class UserInfo(Struct):
-    """DOC:authentication.UserInfo"""
+    """A user as the server sees him: name, groups, extras."""
 
     username: Annotated[str, proto(1)] = ""
     uid: Annotated[str, proto(2)] = ""
@@ -17,14 +17,14 @@ class UserInfo(Struct):
 
 
 class TokenReviewSpec(Struct):
-    """DOC:authentication.TokenReviewSpec"""
+    """The token in question, and who it should be for."""
 
     token: Annotated[str, proto(1)] = ""
     audiences: Annotated[list[str], proto(2, list_type="atomic")] = []
 
 
 class TokenReviewStatus(Struct):
-    """DOC:authentication.TokenReviewStatus"""
+    """Whose the token is, if it is good."""
 
     authenticated: Annotated[bool, proto(1)] = False
     user: Annotated[UserInfo, proto(2)] = field(default_factory=UserInfo)
@@ -33,7 +33,7 @@ class TokenReviewStatus(Struct):
 
 
 class TokenReview(Resource):
-    """DOC:authentication.TokenReview"""
+    """Asks whose a bearer token is."""
 
     spec: Annotated[TokenReviewSpec, proto(2, required=True)] = field(default_factory=TokenReviewSpec)
     status: Annotated[TokenReviewStatus, proto(3)] = field(default_factory=TokenReviewStatus)

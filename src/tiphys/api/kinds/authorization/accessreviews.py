@@ -1,4 +1,7 @@
-"""DOC:kinds/authorization/accessreviews.py"""
+"""Reviews that ask whether someone may do something.
+
+Source: staging/src/k8s.io/api/authorization/v1/types.go.
+"""
 
 from typing import Annotated
 
@@ -10,21 +13,21 @@ from tiphys.api.meta.types import FieldSelectorRequirement, LabelSelectorRequire
 
 
 class FieldSelectorAttributes(Struct):
-    """DOC:authorization.FieldSelectorAttributes"""
+    """The field selector of the request in question."""
 
     raw_selector: Annotated[str, proto(1)] = ""
     requirements: Annotated[list[FieldSelectorRequirement], proto(2, list_type="atomic")] = []
 
 
 class LabelSelectorAttributes(Struct):
-    """DOC:authorization.LabelSelectorAttributes"""
+    """The label selector of the request in question."""
 
     raw_selector: Annotated[str, proto(1)] = ""
     requirements: Annotated[list[LabelSelectorRequirement], proto(2, list_type="atomic")] = []
 
 
 class ResourceAttributes(Struct):
-    """DOC:authorization.ResourceAttributes"""
+    """A verb on a resource."""
 
     namespace: Annotated[str, proto(1)] = ""
     verb: Annotated[str, proto(2)] = ""
@@ -38,14 +41,14 @@ class ResourceAttributes(Struct):
 
 
 class NonResourceAttributes(Struct):
-    """DOC:authorization.NonResourceAttributes"""
+    """A verb on a path that is no resource."""
 
     path: Annotated[str, proto(1)] = ""
     verb: Annotated[str, proto(2)] = ""
 
 
 class SubjectAccessReviewSpec(Struct):
-    """DOC:authorization.SubjectAccessReviewSpec"""
+    """The question: may this user do this?"""
 
     resource_attributes: Annotated[ResourceAttributes | None, proto(1)] = None
     non_resource_attributes: Annotated[NonResourceAttributes | None, proto(2)] = None
@@ -56,14 +59,14 @@ class SubjectAccessReviewSpec(Struct):
 
 
 class SelfSubjectAccessReviewSpec(Struct):
-    """DOC:authorization.SelfSubjectAccessReviewSpec"""
+    """The question: may I do this?"""
 
     resource_attributes: Annotated[ResourceAttributes | None, proto(1)] = None
     non_resource_attributes: Annotated[NonResourceAttributes | None, proto(2)] = None
 
 
 class SubjectAccessReviewStatus(Struct):
-    """DOC:authorization.SubjectAccessReviewStatus"""
+    """The answer, with its reason."""
 
     allowed: Annotated[bool, proto(1, required=True)] = field(default_factory=bool)
     denied: Annotated[bool, proto(4)] = False
@@ -72,21 +75,21 @@ class SubjectAccessReviewStatus(Struct):
 
 
 class SubjectAccessReview(Resource):
-    """DOC:authorization.SubjectAccessReview"""
+    """Asks whether a user may do something."""
 
     spec: Annotated[SubjectAccessReviewSpec, proto(2, required=True)] = field(default_factory=SubjectAccessReviewSpec)
     status: Annotated[SubjectAccessReviewStatus, proto(3)] = field(default_factory=SubjectAccessReviewStatus)
 
 
 class LocalSubjectAccessReview(Resource):
-    """DOC:authorization.LocalSubjectAccessReview"""
+    """Asks whether a user may do something in one namespace."""
 
     spec: Annotated[SubjectAccessReviewSpec, proto(2, required=True)] = field(default_factory=SubjectAccessReviewSpec)
     status: Annotated[SubjectAccessReviewStatus, proto(3)] = field(default_factory=SubjectAccessReviewStatus)
 
 
 class SelfSubjectAccessReview(Resource):
-    """DOC:authorization.SelfSubjectAccessReview"""
+    """Asks whether the caller may do something."""
 
     spec: Annotated[SelfSubjectAccessReviewSpec, proto(2, required=True)] = field(
         default_factory=SelfSubjectAccessReviewSpec

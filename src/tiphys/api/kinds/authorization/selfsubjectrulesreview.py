@@ -1,4 +1,4 @@
-"""DOC:kinds/authorization/selfsubjectrulesreview.py"""
+"""SelfSubjectRulesReview. Source: staging/src/k8s.io/api/authorization/v1/types.go."""
 
 from typing import Annotated
 
@@ -8,20 +8,20 @@ from tiphys.api.meta.schema import Struct, empty_list, field, proto
 
 
 class SelfSubjectRulesReviewSpec(Struct):
-    """DOC:authorization.SelfSubjectRulesReviewSpec"""
+    """The namespace in question."""
 
     namespace: Annotated[str, proto(1)] = ""
 
 
 class NonResourceRule(Struct):
-    """DOC:authorization.NonResourceRule"""
+    """Verbs on paths that the caller has."""
 
     verbs: Annotated[list[str], proto(1, required=True, list_type="atomic")] = field(default_factory=empty_list)
     non_resource_urls: Annotated[list[str], proto(2, list_type="atomic")] = []
 
 
 class ResourceRule(Struct):
-    """DOC:authorization.ResourceRule"""
+    """Verbs on resources that the caller has."""
 
     verbs: Annotated[list[str], proto(1, required=True, list_type="atomic")] = field(default_factory=empty_list)
     api_groups: Annotated[list[str], proto(2, list_type="atomic")] = []
@@ -30,7 +30,7 @@ class ResourceRule(Struct):
 
 
 class SubjectRulesReviewStatus(Struct):
-    """DOC:authorization.SubjectRulesReviewStatus"""
+    """All that the caller may do, as far as it can be listed."""
 
     resource_rules: Annotated[list[ResourceRule], proto(1, required=True, list_type="atomic")] = field(
         default_factory=empty_list
@@ -43,7 +43,7 @@ class SubjectRulesReviewStatus(Struct):
 
 
 class SelfSubjectRulesReview(Resource):
-    """DOC:authorization.SelfSubjectRulesReview"""
+    """Asks what the caller may do in a namespace."""
 
     spec: Annotated[SelfSubjectRulesReviewSpec, proto(2, required=True)] = field(
         default_factory=SelfSubjectRulesReviewSpec

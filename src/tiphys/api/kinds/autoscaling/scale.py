@@ -1,4 +1,4 @@
-"""DOC:kinds/autoscaling/scale.py"""
+"""Scale, the body of every `scale` subresource. Source: staging/src/k8s.io/api/autoscaling/v1/types.go."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -11,20 +11,20 @@ from tiphys.api.meta.validation import non_negative
 
 
 class ScaleSpec(Struct):
-    """DOC:autoscaling.ScaleSpec"""
+    """How many replicas there should be."""
 
     replicas: Annotated[Int32, proto(1)] = 0
 
 
 class ScaleStatus(Struct):
-    """DOC:autoscaling.ScaleStatus"""
+    """How many there are, and how to select them."""
 
     replicas: Annotated[Int32, proto(1, required=True)] = field(default_factory=int)
     selector: Annotated[str, proto(2)] = ""
 
 
 class Scale(Resource):
-    """DOC:autoscaling.Scale"""
+    """The count of a scalable object, whatever its kind."""
 
     spec: Annotated[ScaleSpec, proto(2)] = field(default_factory=ScaleSpec)
     status: Annotated[ScaleStatus, proto(3)] = field(default_factory=ScaleStatus)

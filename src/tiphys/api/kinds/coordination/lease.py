@@ -1,4 +1,4 @@
-"""DOC:kinds/coordination/lease.py"""
+"""Lease. Source: staging/src/k8s.io/api/coordination/v1/types.go."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -11,7 +11,7 @@ from tiphys.api.meta.schema import Int32, MicroTime, Struct, field, proto
 
 
 class LeaseSpec(Struct):
-    """DOC:coordination.LeaseSpec"""
+    """Who holds the lease, since when, and for how long unless renewed."""
 
     holder_identity: Annotated[str | None, proto(1)] = None
     lease_duration_seconds: Annotated[Int32 | None, proto(2)] = None
@@ -23,7 +23,7 @@ class LeaseSpec(Struct):
 
 
 class Lease(Resource):
-    """DOC:coordination.Lease"""
+    """A claim that lapses: the heartbeat of a node, the seat of a leader."""
 
     spec: Annotated[LeaseSpec, proto(2)] = field(default_factory=LeaseSpec)
 

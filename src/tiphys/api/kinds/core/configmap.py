@@ -1,4 +1,4 @@
-"""DOC:kinds/core/configmap.py"""
+"""ConfigMap. Source: staging/src/k8s.io/api/core/v1/types.go, pkg/apis/core/validation/validation.go."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -14,7 +14,7 @@ from tiphys.api.meta.validation import each
 
 
 class ConfigMap(Resource):
-    """DOC:core.ConfigMap"""
+    """Configuration as keys and values, for pods to read."""
 
     immutable: Annotated[bool | None, proto(4)] = None
     data: Annotated[dict[str, str], proto(2)] = {}

@@ -1,4 +1,4 @@
-"""DOC:kinds/core/endpoints.py"""
+"""Endpoints, the older form of EndpointSlice. Source: staging/src/k8s.io/api/core/v1/types.go."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -15,7 +15,7 @@ from tiphys.api.meta.validation import each
 
 
 class EndpointAddress(Struct):
-    """DOC:core.EndpointAddress"""
+    """The address of one backend."""
 
     ip: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     hostname: Annotated[str, proto(3)] = ""
@@ -24,7 +24,7 @@ class EndpointAddress(Struct):
 
 
 class EndpointPort(Struct):
-    """DOC:core.EndpointPort"""
+    """A port of the backends."""
 
     name: Annotated[str, proto(1)] = ""
     port: Annotated[Int32, proto(2, required=True)] = field(default_factory=int)
@@ -33,7 +33,7 @@ class EndpointPort(Struct):
 
 
 class EndpointSubset(Struct):
-    """DOC:core.EndpointSubset"""
+    """Backends with the same ports, ready or not."""
 
     addresses: Annotated[list[EndpointAddress], proto(1, list_type="atomic")] = []
     not_ready_addresses: Annotated[list[EndpointAddress], proto(2, list_type="atomic")] = []
@@ -41,7 +41,7 @@ class EndpointSubset(Struct):
 
 
 class Endpoints(Resource):
-    """DOC:core.Endpoints"""
+    """The backends of a Service."""
 
     subsets: Annotated[list[EndpointSubset], proto(2, list_type="atomic")] = []
 

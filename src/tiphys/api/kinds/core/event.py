@@ -1,4 +1,7 @@
-"""DOC:kinds/core/event.py"""
+"""Event, in the shape of core/v1, in which all events are stored.
+
+Source: staging/src/k8s.io/api/core/v1/types.go, pkg/apis/core/validation/events.go.
+"""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -15,21 +18,21 @@ from tiphys.api.meta.validation import each
 
 
 class EventSource(Struct):
-    """DOC:core.EventSource"""
+    """Who reported an event."""
 
     component: Annotated[str, proto(1)] = ""
     host: Annotated[str, proto(2)] = ""
 
 
 class EventSeries(Struct):
-    """DOC:core.EventSeries"""
+    """How often an event repeated, and when last."""
 
     count: Annotated[Int32, proto(1)] = 0
     last_observed_time: Annotated[MicroTime | None, proto(2)] = None
 
 
 class Event(Resource):
-    """DOC:core.Event"""
+    """Something that happened to an object."""
 
     involved_object: Annotated[ObjectReference, proto(2, required=True, atomic=True)] = field(
         default_factory=ObjectReference

@@ -1,4 +1,4 @@
-"""DOC:kinds/core/namespace.py"""
+"""Namespace. Source: staging/src/k8s.io/api/core/v1/types.go, pkg/registry/core/namespace."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -13,13 +13,13 @@ from tiphys.api.meta.schema import Struct, Time, field, proto
 
 
 class NamespaceSpec(Struct):
-    """DOC:core.NamespaceSpec"""
+    """Who must be done before the namespace goes."""
 
     finalizers: Annotated[list[str], proto(1, list_type="atomic")] = []
 
 
 class NamespaceCondition(Struct):
-    """DOC:core.NamespaceCondition"""
+    """One aspect of a namespace's removal."""
 
     type: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     status: Annotated[str, proto(2, required=True)] = field(default_factory=str)
@@ -29,7 +29,7 @@ class NamespaceCondition(Struct):
 
 
 class NamespaceStatus(Struct):
-    """DOC:core.NamespaceStatus"""
+    """Whether the namespace is in use or being removed."""
 
     phase: Annotated[str, proto(1)] = ""
     conditions: Annotated[
@@ -38,7 +38,7 @@ class NamespaceStatus(Struct):
 
 
 class Namespace(Resource):
-    """DOC:core.Namespace"""
+    """A scope for names."""
 
     spec: Annotated[NamespaceSpec, proto(2)] = field(default_factory=NamespaceSpec)
     status: Annotated[NamespaceStatus, proto(3)] = field(default_factory=NamespaceStatus)

@@ -1,4 +1,4 @@
-"""DOC:kinds/core/node.py"""
+"""Node. Source: staging/src/k8s.io/api/core/v1/types.go, pkg/apis/core/validation/validation.go."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -15,7 +15,7 @@ from tiphys.api.meta.validation import each
 
 
 class ConfigMapNodeConfigSource(Struct):
-    """DOC:core.ConfigMapNodeConfigSource"""
+    """A ConfigMap with a kubelet's configuration (gone upstream)."""
 
     namespace: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     name: Annotated[str, proto(2, required=True)] = field(default_factory=str)
@@ -25,13 +25,13 @@ class ConfigMapNodeConfigSource(Struct):
 
 
 class NodeConfigSource(Struct):
-    """DOC:core.NodeConfigSource"""
+    """Where a kubelet's configuration comes from (gone upstream)."""
 
     config_map: Annotated[ConfigMapNodeConfigSource | None, proto(2)] = None
 
 
 class NodeSpec(Struct):
-    """DOC:core.NodeSpec"""
+    """The node's addresses for pods, its taints, whether it takes pods."""
 
     pod_cidr: Annotated[str, proto(1)] = ""
     pod_cidrs: Annotated[list[str], proto(7, merge=True, list_type="set")] = []
@@ -43,26 +43,26 @@ class NodeSpec(Struct):
 
 
 class NodeAddress(Struct):
-    """DOC:core.NodeAddress"""
+    """An address or name of the node."""
 
     type: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     address: Annotated[str, proto(2, required=True)] = field(default_factory=str)
 
 
 class DaemonEndpoint(Struct):
-    """DOC:core.DaemonEndpoint"""
+    """The port of a daemon."""
 
     port: Annotated[Int32, proto(1, required=True)] = field(default_factory=int, name="Port")
 
 
 class NodeDaemonEndpoints(Struct):
-    """DOC:core.NodeDaemonEndpoints"""
+    """Where the node's daemons listen."""
 
     kubelet_endpoint: Annotated[DaemonEndpoint, proto(1)] = field(default_factory=DaemonEndpoint)
 
 
 class NodeCondition(Struct):
-    """DOC:core.NodeCondition"""
+    """One aspect of a node's state."""
 
     type: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     status: Annotated[str, proto(2, required=True)] = field(default_factory=str)
@@ -73,13 +73,13 @@ class NodeCondition(Struct):
 
 
 class NodeSwapStatus(Struct):
-    """DOC:core.NodeSwapStatus"""
+    """The node's swap."""
 
     capacity: Annotated[int | None, proto(1)] = None
 
 
 class NodeSystemInfo(Struct):
-    """DOC:core.NodeSystemInfo"""
+    """Kernel, system and versions of the node."""
 
     machine_id: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     system_uuid: Annotated[str, proto(2, required=True)] = field(default_factory=str, name="systemUUID")
@@ -95,21 +95,21 @@ class NodeSystemInfo(Struct):
 
 
 class ContainerImage(Struct):
-    """DOC:core.ContainerImage"""
+    """An image on the node."""
 
     names: Annotated[list[str], proto(1, list_type="atomic")] = field(default_factory=empty_list)
     size_bytes: Annotated[int, proto(2)] = 0
 
 
 class AttachedVolume(Struct):
-    """DOC:core.AttachedVolume"""
+    """A volume attached to the node."""
 
     name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     device_path: Annotated[str, proto(2, required=True)] = field(default_factory=str)
 
 
 class NodeConfigStatus(Struct):
-    """DOC:core.NodeConfigStatus"""
+    """Which configuration a kubelet uses (gone upstream)."""
 
     assigned: Annotated[NodeConfigSource | None, proto(1)] = None
     active: Annotated[NodeConfigSource | None, proto(2)] = None
@@ -118,27 +118,27 @@ class NodeConfigStatus(Struct):
 
 
 class NodeRuntimeHandlerFeatures(Struct):
-    """DOC:core.NodeRuntimeHandlerFeatures"""
+    """What a runtime handler can do."""
 
     recursive_read_only_mounts: Annotated[bool | None, proto(1)] = None
     user_namespaces: Annotated[bool | None, proto(2)] = None
 
 
 class NodeRuntimeHandler(Struct):
-    """DOC:core.NodeRuntimeHandler"""
+    """A way of the runtime to run containers."""
 
     name: Annotated[str, proto(1)] = field(default_factory=str)
     features: Annotated[NodeRuntimeHandlerFeatures | None, proto(2)] = None
 
 
 class NodeFeatures(Struct):
-    """DOC:core.NodeFeatures"""
+    """What the node's runtime can do whatever the handler."""
 
     supplemental_groups_policy: Annotated[bool | None, proto(1)] = None
 
 
 class NodeStatus(Struct):
-    """DOC:core.NodeStatus"""
+    """What the node has, how it fares, what is on it."""
 
     capacity: Annotated[dict[str, Quantity], proto(1)] = {}
     allocatable: Annotated[dict[str, Quantity], proto(2)] = {}
@@ -159,7 +159,7 @@ class NodeStatus(Struct):
 
 
 class Node(Resource):
-    """DOC:core.Node"""
+    """A machine that runs pods."""
 
     spec: Annotated[NodeSpec, proto(2)] = field(default_factory=NodeSpec)
     status: Annotated[NodeStatus, proto(3)] = field(default_factory=NodeStatus)

@@ -1,4 +1,7 @@
-"""DOC:kinds/core/references.py"""
+"""References, selectors, taints: what several kinds of the core group use.
+
+Source: staging/src/k8s.io/api/core/v1/types.go.
+"""
 
 from typing import Annotated
 
@@ -6,13 +9,13 @@ from tiphys.api.meta.schema import Int32, Quantity, Struct, Time, empty_list, fi
 
 
 class LocalObjectReference(Struct):
-    """DOC:core.LocalObjectReference"""
+    """An object of the same namespace, by name."""
 
     name: Annotated[str, proto(1)] = ""
 
 
 class ObjectReference(Struct):
-    """DOC:core.ObjectReference"""
+    """An object, or a part of it, anywhere."""
 
     kind: Annotated[str, proto(1)] = ""
     namespace: Annotated[str, proto(2)] = ""
@@ -24,14 +27,14 @@ class ObjectReference(Struct):
 
 
 class SecretReference(Struct):
-    """DOC:core.SecretReference"""
+    """A Secret in any namespace."""
 
     name: Annotated[str, proto(1)] = ""
     namespace: Annotated[str, proto(2)] = ""
 
 
 class TypedLocalObjectReference(Struct):
-    """DOC:core.TypedLocalObjectReference"""
+    """An object of the same namespace, by kind and name."""
 
     api_group: Annotated[str | None, proto(1)] = None
     kind: Annotated[str, proto(2, required=True)] = field(default_factory=str)
@@ -39,7 +42,7 @@ class TypedLocalObjectReference(Struct):
 
 
 class TypedObjectReference(Struct):
-    """DOC:core.TypedObjectReference"""
+    """An object by kind, name and namespace."""
 
     api_group: Annotated[str | None, proto(1)] = None
     kind: Annotated[str, proto(2, required=True)] = field(default_factory=str)
@@ -48,14 +51,14 @@ class TypedObjectReference(Struct):
 
 
 class ObjectFieldSelector(Struct):
-    """DOC:core.ObjectFieldSelector"""
+    """A field of the pod itself."""
 
     api_version: Annotated[str, proto(1)] = ""
     field_path: Annotated[str, proto(2, required=True)] = field(default_factory=str)
 
 
 class ResourceFieldSelector(Struct):
-    """DOC:core.ResourceFieldSelector"""
+    """A request or limit of a container."""
 
     container_name: Annotated[str, proto(1)] = ""
     resource: Annotated[str, proto(2, required=True)] = field(default_factory=str)
@@ -63,7 +66,7 @@ class ResourceFieldSelector(Struct):
 
 
 class ConfigMapKeySelector(Struct):
-    """DOC:core.ConfigMapKeySelector"""
+    """A key of a ConfigMap."""
 
     name: Annotated[str, proto(1, 1)] = ""
     key: Annotated[str, proto(2, required=True)] = field(default_factory=str)
@@ -71,7 +74,7 @@ class ConfigMapKeySelector(Struct):
 
 
 class SecretKeySelector(Struct):
-    """DOC:core.SecretKeySelector"""
+    """A key of a Secret."""
 
     name: Annotated[str, proto(1, 1)] = ""
     key: Annotated[str, proto(2, required=True)] = field(default_factory=str)
@@ -79,7 +82,7 @@ class SecretKeySelector(Struct):
 
 
 class FileKeySelector(Struct):
-    """DOC:core.FileKeySelector"""
+    """A key of an environment file in a volume."""
 
     volume_name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     path: Annotated[str, proto(2, required=True)] = field(default_factory=str)
@@ -88,7 +91,7 @@ class FileKeySelector(Struct):
 
 
 class KeyToPath(Struct):
-    """DOC:core.KeyToPath"""
+    """Under which path a key becomes a file."""
 
     key: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     path: Annotated[str, proto(2, required=True)] = field(default_factory=str)
@@ -96,7 +99,7 @@ class KeyToPath(Struct):
 
 
 class NodeSelectorRequirement(Struct):
-    """DOC:core.NodeSelectorRequirement"""
+    """One condition on one label or field of a node."""
 
     key: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     operator: Annotated[str, proto(2, required=True)] = field(default_factory=str)
@@ -104,14 +107,14 @@ class NodeSelectorRequirement(Struct):
 
 
 class NodeSelectorTerm(Struct):
-    """DOC:core.NodeSelectorTerm"""
+    """Conditions on a node, all of which must hold."""
 
     match_expressions: Annotated[list[NodeSelectorRequirement], proto(1, list_type="atomic")] = []
     match_fields: Annotated[list[NodeSelectorRequirement], proto(2, list_type="atomic")] = []
 
 
 class NodeSelector(Struct):
-    """DOC:core.NodeSelector"""
+    """Terms, one of which must hold."""
 
     node_selector_terms: Annotated[list[NodeSelectorTerm], proto(1, required=True, list_type="atomic")] = field(
         default_factory=empty_list
@@ -119,7 +122,7 @@ class NodeSelector(Struct):
 
 
 class Taint(Struct):
-    """DOC:core.Taint"""
+    """What keeps pods off a node unless they tolerate it."""
 
     key: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     value: Annotated[str, proto(2)] = ""
@@ -128,7 +131,7 @@ class Taint(Struct):
 
 
 class Toleration(Struct):
-    """DOC:core.Toleration"""
+    """Which taints a pod puts up with, and for how long."""
 
     key: Annotated[str, proto(1)] = ""
     operator: Annotated[str, proto(2)] = ""

@@ -1,4 +1,4 @@
-"""DOC:kinds/core/secret.py"""
+"""Secret. Source: staging/src/k8s.io/api/core/v1/types.go, pkg/apis/core/validation/validation.go."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from tiphys.api.meta.validation import each, immutable
 
 
 class Secret(Resource):
-    """DOC:core.Secret"""
+    """Small confidential data, as keys and bytes."""
 
     immutable: Annotated[bool | None, proto(5)] = None
     data: Annotated[dict[str, bytes], proto(2)] = {}

@@ -1,4 +1,7 @@
-"""DOC:kinds/core/service.py"""
+"""Service: schema, defaults, strategy and columns.
+
+Source: staging/src/k8s.io/api/core/v1/types.go, pkg/registry/core/service.
+"""
 
 from typing import Annotated
 
@@ -17,19 +20,19 @@ from tiphys.api.meta.types import Condition
 
 
 class ClientIPConfig(Struct):
-    """DOC:core.ClientIPConfig"""
+    """How long a client sticks to its pod."""
 
     timeout_seconds: Annotated[Int32 | None, proto(1)] = None
 
 
 class SessionAffinityConfig(Struct):
-    """DOC:core.SessionAffinityConfig"""
+    """The details of session affinity."""
 
     client_ip: Annotated[ClientIPConfig | None, proto(1)] = None
 
 
 class ServicePort(Struct):
-    """DOC:core.ServicePort"""
+    """A port of the service and the port of the pods behind it."""
 
     name: Annotated[str, proto(1)] = ""
     protocol: Annotated[str, proto(2)] = ""
@@ -40,7 +43,7 @@ class ServicePort(Struct):
 
 
 class ServiceSpec(Struct):
-    """DOC:core.ServiceSpec"""
+    """Which pods are reached under which addresses and ports, and how."""
 
     ports: Annotated[
         list[ServicePort],
@@ -76,7 +79,7 @@ class ServiceSpec(Struct):
 
 
 class PortStatus(Struct):
-    """DOC:core.PortStatus"""
+    """How a load balancer's port fares."""
 
     port: Annotated[Int32, proto(1, required=True)] = field(default_factory=int)
     protocol: Annotated[str, proto(2, required=True)] = field(default_factory=str)
@@ -84,7 +87,7 @@ class PortStatus(Struct):
 
 
 class LoadBalancerIngress(Struct):
-    """DOC:core.LoadBalancerIngress"""
+    """An address where a load balancer takes traffic."""
 
     ip: Annotated[str, proto(1)] = ""
     hostname: Annotated[str, proto(2)] = ""
@@ -93,20 +96,20 @@ class LoadBalancerIngress(Struct):
 
 
 class LoadBalancerStatus(Struct):
-    """DOC:core.LoadBalancerStatus"""
+    """Where the load balancer takes traffic."""
 
     ingress: Annotated[list[LoadBalancerIngress], proto(1, list_type="atomic")] = []
 
 
 class ServiceStatus(Struct):
-    """DOC:core.ServiceStatus"""
+    """What was set up for the service outside of the cluster."""
 
     load_balancer: Annotated[LoadBalancerStatus, proto(1)] = field(default_factory=LoadBalancerStatus)
     conditions: Annotated[list[Condition], proto(2, merge_key="type", list_type="map", list_map_keys=("type",))] = []
 
 
 class Service(Resource):
-    """DOC:core.Service"""
+    """A stable address for a changing set of pods."""
 
     spec: Annotated[ServiceSpec, proto(2)] = field(default_factory=ServiceSpec)
     status: Annotated[ServiceStatus, proto(3)] = field(default_factory=ServiceStatus)

@@ -1,4 +1,4 @@
-"""DOC:kinds/core/serviceaccount.py"""
+"""ServiceAccount. Source: staging/src/k8s.io/api/core/v1/types.go, pkg/registry/core/serviceaccount."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from tiphys.api.meta.schema import proto
 
 
 class ServiceAccount(Resource):
-    """DOC:core.ServiceAccount"""
+    """Who a pod is to the API server."""
 
     secrets: Annotated[list[ObjectReference], proto(2, merge_key="name", list_type="map", list_map_keys=("name",))] = []
     image_pull_secrets: Annotated[list[LocalObjectReference], proto(3, list_type="atomic")] = []

@@ -1,4 +1,4 @@
-"""DOC:kinds/discovery/endpointslice.py"""
+"""EndpointSlice: a part of a Service's endpoints. Source: staging/src/k8s.io/api/discovery/v1/types.go."""
 
 from collections.abc import Iterator, Sequence
 from typing import Annotated
@@ -15,7 +15,7 @@ from tiphys.api.meta.validation import each, immutable, validate_labels
 
 
 class EndpointConditions(Struct):
-    """DOC:discovery.EndpointConditions"""
+    """Whether an endpoint is ready, serving, terminating; unknown counts as ready."""
 
     ready: Annotated[bool | None, proto(1)] = None
     serving: Annotated[bool | None, proto(2)] = None
@@ -23,26 +23,26 @@ class EndpointConditions(Struct):
 
 
 class ForZone(Struct):
-    """DOC:discovery.ForZone"""
+    """A zone that should use the endpoint."""
 
     name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
 
 
 class ForNode(Struct):
-    """DOC:discovery.ForNode"""
+    """A node that should use the endpoint."""
 
     name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
 
 
 class EndpointHints(Struct):
-    """DOC:discovery.EndpointHints"""
+    """Who should use the endpoint, so that traffic stays near."""
 
     for_zones: Annotated[list[ForZone], proto(1, list_type="atomic")] = []
     for_nodes: Annotated[list[ForNode], proto(2, list_type="atomic")] = []
 
 
 class Endpoint(Struct):
-    """DOC:discovery.Endpoint"""
+    """One backend: its addresses, where it runs, how it fares."""
 
     addresses: Annotated[list[str], proto(1, required=True, list_type="set")] = field(default_factory=empty_list)
     conditions: Annotated[EndpointConditions, proto(2)] = field(default_factory=EndpointConditions)
@@ -55,7 +55,7 @@ class Endpoint(Struct):
 
 
 class EndpointPort(Struct):
-    """DOC:discovery.EndpointPort"""
+    """A port of every endpoint of the slice."""
 
     name: Annotated[str | None, proto(1)] = None
     protocol: Annotated[str | None, proto(2)] = None
@@ -64,7 +64,7 @@ class EndpointPort(Struct):
 
 
 class EndpointSlice(Resource):
-    """DOC:discovery.EndpointSlice"""
+    """Some of a Service's endpoints, all of one address type and with the same ports."""
 
     address_type: Annotated[str, proto(4, required=True)] = field(default_factory=str)
     endpoints: Annotated[list[Endpoint], proto(2, list_type="atomic")] = field(default_factory=empty_list)

@@ -1,4 +1,4 @@
-"""DOC:kinds/events/event.py"""
+"""Event as events.k8s.io/v1 writes it; stored as core/v1. Source: staging/src/k8s.io/api/events/v1/types.go."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -16,14 +16,14 @@ from tiphys.api.meta.validation import immutable
 
 
 class EventSeries(Struct):
-    """DOC:events.EventSeries"""
+    """How often an event repeated, and when last."""
 
     count: Annotated[Int32, proto(1, required=True)] = field(default_factory=int)
     last_observed_time: Annotated[MicroTime | None, proto(2, required=True)] = None
 
 
 class Event(Resource):
-    """DOC:events.Event"""
+    """Something that happened to an object, in the newer shape."""
 
     event_time: Annotated[MicroTime | None, proto(2, required=True)] = None
     series: Annotated[EventSeries | None, proto(3)] = None

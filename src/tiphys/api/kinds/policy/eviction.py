@@ -1,4 +1,4 @@
-"""DOC:kinds/policy/eviction.py"""
+"""Eviction, the body of `pods/eviction`. Source: staging/src/k8s.io/api/policy/v1/types.go."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from tiphys.api.meta.types import DeleteOptions
 
 
 class Eviction(Resource):
-    """DOC:policy.Eviction"""
+    """The wish to delete a pod unless a disruption budget forbids it."""
 
     delete_options: Annotated[DeleteOptions | None, proto(2)] = None
 

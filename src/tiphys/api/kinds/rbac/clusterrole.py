@@ -1,4 +1,4 @@
-"""DOC:kinds/rbac/clusterrole.py"""
+"""ClusterRole. Source: staging/src/k8s.io/api/rbac/v1/types.go."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -15,7 +15,7 @@ from tiphys.api.meta.validation import validate_selector
 
 
 class ClusterRole(Resource):
-    """DOC:rbac.ClusterRole"""
+    """Rights in the whole cluster, listed or gathered from other roles."""
 
     rules: Annotated[list[PolicyRule], proto(2, list_type="atomic")] = field(default_factory=empty_list)
     aggregation_rule: Annotated[AggregationRule | None, proto(3)] = None

@@ -1,4 +1,4 @@
-"""DOC:kinds/rbac/clusterrolebinding.py"""
+"""ClusterRoleBinding. Source: staging/src/k8s.io/api/rbac/v1/types.go."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -14,7 +14,7 @@ from tiphys.api.meta.schema import field, proto
 
 
 class ClusterRoleBinding(Resource):
-    """DOC:rbac.ClusterRoleBinding"""
+    """Grants a ClusterRole in every namespace."""
 
     subjects: Annotated[list[Subject], proto(2, list_type="atomic")] = []
     role_ref: Annotated[RoleRef, proto(3, required=True, atomic=True)] = field(default_factory=RoleRef)

@@ -1,4 +1,4 @@
-"""DOC:kinds/rbac/role.py"""
+"""Role. Source: staging/src/k8s.io/api/rbac/v1/types.go."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -14,7 +14,7 @@ from tiphys.api.meta.schema import empty_list, field, proto
 
 
 class Role(Resource):
-    """DOC:rbac.Role"""
+    """Rights in one namespace."""
 
     rules: Annotated[list[PolicyRule], proto(2, list_type="atomic")] = field(default_factory=empty_list)
 

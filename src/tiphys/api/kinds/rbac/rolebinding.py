@@ -1,4 +1,4 @@
-"""DOC:kinds/rbac/rolebinding.py"""
+"""RoleBinding. Source: staging/src/k8s.io/api/rbac/v1/types.go."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -14,7 +14,7 @@ from tiphys.api.meta.schema import field, proto
 
 
 class RoleBinding(Resource):
-    """DOC:rbac.RoleBinding"""
+    """Grants a Role, or a ClusterRole, in one namespace."""
 
     subjects: Annotated[list[Subject], proto(2, list_type="atomic")] = []
     role_ref: Annotated[RoleRef, proto(3, required=True, atomic=True)] = field(default_factory=RoleRef)

@@ -1,4 +1,4 @@
-"""DOC:kinds/rbac/types.py"""
+"""What the four RBAC kinds share. Source: staging/src/k8s.io/api/rbac/v1/types.go."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ from tiphys.api.meta.types import LabelSelector
 
 
 class PolicyRule(Struct):
-    """DOC:rbac.PolicyRule"""
+    """Verbs on resources, or on URLs that are no resources."""
 
     verbs: Annotated[list[str], proto(1, required=True, list_type="atomic")] = field(default_factory=empty_list)
     api_groups: Annotated[list[str], proto(2, list_type="atomic")] = []
@@ -17,7 +17,7 @@ class PolicyRule(Struct):
 
 
 class Subject(Struct):
-    """DOC:rbac.Subject"""
+    """Who is granted a role: a user, a group or a service account."""
 
     kind: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     api_group: Annotated[str, proto(2)] = ""
@@ -26,7 +26,7 @@ class Subject(Struct):
 
 
 class RoleRef(Struct):
-    """DOC:rbac.RoleRef"""
+    """The role that a binding grants."""
 
     api_group: Annotated[str, proto(1)] = field(default_factory=str)
     kind: Annotated[str, proto(2, required=True)] = field(default_factory=str)
@@ -34,6 +34,6 @@ class RoleRef(Struct):
 
 
 class AggregationRule(Struct):
-    """DOC:rbac.AggregationRule"""
+    """Which other ClusterRoles a ClusterRole takes its rules from."""
 
     cluster_role_selectors: Annotated[list[LabelSelector], proto(1, list_type="atomic")] = []

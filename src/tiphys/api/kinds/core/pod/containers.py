@@ -1,4 +1,4 @@
-"""DOC:kinds/core/pod/containers.py"""
+"""Containers and all that is said of one. Source: staging/src/k8s.io/api/core/v1/types.go."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ from tiphys.api.meta.schema import Int32, IntOrString, Quantity, Struct, field, 
 
 
 class ContainerPort(Struct):
-    """DOC:core.ContainerPort"""
+    """A port that a container listens on."""
 
     name: Annotated[str, proto(1)] = ""
     host_port: Annotated[Int32, proto(2)] = 0
@@ -23,7 +23,7 @@ class ContainerPort(Struct):
 
 
 class EnvVarSource(Struct):
-    """DOC:core.EnvVarSource"""
+    """Where the value of a variable comes from."""
 
     field_ref: Annotated[ObjectFieldSelector | None, proto(1, atomic=True)] = None
     resource_field_ref: Annotated[ResourceFieldSelector | None, proto(2, atomic=True)] = None
@@ -33,7 +33,7 @@ class EnvVarSource(Struct):
 
 
 class EnvVar(Struct):
-    """DOC:core.EnvVar"""
+    """A variable of a container's environment."""
 
     name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     value: Annotated[str, proto(2)] = ""
@@ -41,21 +41,21 @@ class EnvVar(Struct):
 
 
 class ConfigMapEnvSource(Struct):
-    """DOC:core.ConfigMapEnvSource"""
+    """All keys of a ConfigMap as variables."""
 
     name: Annotated[str, proto(1, 1)] = ""
     optional: Annotated[bool | None, proto(2)] = None
 
 
 class SecretEnvSource(Struct):
-    """DOC:core.SecretEnvSource"""
+    """All keys of a Secret as variables."""
 
     name: Annotated[str, proto(1, 1)] = ""
     optional: Annotated[bool | None, proto(2)] = None
 
 
 class EnvFromSource(Struct):
-    """DOC:core.EnvFromSource"""
+    """Many variables from one object."""
 
     prefix: Annotated[str, proto(1)] = ""
     config_map_ref: Annotated[ConfigMapEnvSource | None, proto(2)] = None
@@ -63,14 +63,14 @@ class EnvFromSource(Struct):
 
 
 class ResourceClaim(Struct):
-    """DOC:core.ResourceClaim"""
+    """A claim of the pod that a container uses."""
 
     name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     request: Annotated[str, proto(2)] = ""
 
 
 class ResourceRequirements(Struct):
-    """DOC:core.ResourceRequirements"""
+    """What is reserved, and what may be used at most."""
 
     limits: Annotated[dict[str, Quantity], proto(1)] = {}
     requests: Annotated[dict[str, Quantity], proto(2)] = {}
@@ -78,28 +78,28 @@ class ResourceRequirements(Struct):
 
 
 class ContainerResizePolicy(Struct):
-    """DOC:core.ContainerResizePolicy"""
+    """Whether a container restarts when a resource is resized."""
 
     resource_name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     restart_policy: Annotated[str, proto(2, required=True)] = field(default_factory=str)
 
 
 class ContainerRestartRuleOnExitCodes(Struct):
-    """DOC:core.ContainerRestartRuleOnExitCodes"""
+    """The exit codes that a restart rule is for."""
 
     operator: Annotated[str, proto(1)] = ""
     values: Annotated[list[Int32], proto(2, list_type="set")] = []
 
 
 class ContainerRestartRule(Struct):
-    """DOC:core.ContainerRestartRule"""
+    """What to do when a container ends with certain codes."""
 
     action: Annotated[str, proto(1)] = ""
     exit_codes: Annotated[ContainerRestartRuleOnExitCodes | None, proto(2)] = None
 
 
 class VolumeMount(Struct):
-    """DOC:core.VolumeMount"""
+    """Where a container sees a volume."""
 
     name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     read_only: Annotated[bool, proto(2)] = False
@@ -111,27 +111,27 @@ class VolumeMount(Struct):
 
 
 class VolumeDevice(Struct):
-    """DOC:core.VolumeDevice"""
+    """Where a container sees a block device."""
 
     name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     device_path: Annotated[str, proto(2, required=True)] = field(default_factory=str)
 
 
 class ExecAction(Struct):
-    """DOC:core.ExecAction"""
+    """Run a command in the container."""
 
     command: Annotated[list[str], proto(1, list_type="atomic")] = []
 
 
 class HTTPHeader(Struct):
-    """DOC:core.HTTPHeader"""
+    """A header of a probe's request."""
 
     name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     value: Annotated[str, proto(2, required=True)] = field(default_factory=str)
 
 
 class HTTPGetAction(Struct):
-    """DOC:core.HTTPGetAction"""
+    """Ask a URL of the pod."""
 
     path: Annotated[str, proto(1)] = ""
     port: Annotated[IntOrString, proto(2, required=True)] = field(default_factory=int)
@@ -141,27 +141,27 @@ class HTTPGetAction(Struct):
 
 
 class TCPSocketAction(Struct):
-    """DOC:core.TCPSocketAction"""
+    """Open a connection to a port."""
 
     port: Annotated[IntOrString, proto(1, required=True)] = field(default_factory=int)
     host: Annotated[str, proto(2)] = ""
 
 
 class GRPCAction(Struct):
-    """DOC:core.GRPCAction"""
+    """Ask the gRPC health service."""
 
     port: Annotated[Int32, proto(1, required=True)] = field(default_factory=int)
     service: Annotated[str | None, proto(2)] = None
 
 
 class SleepAction(Struct):
-    """DOC:core.SleepAction"""
+    """Wait."""
 
     seconds: Annotated[int, proto(1, required=True)] = field(default_factory=int)
 
 
 class Probe(Struct):
-    """DOC:core.Probe"""
+    """How and how often to ask whether a container is well."""
 
     exec: Annotated[ExecAction | None, proto(1, 1)] = None
     http_get: Annotated[HTTPGetAction | None, proto(1, 2)] = None
@@ -176,7 +176,7 @@ class Probe(Struct):
 
 
 class LifecycleHandler(Struct):
-    """DOC:core.LifecycleHandler"""
+    """What to do at a turn of a container's life."""
 
     exec: Annotated[ExecAction | None, proto(1)] = None
     http_get: Annotated[HTTPGetAction | None, proto(2)] = None
@@ -185,7 +185,7 @@ class LifecycleHandler(Struct):
 
 
 class Lifecycle(Struct):
-    """DOC:core.Lifecycle"""
+    """What to do after a container starts and before it is stopped."""
 
     post_start: Annotated[LifecycleHandler | None, proto(1)] = None
     pre_stop: Annotated[LifecycleHandler | None, proto(2)] = None
@@ -193,14 +193,14 @@ class Lifecycle(Struct):
 
 
 class Capabilities(Struct):
-    """DOC:core.Capabilities"""
+    """Linux capabilities to add and to drop."""
 
     add: Annotated[list[str], proto(1, list_type="atomic")] = []
     drop: Annotated[list[str], proto(2, list_type="atomic")] = []
 
 
 class SELinuxOptions(Struct):
-    """DOC:core.SELinuxOptions"""
+    """The SELinux label of a process."""
 
     user: Annotated[str, proto(1)] = ""
     role: Annotated[str, proto(2)] = ""
@@ -209,7 +209,7 @@ class SELinuxOptions(Struct):
 
 
 class WindowsSecurityContextOptions(Struct):
-    """DOC:core.WindowsSecurityContextOptions"""
+    """Security settings of Windows."""
 
     gmsa_credential_spec_name: Annotated[str | None, proto(1)] = None
     gmsa_credential_spec: Annotated[str | None, proto(2)] = None
@@ -218,21 +218,21 @@ class WindowsSecurityContextOptions(Struct):
 
 
 class SeccompProfile(Struct):
-    """DOC:core.SeccompProfile"""
+    """Which system calls are allowed."""
 
     type: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     localhost_profile: Annotated[str | None, proto(2)] = None
 
 
 class AppArmorProfile(Struct):
-    """DOC:core.AppArmorProfile"""
+    """Which AppArmor profile confines the container."""
 
     type: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     localhost_profile: Annotated[str | None, proto(2)] = None
 
 
 class SecurityContext(Struct):
-    """DOC:core.SecurityContext"""
+    """As whom a container runs and what it may do; wins over the pod's."""
 
     capabilities: Annotated[Capabilities | None, proto(1)] = None
     privileged: Annotated[bool | None, proto(2)] = None
@@ -249,7 +249,7 @@ class SecurityContext(Struct):
 
 
 class Container(Struct):
-    """DOC:core.Container"""
+    """A program to be run from an image."""
 
     name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     image: Annotated[str, proto(2)] = ""
@@ -294,7 +294,7 @@ class Container(Struct):
 
 
 class EphemeralContainer(Struct):
-    """DOC:core.EphemeralContainer"""
+    """A container put into a running pod, to look at it."""
 
     name: Annotated[str, proto(1, 1, required=True)] = field(default_factory=str)
     image: Annotated[str, proto(1, 2)] = ""

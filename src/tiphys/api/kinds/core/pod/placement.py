@@ -1,4 +1,4 @@
-"""DOC:kinds/core/pod/placement.py"""
+"""Where a pod may and should run. Source: staging/src/k8s.io/api/core/v1/types.go."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from tiphys.api.meta.types import LabelSelector
 
 
 class PreferredSchedulingTerm(Struct):
-    """DOC:core.PreferredSchedulingTerm"""
+    """Nodes that are liked, and how much."""
 
     weight: Annotated[Int32, proto(1, required=True)] = field(default_factory=int)
     preference: Annotated[NodeSelectorTerm, proto(2, required=True, atomic=True)] = field(
@@ -17,7 +17,7 @@ class PreferredSchedulingTerm(Struct):
 
 
 class NodeAffinity(Struct):
-    """DOC:core.NodeAffinity"""
+    """Nodes that a pod must or should run on."""
 
     required_during_scheduling_ignored_during_execution: Annotated[NodeSelector | None, proto(1, atomic=True)] = None
     preferred_during_scheduling_ignored_during_execution: Annotated[
@@ -26,7 +26,7 @@ class NodeAffinity(Struct):
 
 
 class PodAffinityTerm(Struct):
-    """DOC:core.PodAffinityTerm"""
+    """Pods to be near or far from, and what near means."""
 
     label_selector: Annotated[LabelSelector | None, proto(1, atomic=True)] = None
     namespaces: Annotated[list[str], proto(2, list_type="atomic")] = []
@@ -37,14 +37,14 @@ class PodAffinityTerm(Struct):
 
 
 class WeightedPodAffinityTerm(Struct):
-    """DOC:core.WeightedPodAffinityTerm"""
+    """Pods that are liked near or far, and how much."""
 
     weight: Annotated[Int32, proto(1, required=True)] = field(default_factory=int)
     pod_affinity_term: Annotated[PodAffinityTerm, proto(2, required=True)] = field(default_factory=PodAffinityTerm)
 
 
 class PodAffinity(Struct):
-    """DOC:core.PodAffinity"""
+    """Pods to be near."""
 
     required_during_scheduling_ignored_during_execution: Annotated[
         list[PodAffinityTerm], proto(1, list_type="atomic")
@@ -55,7 +55,7 @@ class PodAffinity(Struct):
 
 
 class PodAntiAffinity(Struct):
-    """DOC:core.PodAntiAffinity"""
+    """Pods to be far from."""
 
     required_during_scheduling_ignored_during_execution: Annotated[
         list[PodAffinityTerm], proto(1, list_type="atomic")
@@ -66,7 +66,7 @@ class PodAntiAffinity(Struct):
 
 
 class Affinity(Struct):
-    """DOC:core.Affinity"""
+    """All that a pod says of nodes and other pods."""
 
     node_affinity: Annotated[NodeAffinity | None, proto(1)] = None
     pod_affinity: Annotated[PodAffinity | None, proto(2)] = None
@@ -74,7 +74,7 @@ class Affinity(Struct):
 
 
 class TopologySpreadConstraint(Struct):
-    """DOC:core.TopologySpreadConstraint"""
+    """How evenly pods are spread over zones, nodes or the like."""
 
     max_skew: Annotated[Int32, proto(1, required=True)] = field(default_factory=int)
     topology_key: Annotated[str, proto(2, required=True)] = field(default_factory=str)

@@ -1,4 +1,4 @@
-"""DOC:kinds/core/pod/schema.py"""
+"""Pod, and the Binding that puts it on a node. Source: staging/src/k8s.io/api/core/v1/types.go."""
 
 from typing import Annotated
 
@@ -10,13 +10,13 @@ from tiphys.api.meta.schema import field, proto
 
 
 class Pod(Resource):
-    """DOC:core.Pod"""
+    """Containers that run together on one node and share an address."""
 
     spec: Annotated[PodSpec, proto(2)] = field(default_factory=PodSpec)
     status: Annotated[PodStatus, proto(3)] = field(default_factory=PodStatus)
 
 
 class Binding(Resource):
-    """DOC:core.Binding"""
+    """Puts a pod on a node; the body of `pods/binding`."""
 
     target: Annotated[ObjectReference, proto(2, required=True, atomic=True)] = field(default_factory=ObjectReference)

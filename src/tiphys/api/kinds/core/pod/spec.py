@@ -1,4 +1,4 @@
-"""DOC:kinds/core/pod/spec.py"""
+"""What a pod should be. Source: staging/src/k8s.io/api/core/v1/types.go."""
 
 from typing import Annotated
 
@@ -19,14 +19,14 @@ from tiphys.api.meta.types import ObjectMeta
 
 
 class Sysctl(Struct):
-    """DOC:core.Sysctl"""
+    """A kernel setting of the pod."""
 
     name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     value: Annotated[str, proto(2, required=True)] = field(default_factory=str)
 
 
 class PodSecurityContext(Struct):
-    """DOC:core.PodSecurityContext"""
+    """As whom the pod's containers run, unless they say otherwise."""
 
     se_linux_options: Annotated[SELinuxOptions | None, proto(1)] = None
     windows_options: Annotated[WindowsSecurityContextOptions | None, proto(8)] = None
@@ -44,21 +44,21 @@ class PodSecurityContext(Struct):
 
 
 class HostAlias(Struct):
-    """DOC:core.HostAlias"""
+    """An entry of the pod's hosts file."""
 
     ip: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     hostnames: Annotated[list[str], proto(2, list_type="atomic")] = []
 
 
 class PodDNSConfigOption(Struct):
-    """DOC:core.PodDNSConfigOption"""
+    """An option of the resolver."""
 
     name: Annotated[str, proto(1)] = ""
     value: Annotated[str | None, proto(2)] = None
 
 
 class PodDNSConfig(Struct):
-    """DOC:core.PodDNSConfig"""
+    """What the pod's resolver uses beyond its DNS policy."""
 
     nameservers: Annotated[list[str], proto(1, list_type="atomic")] = []
     searches: Annotated[list[str], proto(2, list_type="atomic")] = []
@@ -66,25 +66,25 @@ class PodDNSConfig(Struct):
 
 
 class PodReadinessGate(Struct):
-    """DOC:core.PodReadinessGate"""
+    """A condition that must be true for the pod to be ready."""
 
     condition_type: Annotated[str, proto(1, required=True)] = field(default_factory=str)
 
 
 class PodOS(Struct):
-    """DOC:core.PodOS"""
+    """The system the pod is for."""
 
     name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
 
 
 class PodSchedulingGate(Struct):
-    """DOC:core.PodSchedulingGate"""
+    """Something that must be removed before the pod is scheduled."""
 
     name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
 
 
 class PodResourceClaim(Struct):
-    """DOC:core.PodResourceClaim"""
+    """A claim for devices, by name or to be made from a template."""
 
     name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     resource_claim_name: Annotated[str | None, proto(3)] = None
@@ -92,13 +92,13 @@ class PodResourceClaim(Struct):
 
 
 class PodSchedulingGroup(Struct):
-    """DOC:core.PodSchedulingGroup"""
+    """The group the pod is scheduled with."""
 
     pod_group_name: Annotated[str | None, proto(1)] = None
 
 
 class PodSpec(Struct):
-    """DOC:core.PodSpec"""
+    """The containers, volumes and placement of a pod."""
 
     volumes: Annotated[
         list[Volume], proto(1, merge_key="name", retain_keys=True, list_type="map", list_map_keys=("name",))
@@ -170,7 +170,7 @@ class PodSpec(Struct):
 
 
 class PodTemplateSpec(Struct):
-    """DOC:core.PodTemplateSpec"""
+    """The pods that a workload makes."""
 
     metadata: Annotated[ObjectMeta, proto(1)] = field(default_factory=ObjectMeta)
     spec: Annotated[PodSpec, proto(2)] = field(default_factory=PodSpec)

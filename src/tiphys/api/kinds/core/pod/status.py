@@ -1,4 +1,4 @@
-"""DOC:kinds/core/pod/status.py"""
+"""How a pod fares. Source: staging/src/k8s.io/api/core/v1/types.go."""
 
 from typing import Annotated
 
@@ -7,20 +7,20 @@ from tiphys.api.meta.schema import Int32, Quantity, Struct, Time, empty_list, fi
 
 
 class ContainerStateWaiting(Struct):
-    """DOC:core.ContainerStateWaiting"""
+    """The container is not running yet or not now, and why."""
 
     reason: Annotated[str, proto(1)] = ""
     message: Annotated[str, proto(2)] = ""
 
 
 class ContainerStateRunning(Struct):
-    """DOC:core.ContainerStateRunning"""
+    """The container is running."""
 
     started_at: Annotated[Time | None, proto(1)] = None
 
 
 class ContainerStateTerminated(Struct):
-    """DOC:core.ContainerStateTerminated"""
+    """The container ended, how and when."""
 
     exit_code: Annotated[Int32, proto(1, required=True)] = field(default_factory=int)
     signal: Annotated[Int32, proto(2)] = 0
@@ -32,7 +32,7 @@ class ContainerStateTerminated(Struct):
 
 
 class ContainerState(Struct):
-    """DOC:core.ContainerState"""
+    """One of waiting, running, terminated."""
 
     waiting: Annotated[ContainerStateWaiting | None, proto(1)] = None
     running: Annotated[ContainerStateRunning | None, proto(2)] = None
@@ -40,19 +40,19 @@ class ContainerState(Struct):
 
 
 class ImageVolumeStatus(Struct):
-    """DOC:core.ImageVolumeStatus"""
+    """Which image a volume holds."""
 
     image_ref: Annotated[str, proto(1)] = ""
 
 
 class VolumeStatus(Struct):
-    """DOC:core.VolumeStatus"""
+    """How a mounted volume fares."""
 
     image: Annotated[ImageVolumeStatus | None, proto(1)] = None
 
 
 class VolumeMountStatus(Struct):
-    """DOC:core.VolumeMountStatus"""
+    """How a mount turned out."""
 
     name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     mount_path: Annotated[str, proto(2, required=True)] = field(default_factory=str)
@@ -62,7 +62,7 @@ class VolumeMountStatus(Struct):
 
 
 class LinuxContainerUser(Struct):
-    """DOC:core.LinuxContainerUser"""
+    """The ids a container's first process got."""
 
     uid: Annotated[int, proto(1, required=True)] = field(default_factory=int)
     gid: Annotated[int, proto(2, required=True)] = field(default_factory=int)
@@ -70,13 +70,13 @@ class LinuxContainerUser(Struct):
 
 
 class ContainerUser(Struct):
-    """DOC:core.ContainerUser"""
+    """As whom a container's first process runs."""
 
     linux: Annotated[LinuxContainerUser | None, proto(1)] = None
 
 
 class ResourceHealth(Struct):
-    """DOC:core.ResourceHealth"""
+    """How one device fares."""
 
     resource_id: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     health: Annotated[str, proto(2)] = ""
@@ -84,14 +84,14 @@ class ResourceHealth(Struct):
 
 
 class ResourceStatus(Struct):
-    """DOC:core.ResourceStatus"""
+    """How the devices of one resource fare."""
 
     name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     resources: Annotated[list[ResourceHealth], proto(2, list_type="map", list_map_keys=("resourceID",))] = []
 
 
 class ContainerStatus(Struct):
-    """DOC:core.ContainerStatus"""
+    """How a container fares: state, restarts, readiness."""
 
     name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     state: Annotated[ContainerState, proto(2)] = field(default_factory=ContainerState)
@@ -115,7 +115,7 @@ class ContainerStatus(Struct):
 
 
 class PodCondition(Struct):
-    """DOC:core.PodCondition"""
+    """One aspect of a pod's state."""
 
     type: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     observed_generation: Annotated[int, proto(7)] = 0
@@ -127,26 +127,26 @@ class PodCondition(Struct):
 
 
 class PodIP(Struct):
-    """DOC:core.PodIP"""
+    """An address of the pod."""
 
     ip: Annotated[str, proto(1, required=True)] = field(default_factory=str)
 
 
 class HostIP(Struct):
-    """DOC:core.HostIP"""
+    """An address of the pod's node."""
 
     ip: Annotated[str, proto(1, required=True)] = field(default_factory=str)
 
 
 class PodResourceClaimStatus(Struct):
-    """DOC:core.PodResourceClaimStatus"""
+    """The claim that was made for the pod."""
 
     name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     resource_claim_name: Annotated[str | None, proto(2)] = None
 
 
 class ContainerExtendedResourceRequest(Struct):
-    """DOC:core.ContainerExtendedResourceRequest"""
+    """Which device request stands for an extended resource of a container."""
 
     container_name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     resource_name: Annotated[str, proto(2, required=True)] = field(default_factory=str)
@@ -154,7 +154,7 @@ class ContainerExtendedResourceRequest(Struct):
 
 
 class PodExtendedResourceClaimStatus(Struct):
-    """DOC:core.PodExtendedResourceClaimStatus"""
+    """The claim that serves the pod's extended resources."""
 
     request_mappings: Annotated[list[ContainerExtendedResourceRequest], proto(1, required=True, list_type="atomic")] = (
         field(default_factory=empty_list)
@@ -163,7 +163,7 @@ class PodExtendedResourceClaimStatus(Struct):
 
 
 class NodeAllocatableResourceClaimStatus(Struct):
-    """DOC:core.NodeAllocatableResourceClaimStatus"""
+    """What a claim takes of the node's own resources."""
 
     resource_claim_name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     containers: Annotated[list[str], proto(2, list_type="set")] = []
@@ -171,7 +171,7 @@ class NodeAllocatableResourceClaimStatus(Struct):
 
 
 class PodStatus(Struct):
-    """DOC:core.PodStatus"""
+    """Phase, conditions, addresses and containers of a pod."""
 
     observed_generation: Annotated[int, proto(17)] = 0
     phase: Annotated[str, proto(1)] = ""

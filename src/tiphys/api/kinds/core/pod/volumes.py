@@ -1,4 +1,4 @@
-"""DOC:kinds/core/pod/volumes.py"""
+"""The volumes of a pod, one struct per source. Source: staging/src/k8s.io/api/core/v1/types.go."""
 
 from typing import Annotated
 
@@ -15,21 +15,21 @@ from tiphys.api.meta.types import LabelSelector, ObjectMeta
 
 
 class HostPathVolumeSource(Struct):
-    """DOC:core.HostPathVolumeSource"""
+    """A file or directory of the node."""
 
     path: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     type: Annotated[str | None, proto(2)] = None
 
 
 class EmptyDirVolumeSource(Struct):
-    """DOC:core.EmptyDirVolumeSource"""
+    """A fresh directory that lives as long as the pod, on disk or in memory."""
 
     medium: Annotated[str, proto(1)] = ""
     size_limit: Annotated[Quantity | None, proto(2)] = None
 
 
 class GCEPersistentDiskVolumeSource(Struct):
-    """DOC:core.GCEPersistentDiskVolumeSource"""
+    """A disk of Google's cloud (served by CSI now)."""
 
     pd_name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     fs_type: Annotated[str, proto(2)] = ""
@@ -38,7 +38,7 @@ class GCEPersistentDiskVolumeSource(Struct):
 
 
 class AWSElasticBlockStoreVolumeSource(Struct):
-    """DOC:core.AWSElasticBlockStoreVolumeSource"""
+    """A disk of Amazon's cloud (served by CSI now)."""
 
     volume_id: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     fs_type: Annotated[str, proto(2)] = ""
@@ -47,7 +47,7 @@ class AWSElasticBlockStoreVolumeSource(Struct):
 
 
 class GitRepoVolumeSource(Struct):
-    """DOC:core.GitRepoVolumeSource"""
+    """A clone of a git repository (gone upstream)."""
 
     repository: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     revision: Annotated[str, proto(2)] = ""
@@ -55,7 +55,7 @@ class GitRepoVolumeSource(Struct):
 
 
 class SecretVolumeSource(Struct):
-    """DOC:core.SecretVolumeSource"""
+    """The keys of a Secret as files."""
 
     secret_name: Annotated[str, proto(1)] = ""
     items: Annotated[list[KeyToPath], proto(2, list_type="atomic")] = []
@@ -64,7 +64,7 @@ class SecretVolumeSource(Struct):
 
 
 class NFSVolumeSource(Struct):
-    """DOC:core.NFSVolumeSource"""
+    """A directory of an NFS server."""
 
     server: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     path: Annotated[str, proto(2, required=True)] = field(default_factory=str)
@@ -72,7 +72,7 @@ class NFSVolumeSource(Struct):
 
 
 class ISCSIVolumeSource(Struct):
-    """DOC:core.ISCSIVolumeSource"""
+    """A block device reached by iSCSI."""
 
     target_portal: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     iqn: Annotated[str, proto(2, required=True)] = field(default_factory=str)
@@ -88,7 +88,7 @@ class ISCSIVolumeSource(Struct):
 
 
 class GlusterfsVolumeSource(Struct):
-    """DOC:core.GlusterfsVolumeSource"""
+    """A Gluster volume (gone upstream)."""
 
     endpoints: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     path: Annotated[str, proto(2, required=True)] = field(default_factory=str)
@@ -96,14 +96,14 @@ class GlusterfsVolumeSource(Struct):
 
 
 class PersistentVolumeClaimVolumeSource(Struct):
-    """DOC:core.PersistentVolumeClaimVolumeSource"""
+    """The volume that a claim of the same namespace is bound to."""
 
     claim_name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     read_only: Annotated[bool, proto(2)] = False
 
 
 class RBDVolumeSource(Struct):
-    """DOC:core.RBDVolumeSource"""
+    """A Ceph block device (gone upstream)."""
 
     monitors: Annotated[list[str], proto(1, required=True, list_type="atomic")] = field(default_factory=empty_list)
     image: Annotated[str, proto(2, required=True)] = field(default_factory=str)
@@ -116,7 +116,7 @@ class RBDVolumeSource(Struct):
 
 
 class FlexVolumeSource(Struct):
-    """DOC:core.FlexVolumeSource"""
+    """A volume mounted by a program on the node (deprecated)."""
 
     driver: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     fs_type: Annotated[str, proto(2)] = ""
@@ -126,7 +126,7 @@ class FlexVolumeSource(Struct):
 
 
 class CinderVolumeSource(Struct):
-    """DOC:core.CinderVolumeSource"""
+    """A disk of OpenStack (served by CSI now)."""
 
     volume_id: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     fs_type: Annotated[str, proto(2)] = ""
@@ -135,7 +135,7 @@ class CinderVolumeSource(Struct):
 
 
 class CephFSVolumeSource(Struct):
-    """DOC:core.CephFSVolumeSource"""
+    """A Ceph file system (gone upstream)."""
 
     monitors: Annotated[list[str], proto(1, required=True, list_type="atomic")] = field(default_factory=empty_list)
     path: Annotated[str, proto(2)] = ""
@@ -146,14 +146,14 @@ class CephFSVolumeSource(Struct):
 
 
 class FlockerVolumeSource(Struct):
-    """DOC:core.FlockerVolumeSource"""
+    """A Flocker data set (gone upstream)."""
 
     dataset_name: Annotated[str, proto(1)] = ""
     dataset_uuid: Annotated[str, proto(2)] = field(default="", name="datasetUUID")
 
 
 class DownwardAPIVolumeFile(Struct):
-    """DOC:core.DownwardAPIVolumeFile"""
+    """A file with a field or resource of the pod."""
 
     path: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     field_ref: Annotated[ObjectFieldSelector | None, proto(2, atomic=True)] = None
@@ -162,14 +162,14 @@ class DownwardAPIVolumeFile(Struct):
 
 
 class DownwardAPIVolumeSource(Struct):
-    """DOC:core.DownwardAPIVolumeSource"""
+    """Fields of the pod as files."""
 
     items: Annotated[list[DownwardAPIVolumeFile], proto(1, list_type="atomic")] = []
     default_mode: Annotated[Int32 | None, proto(2)] = None
 
 
 class FCVolumeSource(Struct):
-    """DOC:core.FCVolumeSource"""
+    """A block device on Fibre Channel."""
 
     target_wwns: Annotated[list[str], proto(1, list_type="atomic")] = []
     lun: Annotated[Int32 | None, proto(2)] = None
@@ -179,7 +179,7 @@ class FCVolumeSource(Struct):
 
 
 class AzureFileVolumeSource(Struct):
-    """DOC:core.AzureFileVolumeSource"""
+    """A file share of Azure (served by CSI now)."""
 
     secret_name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     share_name: Annotated[str, proto(2, required=True)] = field(default_factory=str)
@@ -187,7 +187,7 @@ class AzureFileVolumeSource(Struct):
 
 
 class ConfigMapVolumeSource(Struct):
-    """DOC:core.ConfigMapVolumeSource"""
+    """The keys of a ConfigMap as files."""
 
     name: Annotated[str, proto(1, 1)] = ""
     items: Annotated[list[KeyToPath], proto(2, list_type="atomic")] = []
@@ -196,7 +196,7 @@ class ConfigMapVolumeSource(Struct):
 
 
 class VsphereVirtualDiskVolumeSource(Struct):
-    """DOC:core.VsphereVirtualDiskVolumeSource"""
+    """A disk of vSphere (served by CSI now)."""
 
     volume_path: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     fs_type: Annotated[str, proto(2)] = ""
@@ -205,7 +205,7 @@ class VsphereVirtualDiskVolumeSource(Struct):
 
 
 class QuobyteVolumeSource(Struct):
-    """DOC:core.QuobyteVolumeSource"""
+    """A Quobyte volume (gone upstream)."""
 
     registry: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     volume: Annotated[str, proto(2, required=True)] = field(default_factory=str)
@@ -216,7 +216,7 @@ class QuobyteVolumeSource(Struct):
 
 
 class AzureDiskVolumeSource(Struct):
-    """DOC:core.AzureDiskVolumeSource"""
+    """A disk of Azure (served by CSI now)."""
 
     disk_name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     disk_uri: Annotated[str, proto(2, required=True)] = field(default_factory=str)
@@ -227,14 +227,14 @@ class AzureDiskVolumeSource(Struct):
 
 
 class PhotonPersistentDiskVolumeSource(Struct):
-    """DOC:core.PhotonPersistentDiskVolumeSource"""
+    """A disk of Photon (gone upstream)."""
 
     pd_id: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     fs_type: Annotated[str, proto(2)] = ""
 
 
 class SecretProjection(Struct):
-    """DOC:core.SecretProjection"""
+    """A Secret's keys among the files of a projected volume."""
 
     name: Annotated[str, proto(1, 1)] = ""
     items: Annotated[list[KeyToPath], proto(2, list_type="atomic")] = []
@@ -242,7 +242,7 @@ class SecretProjection(Struct):
 
 
 class ConfigMapProjection(Struct):
-    """DOC:core.ConfigMapProjection"""
+    """A ConfigMap's keys among the files of a projected volume."""
 
     name: Annotated[str, proto(1, 1)] = ""
     items: Annotated[list[KeyToPath], proto(2, list_type="atomic")] = []
@@ -250,13 +250,13 @@ class ConfigMapProjection(Struct):
 
 
 class DownwardAPIProjection(Struct):
-    """DOC:core.DownwardAPIProjection"""
+    """Fields of the pod among the files of a projected volume."""
 
     items: Annotated[list[DownwardAPIVolumeFile], proto(1, list_type="atomic")] = []
 
 
 class ServiceAccountTokenProjection(Struct):
-    """DOC:core.ServiceAccountTokenProjection"""
+    """A token of the pod's service account, renewed before it expires, as a file."""
 
     audience: Annotated[str, proto(1)] = ""
     expiration_seconds: Annotated[int | None, proto(2)] = None
@@ -264,7 +264,7 @@ class ServiceAccountTokenProjection(Struct):
 
 
 class ClusterTrustBundleProjection(Struct):
-    """DOC:core.ClusterTrustBundleProjection"""
+    """Trust anchors as a file."""
 
     name: Annotated[str | None, proto(1)] = None
     signer_name: Annotated[str | None, proto(2)] = None
@@ -274,7 +274,7 @@ class ClusterTrustBundleProjection(Struct):
 
 
 class PodCertificateProjection(Struct):
-    """DOC:core.PodCertificateProjection"""
+    """A key and certificate of the pod's own, renewed before it expires, as files."""
 
     signer_name: Annotated[str, proto(1)] = ""
     key_type: Annotated[str, proto(2)] = ""
@@ -286,7 +286,7 @@ class PodCertificateProjection(Struct):
 
 
 class VolumeProjection(Struct):
-    """DOC:core.VolumeProjection"""
+    """One source of a projected volume."""
 
     secret: Annotated[SecretProjection | None, proto(1)] = None
     downward_api: Annotated[DownwardAPIProjection | None, proto(2)] = None
@@ -297,14 +297,14 @@ class VolumeProjection(Struct):
 
 
 class ProjectedVolumeSource(Struct):
-    """DOC:core.ProjectedVolumeSource"""
+    """Files from several sources in one directory."""
 
     sources: Annotated[list[VolumeProjection], proto(1, list_type="atomic")] = field(default_factory=empty_list)
     default_mode: Annotated[Int32 | None, proto(2)] = None
 
 
 class PortworxVolumeSource(Struct):
-    """DOC:core.PortworxVolumeSource"""
+    """A Portworx volume (served by CSI now)."""
 
     volume_id: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     fs_type: Annotated[str, proto(2)] = ""
@@ -312,7 +312,7 @@ class PortworxVolumeSource(Struct):
 
 
 class ScaleIOVolumeSource(Struct):
-    """DOC:core.ScaleIOVolumeSource"""
+    """A ScaleIO volume (gone upstream)."""
 
     gateway: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     system: Annotated[str, proto(2, required=True)] = field(default_factory=str)
@@ -327,7 +327,7 @@ class ScaleIOVolumeSource(Struct):
 
 
 class StorageOSVolumeSource(Struct):
-    """DOC:core.StorageOSVolumeSource"""
+    """A StorageOS volume (gone upstream)."""
 
     volume_name: Annotated[str, proto(1)] = ""
     volume_namespace: Annotated[str, proto(2)] = ""
@@ -337,7 +337,7 @@ class StorageOSVolumeSource(Struct):
 
 
 class CSIVolumeSource(Struct):
-    """DOC:core.CSIVolumeSource"""
+    """A volume that a CSI driver makes with the pod."""
 
     driver: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     read_only: Annotated[bool | None, proto(2)] = None
@@ -347,14 +347,14 @@ class CSIVolumeSource(Struct):
 
 
 class VolumeResourceRequirements(Struct):
-    """DOC:core.VolumeResourceRequirements"""
+    """How large a volume must and may be."""
 
     limits: Annotated[dict[str, Quantity], proto(1)] = {}
     requests: Annotated[dict[str, Quantity], proto(2)] = {}
 
 
 class PersistentVolumeClaimSpec(Struct):
-    """DOC:core.PersistentVolumeClaimSpec"""
+    """What sort of volume is wanted."""
 
     access_modes: Annotated[list[str], proto(1, list_type="atomic")] = []
     selector: Annotated[LabelSelector | None, proto(4, atomic=True)] = None
@@ -368,7 +368,7 @@ class PersistentVolumeClaimSpec(Struct):
 
 
 class PersistentVolumeClaimTemplate(Struct):
-    """DOC:core.PersistentVolumeClaimTemplate"""
+    """A claim to be made for the pod."""
 
     metadata: Annotated[ObjectMeta, proto(1)] = field(default_factory=ObjectMeta)
     spec: Annotated[PersistentVolumeClaimSpec, proto(2, required=True)] = field(
@@ -377,20 +377,20 @@ class PersistentVolumeClaimTemplate(Struct):
 
 
 class EphemeralVolumeSource(Struct):
-    """DOC:core.EphemeralVolumeSource"""
+    """A claim that is made and deleted with the pod."""
 
     volume_claim_template: Annotated[PersistentVolumeClaimTemplate | None, proto(1)] = None
 
 
 class ImageVolumeSource(Struct):
-    """DOC:core.ImageVolumeSource"""
+    """The files of an OCI image or artifact."""
 
     reference: Annotated[str, proto(1)] = ""
     pull_policy: Annotated[str, proto(2)] = ""
 
 
 class Volume(Struct):
-    """DOC:core.Volume"""
+    """A named volume of a pod; exactly one source is given."""
 
     name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
     host_path: Annotated[HostPathVolumeSource | None, proto(2, 1)] = None
