@@ -70,6 +70,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "apply": ("apply:COMMAND", "Make the cluster hold what the manifests say"),
     "delete": ("delete:COMMAND", "Delete objects, and wait until they are gone"),
     "logs": ("logs:COMMAND", "Print what a container wrote"),
+    "exec": ("exec:EXEC", "Run a command in a container"),
+    "attach": ("exec:ATTACH", "Connect to a running container's main process"),
     "scale": ("scale:COMMAND", "Set how many pods a workload has"),
     "rollout": ("rollout:COMMAND", "Follow or steer the rollout of a deployment"),
     "wait": ("wait:COMMAND", "Wait until objects meet a condition"),
