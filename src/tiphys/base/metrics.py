@@ -69,15 +69,21 @@ class Counter(_Metric):
 
 
 class Gauge(Counter):
-    """Goes up and down; set it, or give `read` to ask for the value when it is shown."""
+    """Goes up and down; set it, or have it asked for when it is shown."""
 
     type = "gauge"
 
     def __init__(
-        self, name: str, help_text: str, labels: Labels = (), read: Callable[[], float] | None = None
+        self,
+        name: str,
+        help_text: str,
+        labels: Labels = (),
+        read: Callable[[], float] | None = None,
+        collect: Callable[[], dict[Labels, float]] | None = None,
     ) -> None:
         super().__init__(name, help_text, labels)
         self._read = read
+        self._collect = collect
 
     def set(self, value: float, *labels: str) -> None:
         if labels in self.values or len(self.values) < _MAX_SERIES:
@@ -86,6 +92,8 @@ class Gauge(Counter):
     def lines(self) -> Iterator[str]:
         if self._read is not None:
             self.values[()] = float(self._read())
+        if self._collect is not None:
+            self.values = self._collect()
         yield from super().lines()
 
 
@@ -134,9 +142,15 @@ class Metrics:
         return self._add(Counter(name, help_text, labels))
 
     def gauge(
-        self, name: str, help_text: str, *labels: str, read: Callable[[], float] | None = None
+        self,
+        name: str,
+        help_text: str,
+        *labels: str,
+        read: Callable[[], float] | None = None,
+        collect: Callable[[], dict[Labels, float]] | None = None,
     ) -> Gauge:
-        return self._add(Gauge(name, help_text, labels, read))
+        """`read` gives the value, or `collect` all values by labels, whenever the page is shown."""
+        return self._add(Gauge(name, help_text, labels, read, collect))
 
     def histogram(self, name: str, help_text: str, bounds: Iterable[float], *labels: str) -> Histogram:
         return self._add(Histogram(name, help_text, bounds, labels))

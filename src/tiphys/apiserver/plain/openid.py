@@ -5,6 +5,8 @@ Source: pkg/serviceaccount/openidmetadata.go.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from tiphys.apiserver.chain.exchange import Answer, Exchange, Reply
@@ -16,7 +18,7 @@ _CACHE = (("Cache-Control", "public, max-age=3600"),)
 class OpenId:
     """Both documents; the key is loaded when first asked for."""
 
-    def __init__(self, signer: TokenSigner, issuer: str, external_url: str) -> None:
+    def __init__(self, signer: TokenSigner, issuer: str, external_url: Callable[[], str]) -> None:
         self._signer = signer
         self._issuer = issuer
         self._url = external_url
@@ -24,7 +26,7 @@ class OpenId:
     async def configuration(self, _exchange: Exchange) -> Reply:
         document = {
             "issuer": self._issuer,
-            "jwks_uri": f"{self._url}/openid/v1/jwks",
+            "jwks_uri": f"{self._url()}/openid/v1/jwks",
             "response_types_supported": ["id_token"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["RS256"],

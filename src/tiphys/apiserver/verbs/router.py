@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from tiphys.api.kind import Kind
@@ -14,7 +14,6 @@ from tiphys.apiserver.verbs.watching import WatchHandler
 
 Key = tuple[str, str, str, str, str]
 """(group, version, plural, subresource, verb)"""
-PlainHandler = Callable[[Exchange], Any]
 
 
 def not_found() -> Answer:
@@ -61,13 +60,14 @@ class Router:
             for verb in subresource.verbs:
                 self.add(kind, subresource.name, verb, table[verb])
 
-    def add_path(self, path: str, handler: Handler) -> None:
-        """A path that is no resource; one that ends in `/` also takes everything below it."""
-        if path.endswith("/") and len(path) > 1:
-            self._prefixes.append((path, handler))
-            self._prefixes.sort(key=lambda item: -len(item[0]))
-        else:
-            self._plain[path] = handler
+    def add_exact(self, path: str, handler: Handler) -> None:
+        """A path that is no resource."""
+        self._plain[path] = handler
+
+    def add_below(self, prefix: str, handler: Handler) -> None:
+        """Everything below `prefix`, which ends in `/`; the longest prefix wins."""
+        self._prefixes.append((prefix, handler))
+        self._prefixes.sort(key=lambda item: -len(item[0]))
 
     @property
     def paths(self) -> list[str]:

@@ -1,0 +1,1 @@
+"""Reviews: objects that are answered and never stored, one file per group."""

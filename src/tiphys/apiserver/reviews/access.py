@@ -1,0 +1,134 @@
+"""SubjectAccessReview and its relatives: may this one do that?
+
+Source: pkg/registry/authorization.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tiphys.api import errors
+from tiphys.api.errors import BadRequest, invalid_object
+from tiphys.api.kinds.authorization.accessreviews import SubjectAccessReviewStatus
+from tiphys.api.kinds.authorization.selfsubjectrulesreview import (
+    NonResourceRule,
+    ResourceRule,
+    SubjectRulesReviewStatus,
+)
+from tiphys.apiserver.authz.node import node_of
+from tiphys.apiserver.request import RequestInfo, User
+from tiphys.apiserver.verbs.context import Context
+
+GROUP = "authorization.k8s.io"
+
+
+def _info(spec: Any) -> RequestInfo:
+    attributes = spec.resource_attributes
+    if attributes is None:
+        plain = spec.non_resource_attributes
+        return RequestInfo(verb=plain.verb, path=plain.path)
+    query: dict[str, tuple[str, ...]] = {}
+    selector = attributes.field_selector
+    if selector is not None:
+        terms = selector.raw_selector or ",".join(
+            f"{term.key}={term.values[0]}" for term in selector.requirements if term.operator == "In" and len(term.values) == 1
+        )
+        query["fieldSelector"] = (terms,)
+    return RequestInfo(
+        verb=attributes.verb, path="", is_resource=True, group=attributes.group, version=attributes.version,
+        resource=attributes.resource, subresource=attributes.subresource, namespace=attributes.namespace,
+        name=attributes.name, query=query,
+    )  # fmt: skip
+
+
+def _check(kind: str, spec: Any, *, subject: bool) -> None:
+    found = []
+    if spec.resource_attributes is not None and spec.non_resource_attributes is not None:
+        found.append(
+            errors.invalid("spec.nonResourceAttributes", _shown(spec.non_resource_attributes), "cannot be specified in combination with resourceAttributes")
+        )
+    if spec.resource_attributes is None and spec.non_resource_attributes is None:
+        found.append(
+            errors.invalid("spec.resourceAttributes", None, "exactly one of nonResourceAttributes or resourceAttributes must be specified")
+        )
+    if subject and not spec.user and not spec.groups:
+        found.append(errors.invalid("spec.user", "", "at least one of user or group must be specified"))
+    if found:
+        raise invalid_object(GROUP, kind, "", found)
+
+
+def _shown(value: Any) -> Any:
+    from tiphys.api.codec import to_json
+
+    return to_json(value)
+
+
+def _decide(context: Context, user: User, info: RequestInfo) -> SubjectAccessReviewStatus:
+    return SubjectAccessReviewStatus(
+        allowed=context.authorizer.allows(user, info), reason=context.authorizer.reason(user, info)
+    )
+
+
+def _subject(spec: Any) -> User:
+    extra = {key.lower(): tuple(values) for key, values in spec.extra.items()}
+    return User(spec.user, spec.uid, tuple(spec.groups), extra)
+
+
+async def subject_access(context: Context, _user: User, _namespace: str, review: Any) -> Any:
+    _check(review.kind, review.spec, subject=True)
+    review.status = _decide(context, _subject(review.spec), _info(review.spec))
+    return review
+
+
+async def local_subject_access(context: Context, _user: User, namespace: str, review: Any) -> Any:
+    _check(review.kind, review.spec, subject=True)
+    attributes = review.spec.resource_attributes
+    if attributes is None:
+        raise invalid_object(
+            GROUP, review.kind, "",
+            [errors.invalid("spec.nonResourceAttributes", None, "disallowed on this kind of request")],
+        )  # fmt: skip
+    if attributes.namespace != namespace:
+        raise BadRequest(
+            "spec.resourceAttributes.namespace must match namespace: " + f"{attributes.namespace} != {namespace}"
+        )
+    review.status = _decide(context, _subject(review.spec), _info(review.spec))
+    return review
+
+
+async def self_subject_access(context: Context, user: User, _namespace: str, review: Any) -> Any:
+    _check(review.kind, review.spec, subject=False)
+    review.status = _decide(context, user, _info(review.spec))
+    return review
+
+
+async def self_subject_rules(context: Context, user: User, _namespace: str, review: Any) -> Any:
+    """What the user may do in a namespace, as far as RBAC can enumerate it."""
+    namespace = review.spec.namespace
+    if not namespace:
+        raise BadRequest("no namespace on request")
+    rbac = context.authorizer.rbac
+    rules, missing = rbac.rules_for(user, namespace) if rbac is not None else ([], [])
+    status = SubjectRulesReviewStatus(
+        resource_rules=[
+            ResourceRule(
+                verbs=rule.verbs, api_groups=rule.api_groups, resources=rule.resources,
+                resource_names=rule.resource_names,
+            )  # fmt: skip
+            for rule in rules
+            if rule.resources
+        ],
+        non_resource_rules=[
+            NonResourceRule(verbs=rule.verbs, non_resource_urls=rule.non_resource_urls)
+            for rule in rules
+            if rule.non_resource_urls
+        ],
+    )
+    complaints: Sequence[str] = missing
+    if node_of(user) is not None:
+        complaints = ("node authorizer does not support user rule resolution", *missing)
+    status.incomplete = bool(complaints)
+    status.evaluation_error = ", ".join(complaints)
+    review.status = status
+    return review

@@ -1,0 +1,49 @@
+"""Which function answers which review, and how HTTP reaches it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from tiphys.api.kind import Kind
+from tiphys.api.kinds import (
+    LOCALSUBJECTACCESSREVIEW,
+    SELFSUBJECTACCESSREVIEW,
+    SELFSUBJECTREVIEW,
+    SELFSUBJECTRULESREVIEW,
+    SUBJECTACCESSREVIEW,
+    TOKENREVIEW,
+)
+from tiphys.apiserver.chain.exchange import Exchange, Handler, Reply
+from tiphys.apiserver.request import User
+from tiphys.apiserver.reviews import access, identity
+from tiphys.apiserver.verbs import bodies, options, respond
+from tiphys.apiserver.verbs.context import Context
+from tiphys.apiserver.verbs.router import Router
+
+Review = Callable[[Context, User, str, Any], Awaitable[Any]]
+"""(context, who asks, namespace, review) -> the review with its status. Raises ApiError."""
+
+REVIEWS: dict[Kind[Any], Review] = {
+    TOKENREVIEW: identity.token,
+    SELFSUBJECTREVIEW: identity.self_subject,
+    SUBJECTACCESSREVIEW: access.subject_access,
+    LOCALSUBJECTACCESSREVIEW: access.local_subject_access,
+    SELFSUBJECTACCESSREVIEW: access.self_subject_access,
+    SELFSUBJECTRULESREVIEW: access.self_subject_rules,
+}
+
+
+def install(router: Router, context: Context) -> None:
+    for kind, review in REVIEWS.items():
+        router.add(kind, "", "create", _handler(context, kind, review))
+
+
+def _handler(context: Context, kind: Kind[Any], review: Review) -> Handler:
+    async def create(exchange: Exchange) -> Reply:
+        opts = options.write_options(exchange, context.admission, "Create")
+        obj, _ = await bodies.read_object(exchange, kind, context.settings.max_body_bytes, opts.field_validation)
+        answer = await review(context, exchange.user, exchange.info.namespace, obj)
+        return respond.value_answer(exchange, answer, 201)
+
+    return create

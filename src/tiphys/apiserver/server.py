@@ -1,0 +1,277 @@
+"""The API server, put together: store and registry below, the chain and its handlers above, listeners in front."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import socket
+import uuid
+from collections.abc import Awaitable, Callable
+from itertools import count
+
+from tiphys.api.kinds import KINDS
+from tiphys.apiserver import identity
+from tiphys.apiserver.admission import chain as admission_chain
+from tiphys.apiserver.authz.authorizer import MASTERS, Authorizer
+from tiphys.apiserver.authz.node import NodeAuthorizer
+from tiphys.apiserver.authz.rbac import Rbac
+from tiphys.apiserver.authz.rules import compiled
+from tiphys.apiserver.bootstrap import objects, policy
+from tiphys.apiserver.chain.audit import AuditLog
+from tiphys.apiserver.chain.authn import Authenticator
+from tiphys.apiserver.chain.certificates import AUTHENTICATED
+from tiphys.apiserver.chain.limits import InFlight
+from tiphys.apiserver.chain.pipeline import Pipeline
+from tiphys.apiserver.chain.serviceaccounts import ServiceAccountTokens, TokenSigner
+from tiphys.apiserver.chain.tokens import StaticTokens, read_token_file
+from tiphys.apiserver.discovery.handlers import Discovery
+from tiphys.apiserver.http import HttpServer
+from tiphys.apiserver.local import LocalClient
+from tiphys.apiserver.plain.health import Health
+from tiphys.apiserver.plain.measures import Measures, process_metrics
+from tiphys.apiserver.plain.paths import install_plain
+from tiphys.apiserver.registry.interface import Registry
+from tiphys.apiserver.registry.registry import RegistrySettings, open_registry
+from tiphys.apiserver.request import User
+from tiphys.apiserver.reviews import table as reviews
+from tiphys.apiserver.settings import ApiServerSettings
+from tiphys.apiserver.streaming.backend import Backend
+from tiphys.apiserver.streaming.kubelet import KubeletConnector
+from tiphys.apiserver.subresources import connect, creates, puts
+from tiphys.apiserver.subresources import log as pod_log
+from tiphys.apiserver.subresources.proxy import Proxies
+from tiphys.apiserver.verbs.context import Context
+from tiphys.apiserver.verbs.router import Router
+from tiphys.base.clock import Clock
+from tiphys.base.metrics import Metrics
+from tiphys.store.interface import Store
+
+log = logging.getLogger(__name__)
+
+_BACKLOG = 1024
+
+
+class ApiServer:
+    """One API server over an open store. The store stays its owner's to close.
+
+    `start` returns when requests are answered; `/readyz` says ok once the bootstrap objects are written.
+    """
+
+    def __init__(self, settings: ApiServerSettings, store: Store, clock: Clock) -> None:
+        self.settings = settings
+        self._store = store
+        self._clock = clock
+        self.metrics = Metrics()
+        self.live, self.ready = Health("livez"), Health("readyz")
+        self._listeners: list[asyncio.Server] = []
+        self._ports: list[int] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._bootstrapped = False
+        self._stopping = False
+        self._backend = Backend()
+        self._http: HttpServer | None = None
+        self._registry: Registry | None = None
+        self._context: Context | None = None
+        self._pipeline: Pipeline | None = None
+        self._clients: list[LocalClient] = []
+        self._hooks: list[tuple[str, Callable[[], Awaitable[None]]]] = []
+
+    @property
+    def url(self) -> str:
+        """`https://host:port` of the first bind address. Known once started."""
+        host = self.settings.binds[0].host
+        shown = "127.0.0.1" if host in ("", "0.0.0.0") else host  # noqa: S104 # recognised, not bound
+        return f"https://[{shown}]:{self.port}" if ":" in shown else f"https://{shown}:{self.port}"
+
+    @property
+    def port(self) -> int:
+        return self._ports[0] if self._ports else self.settings.binds[0].port
+
+    @property
+    def registry(self) -> Registry:
+        if self._registry is None:
+            raise RuntimeError("the API server is not started")
+        return self._registry
+
+    def local_client(self, user: User) -> LocalClient:
+        """A client in this process, acting as `user`: the same authorization, admission and registry, no bytes."""
+        if self._context is None:
+            raise RuntimeError("the API server is not started")
+        client = LocalClient(self._context, user)
+        self._clients.append(client)
+        return client
+
+    async def start(self) -> None:
+        """Raises OSError where an address is taken, ValueError for files that are not what they should be."""
+        settings = self.settings
+        own, registry = await asyncio.gather(
+            asyncio.to_thread(identity.prepare, settings, self._clock.now()), self._open_registry()
+        )
+        self._registry = registry
+        signer = TokenSigner(own.signing_key)
+        context = self._wire(registry, signer)
+        self._context = context
+        await self._listen()
+        await self._bootstrap(registry, own)
+        self._bootstrapped = True
+        # What was imported and loaded lives as long as the process: keep the collector away from it.
+        gc.collect()
+        gc.freeze()
+        log.info("serving on %s", self.url)
+
+    async def _open_registry(self) -> Registry:
+        settings = self.settings
+        return await open_registry(
+            self._store,
+            self._clock,
+            settings=RegistrySettings(
+                service_cidr=settings.service_cidr, node_ports=(settings.node_port_first, settings.node_port_last)
+            ),
+        )
+
+    def _wire(self, registry: Registry, signer: TokenSigner) -> Context:
+        settings = self.settings
+        authorizer = self._authorizer(registry)
+        admission = admission_chain.build(registry, authorizer, settings.disabled_admission)
+        accounts = ServiceAccountTokens(signer, settings.issuer, registry, self._clock)
+        authenticator = Authenticator(
+            StaticTokens(self._static_tokens()), accounts, settings.audiences, self._clock,
+            anonymous=settings.anonymous,
+        )  # fmt: skip
+        context = Context(
+            settings, registry, admission, authorizer, authenticator, self._clock,
+            KubeletConnector(settings, registry),
+        )  # fmt: skip
+        router = Router(context, KINDS)
+        for part in (reviews, creates, puts, connect):
+            part.install(router, context)
+        pod_log.install(router, context, self._backend)
+        Proxies(context, self._backend).install(router)
+        measures = Measures(self.metrics)
+        in_flight = InFlight(settings.max_reads_in_flight, settings.max_writes_in_flight)
+        self._add_metrics(in_flight)
+        self._add_checks()
+        discovery = Discovery(KINDS, f"{identity.advertised(settings)}:{settings.binds[0].port}")
+        install_plain(router, discovery, self.metrics, self.live, self.ready, signer, settings.issuer, lambda: self.url)
+        audit = None
+        if settings.audit_log is not None:
+            audit = AuditLog(settings.audit_log, settings.audit_log_max_bytes)
+            self._tasks.append(asyncio.create_task(audit.run(), name="audit log"))
+        self._pipeline = Pipeline(
+            authenticator, authorizer, in_flight, router.find, measures, clock=self._clock,
+            timeout_s=settings.request_timeout_s, audit=audit,
+        )  # fmt: skip
+        return context
+
+    def _authorizer(self, registry: Registry) -> Authorizer:
+        modes = self.settings.authorization
+        unknown = set(modes) - {"Node", "RBAC", "AlwaysAllow"}
+        if unknown:
+            raise ValueError(f"unknown authorization mode {', '.join(sorted(unknown))}")
+        if "AlwaysAllow" in modes:
+            return Authorizer(None, None)
+        rbac = Rbac(registry) if "RBAC" in modes else None
+        node = NodeAuthorizer(registry, compiled(policy.node_rules())) if "Node" in modes else None
+        return Authorizer(rbac, node)
+
+    def _static_tokens(self) -> dict[str, User]:
+        settings = self.settings
+        tokens = read_token_file(settings.token_file) if settings.token_file is not None else {}
+        if settings.admin_token:
+            tokens[settings.admin_token] = User("kubernetes-admin", groups=(MASTERS, AUTHENTICATED))
+        return tokens
+
+    def _add_metrics(self, in_flight: InFlight) -> None:
+        process_metrics(self.metrics)
+        self.metrics.gauge(
+            "apiserver_current_inflight_requests", "Requests being handled.", "request_kind",
+            collect=lambda: {("readOnly",): float(in_flight.reads), ("mutating",): float(in_flight.writes)},
+        )  # fmt: skip
+        self.metrics.gauge(
+            "apiserver_storage_objects", "Objects by resource.", "resource",
+            collect=lambda: {
+                (kind.group_resource,): float(len(self.registry.cache_of(kind).entries()))
+                for kind in KINDS
+                if kind.stored
+            },
+        )  # fmt: skip
+        self.metrics.gauge(
+            "etcd_mvcc_db_current_revision", "The store's revision.", read=lambda: float(self._store.revision)
+        )
+        self.metrics.gauge(
+            "apiserver_open_connections", "Client connections.",
+            read=lambda: float(len(self._http.connections)) if self._http is not None else 0.0,
+        )  # fmt: skip
+
+    def _add_checks(self) -> None:
+        for health in (self.live, self.ready):
+            health.add("log", lambda: "")
+            health.add("etcd", self._store_failure)
+            health.add("poststarthook/rbac/bootstrap-roles", lambda: "" if self._bootstrapped else "not finished")
+        self.ready.add("informer-sync", lambda: "" if self._registry is not None else "the watch cache is not filled")
+        self.ready.add("shutdown", lambda: "process is shutting down" if self._stopping else "")
+
+    def _store_failure(self) -> str:
+        return str(getattr(self._store, "failure", "") or "")
+
+    async def _listen(self) -> None:
+        if self._pipeline is None:
+            raise RuntimeError("nothing to serve")
+        context = await asyncio.to_thread(identity.serving_tls, self.settings)
+        prefix, numbers = str(uuid.uuid4())[:23], count(1)
+        http = HttpServer(
+            self._pipeline.serve, max_connections=self.settings.max_connections,
+            audit_ids=lambda: f"{prefix}-{next(numbers):012x}",
+        )  # fmt: skip
+        self._http = http
+        loop = asyncio.get_running_loop()
+        for bind in self.settings.binds:
+            listener = await loop.create_server(
+                http, bind.host or None, bind.port, ssl=context, backlog=_BACKLOG, reuse_address=True,
+                ssl_handshake_timeout=10.0,
+            )  # fmt: skip
+            self._listeners.append(listener)
+            self._ports.append(int(listener.sockets[0].getsockname()[1]))
+            for sock in listener.sockets:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    async def _bootstrap(self, registry: Registry, own: identity.Identity) -> None:
+        settings = self.settings
+        await objects.namespaces(registry)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(objects.rbac(registry))
+            group.create_task(
+                objects.kubernetes_service(registry, settings.service_cidr, identity.advertised(settings), self.port)
+            )
+            group.create_task(
+                objects.authentication_config(registry, own.ca.decode(), own.front_proxy_ca.decode())
+            )
+
+    async def stop(self, drain_s: float | None = None) -> None:
+        """Refuse new connections, end watches, give requests under way `drain_s` to finish. Idempotent."""
+        if self._stopping:
+            return
+        self._stopping = True
+        limit = self.settings.drain_s if drain_s is None else drain_s
+        for listener in self._listeners:
+            listener.close()
+        for client in self._clients:
+            await client.close()
+        if self._http is not None:
+            self._http.stopping.set()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(limit):
+                    while self._pipeline is not None and self._pipeline.active:
+                        await asyncio.sleep(0.01)
+            await self._http.shutdown(limit)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._backend.close()
+        if self._context is not None:
+            self._context.authorizer.close()
+        if self._registry is not None:
+            await self._registry.close()
+        log.info("stopped")

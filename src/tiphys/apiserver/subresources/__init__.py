@@ -1,0 +1,1 @@
+"""Paths below an object that are not its status or scale, one file each."""

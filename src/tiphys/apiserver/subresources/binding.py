@@ -1,0 +1,88 @@
+"""pods/binding: the scheduler's decision becomes `spec.nodeName`, once.
+
+Source: pkg/registry/core/pod/storage/storage.go (BindingREST).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tiphys.api import errors
+from tiphys.api.errors import BadRequest, object_conflict
+from tiphys.api.kinds import POD
+from tiphys.api.kinds.core.pod.status import PodCondition
+from tiphys.api.meta.schema import copy_of
+from tiphys.api.meta.types import Status
+from tiphys.apiserver.registry.interface import AdmissionRequest, WriteOptions
+from tiphys.apiserver.verbs.context import Context
+from tiphys.base.clock import rfc3339
+
+
+async def bind(context: Context, namespace: str, name: str, binding: Any, opts: WriteOptions) -> Status:
+    """Raises Conflict where the pod is bound, leaving or gated; NotFound; BadRequest for a strange target."""
+    if binding.metadata.name and binding.metadata.name != name:
+        raise BadRequest("name in URL does not match name in Binding object")
+    _check_target(binding.target)
+    if opts.admission is not None:
+        request = AdmissionRequest(
+            kind=POD, operation="CREATE", namespace=namespace, name=name, obj=binding, old=None, user=opts.user,
+            subresource="binding", dry_run=opts.dry_run,
+        )  # fmt: skip
+        await opts.admission.admit(request)
+        await opts.admission.validate(request)
+    now = rfc3339(context.clock.now())
+
+    def bound(current: Any) -> Any:
+        _check_unbound(current, name)
+        if binding.metadata.resource_version not in ("", current.metadata.resource_version):
+            raise object_conflict("", "pods/binding", name, "the pod has been modified")
+        pod = copy_of(current)
+        pod.spec.node_name = binding.target.name
+        pod.status.nominated_node_name = ""
+        pod.metadata.annotations |= binding.metadata.annotations
+        pod.metadata.labels |= binding.metadata.labels
+        _mark_scheduled(pod, now)
+        pod.metadata.resource_version = ""
+        return pod
+
+    # Admission has seen the binding; the pod's own update is the server's doing.
+    await context.registry.update(
+        POD, namespace, name, bound, _quiet(opts), uid=binding.metadata.uid
+    )
+    return Status(kind="Status", api_version="v1", status="Success")
+
+
+def _quiet(opts: WriteOptions) -> WriteOptions:
+    from dataclasses import replace
+
+    return replace(opts, admission=None, subresource="binding")
+
+
+def _check_target(target: Any) -> None:
+    if target.kind not in ("", "Node"):
+        raise BadRequest(str(errors.not_supported("target.kind", target.kind, ("Node", "<empty>"))))
+    if not target.name:
+        raise BadRequest(str(errors.required("target.name")))
+
+
+def _check_unbound(pod: Any, name: str) -> None:
+    why = ""
+    if pod.metadata.deletion_timestamp is not None:
+        why = f"pod {name} is being deleted, cannot be assigned to a host"
+    elif pod.spec.node_name:
+        why = f'pod {name} is already assigned to node "{pod.spec.node_name}"'
+    elif pod.spec.scheduling_gates:
+        why = f"pod {name} has non-empty .spec.schedulingGates"
+    if why:
+        raise object_conflict("", "pods/binding", name, why)
+
+
+def _mark_scheduled(pod: Any, now: str) -> None:
+    conditions = pod.status.conditions
+    known = next((c for c in conditions if c.type == "PodScheduled"), None)
+    if known is None:
+        conditions.append(PodCondition(type="PodScheduled", status="True", last_transition_time=now))
+        return
+    if known.status != "True":
+        known.last_transition_time = now
+    known.status, known.reason, known.message = "True", "", ""

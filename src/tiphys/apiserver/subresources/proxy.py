@@ -1,0 +1,181 @@
+"""pods/proxy, services/proxy, nodes/proxy: HTTP (and upgrades) to what runs in the cluster.
+
+The name may be `[scheme:]name[:port]`. Credentials of the request go no further than here.
+Source: pkg/registry/core/{pod,service,node}/rest, staging/src/k8s.io/apimachinery/pkg/util/proxy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+
+from tiphys.api.errors import BadRequest, ServiceUnavailable
+from tiphys.api.kinds import ENDPOINTSLICE, NODE, POD, SERVICE
+from tiphys.apiserver.chain.exchange import Exchange, Reply, Stream
+from tiphys.apiserver.streaming.backend import Backend
+from tiphys.apiserver.streaming.kubelet import CONNECT_S, READ_LIMIT
+from tiphys.apiserver.streaming.tunnel import request_head, tunnel, wants_upgrade
+from tiphys.apiserver.verbs.context import Context
+from tiphys.apiserver.verbs.router import Router
+
+_VERBS = ("get", "create", "update", "patch", "delete")
+_DROPPED = frozenset({
+    "host", "authorization", "connection", "keep-alive", "proxy-authorization", "te", "trailer", "transfer-encoding",
+    "upgrade", "content-length", "date", "audit-id",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    scheme: str
+    host: str
+    port: int
+    tls: ssl.SSLContext | None = None
+    server_name: str = ""
+
+    @property
+    def authority(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def split_name(text: str) -> tuple[str, str, str]:
+    """(scheme, name, port) of `[scheme:]name[:port]`. Raises BadRequest."""
+    parts = text.split(":")
+    scheme = ""
+    if len(parts) == 3:
+        scheme, *parts = parts
+    if len(parts) > 2 or scheme not in ("", "http", "https") or not parts[0]:
+        raise BadRequest(f'invalid service request "{text}"')
+    return scheme, parts[0], parts[1] if len(parts) == 2 else ""
+
+
+class Proxies:
+    """Finds where each kind's proxy leads."""
+
+    def __init__(self, context: Context, backend: Backend) -> None:
+        self._context = context
+        self._backend = backend
+
+    def install(self, router: Router) -> None:
+        finders: tuple[tuple[Any, Callable[[str, str], Awaitable[_Place]]], ...] = (
+            (POD, self._pod), (SERVICE, self._service), (NODE, self._node),
+        )  # fmt: skip
+        for kind, find in finders:
+            for verb in _VERBS:
+                router.add(kind, "proxy", verb, self._handler(find))
+
+    def _handler(self, find: Callable[[str, str], Awaitable[_Place]]) -> Callable[[Exchange], Awaitable[Reply]]:
+        async def proxy(exchange: Exchange) -> Reply:
+            info = exchange.info
+            place = await find(info.namespace, info.name)
+            # The tail as it came, so that a closing slash survives.
+            tail = exchange.path.split("/proxy", 1)[1] if "/proxy" in exchange.path else ""
+            target = quote(tail or "/") + (f"?{exchange.raw_query}" if exchange.raw_query else "")
+            if wants_upgrade(exchange):
+                return await _upgrade(exchange, place, target)
+            return await self._forward(exchange, place, target)
+
+        return proxy
+
+    async def _pod(self, namespace: str, text: str) -> _Place:
+        scheme, name, port = split_name(text)
+        pod = (await self._context.registry.get(POD, namespace, name)).obj
+        if not pod.status.pod_ip:
+            raise BadRequest("address not allowed")
+        number = int(port) if port.isdigit() else 0
+        for container in pod.spec.containers if not number else ():
+            for declared in container.ports:
+                if not port or declared.name == port:
+                    number = number or declared.container_port
+        return _place(scheme or "http", pod.status.pod_ip, number or 80)
+
+    async def _service(self, namespace: str, text: str) -> _Place:
+        scheme, name, port = split_name(text)
+        service = (await self._context.registry.get(SERVICE, namespace, name)).obj
+        ports = service.spec.ports
+        chosen = next((p for p in ports if port in (p.name, str(p.port)) or (not port and len(ports) == 1)), None)
+        if chosen is None:
+            raise ServiceUnavailable(f'no service port "{port}" found for service "{name}"')
+        candidates = []
+        for entry in self._context.registry.cache_of(ENDPOINTSLICE).entries(namespace):
+            piece = entry.obj
+            if piece.metadata.labels.get("kubernetes.io/service-name") != name:
+                continue
+            number = next((p.port for p in piece.ports if p.name == chosen.name), None)
+            if number:
+                candidates += [
+                    (endpoint.addresses[0], number) for endpoint in piece.endpoints if endpoint.conditions.ready is not False
+                ]
+        if not candidates:
+            raise ServiceUnavailable(f'no endpoints available for service "{name}"')
+        host, number = random.choice(candidates)  # noqa: S311 # spreads load, protects nothing
+        return _place(scheme or "http", host, number)
+
+    async def _node(self, _namespace: str, text: str) -> _Place:
+        _, name, port = split_name(text)
+        address = self._context.kubelets.address(name)
+        if port and int(port) != address.port:
+            return _place("http", address.host, int(port))
+        return _Place("https", address.host, address.port, self._context.kubelets.tls(), address.node)
+
+    async def _forward(self, exchange: Exchange, place: _Place, target: str) -> Reply:
+        headers = [
+            (name, value)
+            for name in dict.fromkeys(exchange.headers)
+            for value in exchange.all_values(name)
+            if name.lower() not in _DROPPED and not name.lower().startswith("impersonate-")
+        ]
+        headers.append(("X-Forwarded-For", exchange.remote))
+        body = await exchange.body(self._context.settings.max_body_bytes)
+        try:
+            response = await self._backend.session.request(
+                exchange.method, f"{place.scheme}://{place.authority}{target}", headers=headers, data=body or None,
+                ssl=place.tls if place.tls is not None else False, server_hostname=place.server_name or None,
+                allow_redirects=False,
+            )  # fmt: skip
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise ServiceUnavailable(f"error trying to reach service: {error}") from error
+        answered = tuple((n, v) for n, v in response.headers.items() if n.lower() not in (*_DROPPED, "content-type"))
+        return Stream(
+            _batches(response), response.status, response.headers.get("Content-Type", "application/octet-stream"),
+            answered, response.close,
+        )  # fmt: skip
+
+
+def _place(scheme: str, host: str, port: int) -> _Place:
+    """A pod or service speaks with whatever certificate it has: TLS to it is not verified, as upstream."""
+    if scheme == "http":
+        return _Place(scheme, host, port)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return _Place(scheme, host, port, context)
+
+
+async def _upgrade(exchange: Exchange, place: _Place, target: str) -> Reply:
+    try:
+        async with asyncio.timeout(CONNECT_S):
+            reader, writer = await asyncio.open_connection(
+                place.host, place.port, ssl=place.tls, limit=READ_LIMIT,
+                server_hostname=place.server_name or (place.host if place.tls is not None else None),
+            )  # fmt: skip
+    except (OSError, TimeoutError) as error:
+        raise ServiceUnavailable(f"error trying to reach service: {error}") from error
+    return tunnel(reader, writer, request_head(exchange, target, place.authority))
+
+
+async def _batches(response: aiohttp.ClientResponse) -> AsyncIterator[list[bytes]]:
+    try:
+        async for chunk in response.content.iter_any():
+            yield [chunk]
+    except (aiohttp.ClientError, OSError):
+        return
+    finally:
+        response.close()
