@@ -31,6 +31,11 @@ class RestartBackoff:
             return 0.0
         return max(0.0, since_s + entry.delay_s - now_s)
 
+    def wait_since_update_s(self, key: str, now_s: float) -> float:
+        """How long `key` has to wait, counted from its last `advance`."""
+        entry = self._entries.get(key)
+        return max(0.0, entry.updated_s + entry.delay_s - now_s) if entry is not None else 0.0
+
     def delay_s(self, key: str) -> float:
         """The whole delay now in force, for messages."""
         entry = self._entries.get(key)

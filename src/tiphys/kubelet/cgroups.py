@@ -1,4 +1,4 @@
-"""Cgroups of pods: `kubepods/{burstable,besteffort}/pod<uid>`, on cgroup v1, v2 and the hybrid of both (cgroupfs driver).
+"""Cgroups of pods, `kubepods/{burstable,besteffort}/pod<uid>`, on cgroup v1, v2 and the hybrid (cgroupfs driver).
 
 The numbers are pure functions; `CgroupTree` writes them. Containers' own cgroups are made by the runtime, below.
 
@@ -218,10 +218,11 @@ class CgroupTree:
         return await self.remove(pod_cgroup(self.root, pod))
 
     async def remove(self, path: str) -> bool:
-        """Remove a cgroup with all below it. A process that is just dying keeps it busy for a moment: try for a second."""
+        """Remove a cgroup with all below it. A dying process keeps it busy for a moment: try for a second."""
         directories = [mount / path.lstrip("/") for mount in self._on.all()]
         for attempt in range(_REMOVE_ATTEMPTS):
-            if all([_remove_tree(directory) for directory in directories]):
+            directories = [directory for directory in directories if not _remove_tree(directory)]
+            if not directories:
                 return True
             await asyncio.sleep(0.001 * min(attempt + 1, 40))
         _log.warning("cgroup %s is still busy", path)

@@ -146,7 +146,7 @@ class Containerd:
             while True:
                 started = self._clock.monotonic()
                 try:
-                    await self._start()
+                    process = await self._start()
                 except ContainerdFailure:
                     if first:
                         raise
@@ -154,8 +154,7 @@ class Containerd:
                 else:
                     first = False
                     self.ready.set()
-                    assert self._process is not None
-                    code = await self._process.wait()
+                    code = await process.wait()
                     _log.warning("containerd ended with exit code %s; containers go on, starting it again", code)
                 self.ready.clear()
                 delay_s = 1.0 if self._clock.monotonic() - started > 60 else min(delay_s * 2, 30.0)
@@ -164,12 +163,12 @@ class Containerd:
             self.ready.clear()
             await self._stop()
 
-    async def _start(self) -> None:
+    async def _start(self) -> asyncio.subprocess.Process:
         settings = self.settings
         settings.socket.unlink(missing_ok=True)
         # Its own session: a signal to the kubelet's terminal must not end it or the shims that it starts.
         with (settings.directory / "containerd.log").open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
+            process = self._process = await asyncio.create_subprocess_exec(
                 settings.binary,
                 "--config",
                 str(settings.directory / "config.toml"),
@@ -183,12 +182,13 @@ class Containerd:
             )
         deadline = self._clock.monotonic() + _START_TIMEOUT_S
         while not await self._answers():
-            if self._process.returncode is not None:
+            if process.returncode is not None:
                 raise ContainerdFailure(f"containerd ended at once: {self._last_words()}")
             if self._clock.monotonic() > deadline:
                 await self._stop()
                 raise ContainerdFailure(f"containerd does not answer after {_START_TIMEOUT_S:.0f} s")
             await self._clock.sleep(0.02)
+        return process
 
     async def _answers(self) -> bool:
         try:

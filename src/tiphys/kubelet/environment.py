@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tiphys.api.kinds.core.configmap import ConfigMap
-from tiphys.api.kinds.core.pod.containers import Container, EnvVarSource
+from tiphys.api.kinds.core.pod.containers import Container, EnvVarSource, EphemeralContainer
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.secret import Secret
 from tiphys.api.kinds.core.service import Service
@@ -65,7 +65,7 @@ def expand(text: str, lookup: Callable[[str], str | None]) -> str:
     return "".join(out)
 
 
-def make_environment(pod: Pod, container: Container, sources: EnvironmentSources) -> Environment:
+def make_environment(pod: Pod, container: Container | EphemeralContainer, sources: EnvironmentSources) -> Environment:
     """The container's variables. Raises BadEnvironment."""
     made = Environment()
     for source in container.env_from:

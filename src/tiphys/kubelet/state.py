@@ -1,4 +1,4 @@
-"""What the runtime says of one pod, in a form that the pure parts read. Times are nanoseconds since 1970, as CRI has them."""
+"""What the runtime says of one pod, as the pure parts read it. Times are CRI's: nanoseconds since 1970."""
 
 from __future__ import annotations
 

@@ -193,21 +193,23 @@ def _unseen(
         return copy_of(old)
     status = ContainerStatus(name=container.name, image=container.image, state=ContainerState(waiting=default))
     if old is None:
-        return status
+        old = status
     status.restart_count, status.last_state = old.restart_count, old.last_state
-    if old.state.running is not None:
-        lost = ContainerStateTerminated(
+    was_running = old.state.running is not None
+    lost = ContainerState(
+        terminated=ContainerStateTerminated(
             reason="ContainerStatusUnknown",
             message="The container could not be located when the pod was terminated"
             if terminal
             else "The container could not be located when the pod was deleted.  The container used to be Running",
             exit_code=137,
         )
-        if terminal:
-            status.state = ContainerState(terminated=lost)
-        else:
-            status.last_state = ContainerState(terminated=lost)
-            status.restart_count += 1
+    )
+    if terminal:
+        status.state = lost
+    elif was_running:
+        status.last_state = lost
+        status.restart_count += 1
     return status
 
 

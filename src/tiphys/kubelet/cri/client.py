@@ -42,6 +42,12 @@ class RuntimeFailure(Exception):
         self.code = code
         """The gRPC status name: `UNAVAILABLE`, `DEADLINE_EXCEEDED`, ..."""
 
+    @property
+    def rpc_text(self) -> str:
+        """As Go prints a gRPC error: `rpc error: code = NotFound desc = ...`."""
+        code = "".join(word.capitalize() for word in self.code.split("_"))
+        return f"rpc error: code = {code} desc = {self.message}"
+
 
 class NotFound(RuntimeFailure):
     """The runtime does not know the sandbox, container or image."""

@@ -125,8 +125,7 @@ class PodVolumes:
             return content.keyed_files("secret", namespace, name, kept, secret.items, mode, optional=optional)
         if (downward := volume.downward_api) is not None:
             return content.downward_files(pod, downward.items, _mode(downward.default_mode), self._allocatable)
-        assert volume.projected is not None
-        return await self._projected(pod, volume.projected)
+        return await self._projected(pod, volume.projected or ProjectedVolumeSource())
 
     async def _projected(self, pod: Pod, source: ProjectedVolumeSource) -> dict[str, Content]:
         namespace, mode = pod.metadata.namespace, _mode(source.default_mode)

@@ -1,0 +1,53 @@
+"""What every pod's worker shares on this node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tiphys.api.kinds.core.node import Node
+from tiphys.api.kinds.core.service import Service
+from tiphys.base.clock import Clock
+from tiphys.client.events import Recorder
+from tiphys.client.interface import Client, Informer
+from tiphys.kubelet.actions import Actions
+from tiphys.kubelet.backoff import RestartBackoff
+from tiphys.kubelet.capacity import Capacity
+from tiphys.kubelet.cgroups import CgroupTree
+from tiphys.kubelet.cri.client import CriClient
+from tiphys.kubelet.hosts import Resolver
+from tiphys.kubelet.images.puller import ImagePuller
+from tiphys.kubelet.probes import Prober
+from tiphys.kubelet.references import References
+from tiphys.kubelet.settings import KubeletSettings
+from tiphys.kubelet.statuswriter import StatusWriter
+from tiphys.kubelet.volumes.tokens import Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class NodeContext:
+    """Built once by `Kubelet.run`."""
+
+    settings: KubeletSettings
+    client: Client
+    clock: Clock
+    recorder: Recorder
+    cri: CriClient
+    cgroups: CgroupTree
+    capacity: Capacity
+    resolver: Resolver
+    references: References
+    tokens: Tokens
+    puller: ImagePuller
+    actions: Actions
+    prober: Prober
+    statuses: StatusWriter
+    restarts: RestartBackoff
+    services: Informer[Service]
+    network_problem: Callable[[], str]
+    """Why pods cannot have a network yet; empty: they can."""
+    node: Callable[[], Node | None]
+
+    @property
+    def node_ips(self) -> tuple[str, ...]:
+        return (self.settings.node_ip,)

@@ -1,0 +1,274 @@
+"""The kubelet: builds what the node needs, starts a worker for each pod bound here, and tells workers what happened."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+from tiphys.api.kinds import NODE, POD, SERVICE
+from tiphys.api.kinds.core.node import Node
+from tiphys.api.kinds.core.pod.facts import is_terminal
+from tiphys.api.kinds.core.pod.schema import Pod
+from tiphys.api.kinds.core.references import ObjectReference
+from tiphys.base.clock import Clock
+from tiphys.base.tasks import TaskSet, described, supervised
+from tiphys.client.events import Recorder
+from tiphys.client.interface import Client, EventType, Informer
+from tiphys.kubelet.actions import Actions
+from tiphys.kubelet.admission import refusal
+from tiphys.kubelet.backoff import RestartBackoff
+from tiphys.kubelet.capacity import read_capacity
+from tiphys.kubelet.cgroups import CgroupTree, detect
+from tiphys.kubelet.context import NodeContext
+from tiphys.kubelet.cri.client import CriClient, RuntimeFailure
+from tiphys.kubelet.hosts import Resolver, parse_resolv_conf
+from tiphys.kubelet.images.pause import ensure_sandbox_image
+from tiphys.kubelet.images.puller import ImagePuller
+from tiphys.kubelet.logrotation import rotate_logs
+from tiphys.kubelet.node import NodeReporter
+from tiphys.kubelet.orphans import Orphans
+from tiphys.kubelet.probes import Prober
+from tiphys.kubelet.references import References
+from tiphys.kubelet.settings import KubeletSettings
+from tiphys.kubelet.state import LABEL_POD_UID
+from tiphys.kubelet.status import rejected_status
+from tiphys.kubelet.statuswriter import StatusWriter
+from tiphys.kubelet.volumes.tokens import Tokens
+from tiphys.kubelet.worker import PodWorker
+
+_log = logging.getLogger(__name__)
+
+
+
+class Kubelet:
+    """One node's agent. `run` until cancelled; containers go on without it and are found again."""
+
+    def __init__(self, client: Client, clock: Clock, recorder: Recorder, settings: KubeletSettings) -> None:
+        self.settings = settings
+        self._client, self._clock, self._recorder = client, clock, recorder
+        self.cri = CriClient(settings.cri_socket)
+        self._workers: dict[str, PodWorker] = {}
+        self._finished: set[str] = set()
+        """Ended workers whose pod the API still shows, because of a finalizer."""
+        self._tasks = TaskSet()
+        self._reporter: NodeReporter | None = None
+        self._pods: Informer[Pod] | None = None
+        self._context: NodeContext | None = None
+        self._pod_cidr = ""
+        self.ready = asyncio.Event()
+        """Set once the node is registered and pods are being served."""
+
+    # --- for the server ----------------------------------------------------------------------------------------
+
+    def pods(self) -> list[Pod]:
+        """The pods bound to this node, as the API has them."""
+        return list(self._pods.list()) if self._pods is not None else []
+
+    def worker(self, namespace: str, name: str) -> PodWorker | None:
+        """The worker of a pod by name."""
+        pod = self._pods.get(name, namespace) if self._pods is not None else None
+        return self._workers.get(pod.metadata.uid) if pod is not None else None
+
+    # --- running -----------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Serve this node until cancelled. Raises RuntimeError, OSError when the node cannot be one."""
+        settings = self.settings
+        settings.root_dir.mkdir(parents=True, exist_ok=True)
+        capacity = read_capacity(settings.root_dir, settings.max_pods)
+        cgroups = CgroupTree(settings.cgroup_root, detect())
+        cgroups.create_top(capacity.cpu_milli)
+        reporter = self._reporter = NodeReporter(self._client, self._clock, self.cri, settings, capacity)
+        references = References(self._client, self._clock, self._content_changed)
+        actions = Actions(self.cri)
+        prober = Prober(actions, self._clock, self._recorder, self._wake)
+        statuses = StatusWriter(self._client, self._clock)
+        services = self._client.informer(SERVICE)
+        self._pods = self._client.informer(POD, field_selector=f"spec.nodeName={settings.node_name}")
+        nodes = self._client.informer(NODE, field_selector=f"metadata.name={settings.node_name}")
+        self._context = NodeContext(
+            settings=settings,
+            client=self._client,
+            clock=self._clock,
+            recorder=self._recorder,
+            cri=self.cri,
+            cgroups=cgroups,
+            capacity=capacity,
+            resolver=_node_resolver(settings.resolv_conf),
+            references=references,
+            tokens=Tokens(self._client, self._clock),
+            puller=ImagePuller(self.cri, self._clock, self._recorder),
+            actions=actions,
+            prober=prober,
+            statuses=statuses,
+            restarts=RestartBackoff(longest_s=settings.max_restart_backoff_s),
+            services=services,
+            network_problem=lambda: reporter.network_problem,
+            node=lambda: reporter.node,
+        )
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(supervised("sandbox image", self._prepare_image, self._clock))
+                group.create_task(supervised("node lease", reporter.lease_loop, self._clock))
+                group.create_task(supervised("node status", self._report_node, self._clock))
+                group.create_task(supervised("runtime events", self._follow_events, self._clock))
+                group.create_task(supervised("log rotation", self._rotate_logs, self._clock))
+                if settings.serving_cert is not None:
+                    group.create_task(supervised("kubelet server", self._serve, self._clock))
+                nodes.subscribe(self._node_changed)
+                await asyncio.gather(services.wait_synced(), self._pods.wait_synced())
+                self._recorder.event(_node_reference(settings.node_name), "Normal", "Starting", "Starting kubelet.")
+                self._pods.subscribe(self._pod_changed)
+                group.create_task(supervised("orphans", self._clear_orphans, self._clock))
+                self.ready.set()
+        finally:
+            await self._tasks.close()
+            await prober.close()
+            await references.close()
+            await statuses.close()
+            await actions.close()
+            await self.cri.close()
+
+    async def _prepare_image(self) -> None:
+        settings = self.settings
+        await ensure_sandbox_image(self.cri, settings.cri_socket, settings.sandbox_image, settings.root_dir / "scratch")
+
+    async def _report_node(self) -> None:
+        if self._reporter is not None:
+            await self._reporter.status_loop(self._wake_all)
+
+    async def _serve(self) -> None:
+        from tiphys.kubelet.server import serve  # aiohttp's server is loaded only where it serves
+
+        await serve(self, self._client, self._clock)
+
+    async def _clear_orphans(self) -> None:
+        context = self._context
+        if context is not None:
+            await Orphans(context, lambda: {pod.metadata.uid for pod in self.pods()} | set(self._workers)).clear()
+
+    async def _rotate_logs(self) -> None:
+        while True:
+            await self._clock.sleep(10.0)
+            await rotate_logs(self.cri, self.settings, [w.observer.runtime for w in self._workers.values()])
+
+    # --- what happened -----------------------------------------------------------------------------------------
+
+    def _pod_changed(self, change: EventType, old: Pod | None, new: Pod | None) -> None:
+        pod = new or old
+        if pod is None or self._context is None:
+            return
+        uid = pod.metadata.uid
+        if old is not None and new is not None and old.metadata.uid != uid:
+            self._pod_changed("DELETED", old, None)
+        worker = self._workers.get(uid)
+        if change == "DELETED":
+            self._finished.discard(uid)
+            if worker is not None:
+                worker.removed()
+        elif worker is not None:
+            worker.update(pod)
+        elif uid not in self._finished:
+            self._begin(pod)
+
+    def _begin(self, pod: Pod) -> None:
+        context = self._context
+        if context is None:
+            return
+        if pod.status.start_time is None and not is_terminal(pod) and pod.metadata.deletion_timestamp is None:
+            others = [w.pod for w in self._workers.values() if not is_terminal(w.pod)]
+            refused = refusal(pod, others, context.capacity)
+            if refused is not None:
+                reason, message = refused
+                self._recorder.event(pod, "Warning", reason, message)
+                status = rejected_status(
+                    pod, reason, f"Pod was rejected: {message}", self._clock.now(), context.node_ips
+                )
+                context.statuses.put(pod, status)
+        worker = self._workers[pod.metadata.uid] = PodWorker(context, pod)
+        self._tasks.spawn(self._work(worker), f"pod {worker.name}")
+
+    async def _work(self, worker: PodWorker) -> None:
+        uid = worker.pod.metadata.uid
+        name = worker.name
+        try:
+            await supervised(f"pod {name}", worker.run, self._clock)
+        finally:
+            self._workers.pop(uid, None)
+            meta = worker.pod.metadata
+            shown = self._pods.get(meta.name, meta.namespace) if self._pods is not None else None
+            if shown is not None and shown.metadata.uid == uid:
+                self._finished.add(uid)
+
+    def _wake(self, uid: str) -> None:
+        if (worker := self._workers.get(uid)) is not None:
+            worker.wake()
+
+    def _wake_all(self) -> None:
+        for worker in self._workers.values():
+            worker.wake()
+
+    def _content_changed(self, uid: str) -> None:
+        if (worker := self._workers.get(uid)) is not None:
+            worker.content_changed()
+
+    async def _follow_events(self) -> None:
+        """containerd's events to the workers. Whatever was missed while there was no stream is looked for after."""
+        try:
+            self._wake_all()
+            async for topic, event in self.cri.task_events():
+                if topic == "/tasks/start":
+                    continue  # started by us: the worker knows
+                uid = await self._owner(event.container_id)
+                worker = self._workers.get(uid)
+                if worker is not None and topic == "/tasks/exit":
+                    worker.container_ended(event.container_id)
+        except RuntimeFailure as error:
+            _log.warning("events of the runtime: %s", described(error))
+            if self._reporter is not None:
+                await self._reporter.check_runtime()
+        raise RuntimeFailure("the runtime ended the event stream")
+
+    async def _owner(self, container_id: str) -> str:
+        """The UID of the pod that a container or sandbox belongs to."""
+        for uid, worker in self._workers.items():
+            runtime = worker.observer.runtime
+            if any(run.id == container_id for run in runtime.containers):
+                return uid
+            if any(sandbox.id == container_id for sandbox in runtime.sandboxes):
+                return uid
+        try:
+            status = await self.cri.container_status(container_id)
+        except RuntimeFailure:
+            return ""
+        return status.labels.get(LABEL_POD_UID, "")
+
+    def _node_changed(self, _change: EventType, _old: Node | None, node: Node | None) -> None:
+        if node is None or self._reporter is None:
+            return
+        self._reporter.saw(node)
+        cidr, hook = node.spec.pod_cidr, self.settings.on_pod_cidr
+        if cidr and cidr != self._pod_cidr and hook is not None:
+            self._pod_cidr = cidr
+            self._tasks.spawn(self._announce(cidr), "pod CIDR")
+
+    async def _announce(self, cidr: str) -> None:
+        hook = self.settings.on_pod_cidr
+        if hook is None:
+            return
+        await hook(cidr)
+        if self._reporter is not None and await self._reporter.check_runtime():
+            self._wake_all()
+
+
+def _node_resolver(path: Path) -> Resolver:
+    try:
+        return parse_resolv_conf(path.read_text())
+    except OSError:
+        return Resolver()
+
+
+def _node_reference(name: str) -> ObjectReference:
+    """Events about nodes carry the name as UID, as upstream's do."""
+    return ObjectReference(kind="Node", name=name, uid=name)

@@ -1,0 +1,130 @@
+"""Writes pod statuses to the API: only changes, only the newest, one request at a time per pod.
+
+Source: pkg/kubelet/status/status_manager.go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from tiphys.api.codec import to_json
+from tiphys.api.errors import ApiError, NotFound
+from tiphys.api.kinds import POD
+from tiphys.api.kinds.core.pod.schema import Pod
+from tiphys.api.kinds.core.pod.status import PodStatus
+from tiphys.base.backoff import Backoff
+from tiphys.base.clock import Clock
+from tiphys.base.tasks import TaskSet
+from tiphys.client.interface import Client
+
+_log = logging.getLogger(__name__)
+
+_RETRY = Backoff(first_s=0.1, cap_s=10.0, jitter=0.2)
+_PARALLEL = 16
+_REPLACED_LISTS = {"podIPs": "ip"}
+
+
+class _Entry:
+    def __init__(self, pod: Pod) -> None:
+        self.pod = pod
+        self.wanted: PodStatus | None = None
+        self.served: PodStatus = pod.status
+        """What the API has, as far as is known."""
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self.gone = False
+
+
+class StatusWriter:
+    """The statuses of the node's pods on their way to the API."""
+
+    def __init__(self, client: Client, clock: Clock) -> None:
+        self._client, self._clock = client, clock
+        self._entries: dict[str, _Entry] = {}
+        self._tasks = TaskSet()
+        self._slots = asyncio.Semaphore(_PARALLEL)
+
+    async def close(self) -> None:
+        await self._tasks.close()
+
+    def put(self, pod: Pod, status: PodStatus) -> None:
+        """Have the API show this status soon. What was put before and not yet written is skipped."""
+        entry = self._entries.get(pod.metadata.uid)
+        if entry is None:
+            entry = self._entries[pod.metadata.uid] = _Entry(pod)
+        entry.wanted = status
+        if entry.idle.is_set() and not entry.gone:
+            entry.idle.clear()
+            self._tasks.spawn(self._write(entry), f"status of {pod.metadata.namespace}/{pod.metadata.name}")
+
+    async def flush(self, uid: str) -> bool:
+        """Wait until the newest status of the pod is written; whether the pod still exists."""
+        entry = self._entries.get(uid)
+        if entry is None:
+            return True
+        await entry.idle.wait()
+        return not entry.gone
+
+    def forget(self, uid: str) -> None:
+        """The pod is gone from the API: nothing more is written for it."""
+        entry = self._entries.pop(uid, None)
+        if entry is not None:
+            entry.gone = True
+
+    async def _write(self, entry: _Entry) -> None:
+        failures = 0
+        try:
+            while not entry.gone and (wanted := entry.wanted) is not None:
+                patch = status_patch(entry.served, wanted)
+                if not patch:
+                    entry.wanted = None
+                    continue
+                meta = entry.pod.metadata
+                body = {"metadata": {"uid": meta.uid}, "status": patch}
+                try:
+                    async with self._slots:
+                        answer = await self._client.patch(
+                            POD, meta.name, body, meta.namespace, patch_type="strategic", subresource="status"
+                        )
+                except NotFound:
+                    entry.gone = True
+                    return
+                except ApiError as error:
+                    if error.code in (409, 422) and "uid" in error.message.lower():
+                        entry.gone = True  # another pod has the name by now
+                        return
+                    failures += 1
+                    _log.warning("pod %s/%s: status not written: %s", meta.namespace, meta.name, error)
+                    await self._clock.sleep(_RETRY.delay_s(failures))
+                    continue
+                failures = 0
+                entry.served = answer.status
+                if entry.wanted is wanted:
+                    entry.wanted = None
+        finally:
+            entry.idle.set()
+
+
+def status_patch(old: PodStatus, new: PodStatus) -> dict[str, Any]:
+    """The strategic merge patch from one status to the other; empty: nothing to do.
+
+    Conditions merge by type, so those of others stay; other lists are sent whole.
+    """
+    before, after = to_json(old), to_json(new)
+    patch: dict[str, Any] = {}
+    for key in before.keys() | after.keys():
+        if key == "conditions" or before.get(key) == after.get(key):
+            continue
+        patch[key] = after.get(key)
+        if key in _REPLACED_LISTS and patch[key] is not None:
+            patch[key] = [*patch[key], {"$patch": "replace"}]
+    known = {condition["type"]: condition for condition in before.get("conditions", [])}
+    changed = [c for c in after.get("conditions", []) if known.get(c["type"]) != c]
+    if changed:
+        # A field that is gone must be nulled: merging alone would keep it.
+        patch["conditions"] = [
+            {**{key: None for key in known.get(c["type"], {}) if key not in c}, **c} for c in changed
+        ]
+    return patch

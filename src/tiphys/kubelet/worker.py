@@ -1,0 +1,451 @@
+"""One pod's worker: looks at the runtime, asks `lifecycle.plan` what to do, does it, reports; then waits to be woken.
+
+It is woken by changes of the pod (informer), of its containers (containerd's events), of probe results and of the
+ConfigMaps and Secrets it uses; and by its own timers (back-off, deadline, token renewal). Without any of these it looks
+once a minute, as a safety net.
+
+A pod that is deleted ends like this: the running step is cancelled, containers are stopped, the final status written,
+volumes and cgroup removed, the object deleted with grace 0, and last the runtime's remains.
+
+Source: pkg/kubelet/pod_workers.go, kubelet.go (SyncPod, SyncTerminatingPod, SyncTerminatedPod).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from tiphys.api.errors import ApiError, Conflict, NotFound
+from tiphys.api.kinds import POD
+from tiphys.api.kinds.core.pod.containers import Container
+from tiphys.api.kinds.core.pod.schema import Pod
+from tiphys.api.kinds.core.pod.status import PodStatus
+from tiphys.base.backoff import Backoff
+from tiphys.base.clock import parse_rfc3339
+from tiphys.kubelet.context import NodeContext
+from tiphys.kubelet.cri.client import RuntimeFailure
+from tiphys.kubelet.cri.images import Image
+from tiphys.kubelet.executor import PodExecutor, StartFailed, grace_of, probe_grace_of
+from tiphys.kubelet.lifecycle import Plan, Start, plan
+from tiphys.kubelet.observe import PodObserver
+from tiphys.kubelet.state import PodRuntime
+from tiphys.kubelet.status import Outlook, Waiting, pod_status
+from tiphys.kubelet.volumes.pod import PodVolumes, VolumesFailed
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+_RETRY = Backoff(first_s=1.0, cap_s=10.0, jitter=0.1)
+_ROUNDS = 8
+_NETWORK_RETRY_S = 2.0
+_VOLUME_HEAD_START_S = 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """How long the steps of a pod's start took, in seconds; for the log and for benchmarks."""
+
+    volumes_s: float
+    sandbox_s: float
+    images_s: float
+    containers_s: float
+
+
+class PodWorker:
+    """Runs until its pod is gone."""
+
+    def __init__(self, node: NodeContext, pod: Pod) -> None:
+        self._node = node
+        self.pod = pod
+        uid = pod.metadata.uid
+        directory = node.settings.pod_dir(uid)
+        allocatable = node.capacity.allocatable()
+        self._volumes = PodVolumes(directory, node.references, node.tokens, node.clock, allocatable)
+        self._executor = PodExecutor(node, self._volumes)
+        self.observer = PodObserver(node.cri, node.clock, uid)
+        self._status: PodStatus = pod.status
+        self._waiting: dict[str, Waiting] = {}
+        self._waits: dict[str, float] = {}
+        self._failure: Waiting | None = None
+        self._wake = asyncio.Event()
+        self._step: asyncio.Task[float] | None = None
+        self._removed = False
+        self._stale_content = False
+        self._settled = False
+        """The pod is Succeeded or Failed and all it held is released."""
+        self._failures = 0
+        self.timings: Timings | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.pod.metadata.namespace}/{self.pod.metadata.name}"
+
+    @property
+    def status(self) -> PodStatus:
+        """What was reported last."""
+        return self._status
+
+    # --- being told --------------------------------------------------------------------------------------------
+
+    def update(self, pod: Pod) -> None:
+        """The pod changed in the API."""
+        before, self.pod = self.pod, pod
+        if before.metadata.labels != pod.metadata.labels or before.metadata.annotations != pod.metadata.annotations:
+            self._stale_content = True
+        spec_or_fate = (
+            before.metadata.generation != pod.metadata.generation
+            or before.spec != pod.spec
+            or before.metadata.deletion_timestamp != pod.metadata.deletion_timestamp
+            or before.metadata.deletion_grace_period_seconds != pod.metadata.deletion_grace_period_seconds
+            or _foreign_conditions(before) != _foreign_conditions(pod)
+        )
+        if spec_or_fate or self._stale_content:
+            self.wake()
+
+    def removed(self) -> None:
+        """The pod is gone from the API."""
+        self._removed = True
+        self._node.statuses.forget(self.pod.metadata.uid)
+        self.wake()
+
+    def content_changed(self) -> None:
+        """A ConfigMap or Secret that the pod uses changed."""
+        self._stale_content = True
+        self.wake()
+
+    def container_ended(self, container_id: str) -> None:
+        self.observer.ended(container_id)
+        self.wake()
+
+    def wake(self) -> None:
+        self._wake.set()
+        if self._ending and self._step is not None:
+            self._step.cancel()
+
+    @property
+    def _ending(self) -> bool:
+        return self._removed or self.pod.metadata.deletion_timestamp is not None
+
+    # --- the loop ----------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until the pod is gone from runtime, disk and API."""
+        while not self._ending:
+            self._wake.clear()
+            self._step = asyncio.create_task(self._guarded_step(), name=f"pod {self.name}")
+            try:
+                delay_s = await self._step
+            except asyncio.CancelledError:
+                current = asyncio.current_task()
+                if current is not None and current.cancelling():
+                    self._step.cancel()
+                    raise
+                continue
+            finally:
+                self._step = None
+            if not self._ending:
+                await self._wait(delay_s)
+        await self._end()
+
+    async def _wait(self, delay_s: float) -> None:
+        try:
+            async with asyncio.timeout(max(delay_s, 0.001)):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _guarded_step(self) -> float:
+        try:
+            delay_s = await self._sync()
+        except (RuntimeFailure, ApiError, OSError) as error:
+            self._failures += 1
+            _log.warning("pod %s: %s", self.name, error)
+            return _RETRY.delay_s(self._failures)
+        self._failures = 0
+        return delay_s
+
+    async def _sync(self) -> float:
+        """Bring the pod closer to its spec; seconds until the next look."""
+        node, pod = self._node, self.pod
+        uid = pod.metadata.uid
+        node.references.use(pod)
+        runtime = await self.observer.look()
+        if self._settled or pod.status.phase in ("Succeeded", "Failed"):
+            return await self._settle(runtime)
+        node.prober.sync(pod, runtime, runtime.ips or node.node_ips)
+        left_s = self._deadline_left_s()
+        if left_s is not None and left_s <= 0:
+            self._failure = Waiting("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
+            return await self._settle(runtime)
+        if self._stale_content:
+            self._stale_content = False
+            await self._refresh_volumes()
+        delay_s = node.settings.relist_s
+        for _ in range(_ROUNDS):
+            wanted = plan(pod, runtime, node.prober.health(uid))
+            if wanted.kill_pod and not wanted.create_sandbox:
+                return await self._settle(runtime)
+            if wanted.empty:
+                break
+            wait_s, moved = await self._perform(wanted, runtime)
+            delay_s = min(delay_s, wait_s)
+            runtime = await self.observer.look()
+            node.prober.sync(pod, runtime, runtime.ips or node.node_ips)
+            self._report(runtime)
+            if not moved:
+                break
+        self._report(runtime)
+        await self._executor.remove_outdated(runtime)
+        renewal_s = node.tokens.next_renewal_s(uid)
+        if renewal_s is not None:
+            if renewal_s <= 0:
+                await self._refresh_volumes()
+                renewal_s = max(node.tokens.next_renewal_s(uid) or 0.0, 1.0)
+            delay_s = min(delay_s, renewal_s)
+        return delay_s if left_s is None else min(delay_s, left_s)
+
+    def _deadline_left_s(self) -> float | None:
+        limit_s, started = self.pod.spec.active_deadline_seconds, self._status.start_time
+        if limit_s is None or started is None:
+            return None
+        return parse_rfc3339(started).timestamp() + limit_s - self._node.clock.now().timestamp()
+
+    # --- doing -------------------------------------------------------------------------------------------------
+
+    async def _perform(self, wanted: Plan, runtime: PodRuntime) -> tuple[float, bool]:
+        """Carry out a plan; (seconds until it is worth trying again, whether something was done)."""
+        node, pod = self._node, self.pod
+        later_s, moved = node.settings.relist_s, False
+        if wanted.kill_pod:
+            node.recorder.event(
+                pod, "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created."
+            )
+            await self._executor.kill_pod(pod, runtime)
+            moved = True
+        for kill in wanted.kill:
+            grace_s = probe_grace_of(pod, _spec_of(pod, kill.run.name), kill.reason)
+            await self._executor.kill(pod, kill.run, kill.message, grace_s, runtime.ips)
+            moved = True
+        if wanted.kill and not wanted.create_sandbox:
+            return 0.0, moved  # look again before starting anew: the plan was made while these ran
+        starts = [start for start in wanted.start if self._may_start(start)]
+        if not wanted.create_sandbox and not starts:
+            waits = [self._waits[s.container.name] for s in wanted.start if s.container.name in self._waits]
+            return min([later_s, *waits]), moved
+        return await self._bring_up(wanted, starts, runtime, moved)
+
+    def _may_start(self, start: Start) -> bool:
+        try:
+            self._executor.check_backoff(self.pod, start)
+        except StartFailed as failed:
+            self._note(start, failed)
+            return False
+        return True
+
+    async def _bring_up(
+        self, wanted: Plan, starts: list[Start], runtime: PodRuntime, moved: bool
+    ) -> tuple[float, bool]:
+        """Volumes, sandbox and images side by side, then the containers."""
+        node, pod = self._node, self.pod
+        clock = node.clock
+        if wanted.create_sandbox:
+            self._report(runtime)
+            if not pod.spec.host_network and (problem := node.network_problem()):
+                node.recorder.event(pod, "Warning", "NetworkNotReady", f"network is not ready: {problem}")
+                return _NETWORK_RETRY_S, False
+        took: dict[str, float] = {}
+        begun = clock.monotonic()
+
+        async def timed(name: str, work: Awaitable[T]) -> T:
+            try:
+                return await work
+            finally:
+                took[name] = clock.monotonic() - begun
+
+        async def images() -> list[Image | BaseException]:
+            return await asyncio.gather(*(self._executor.image(pod, s) for s in starts), return_exceptions=True)
+
+        node.cgroups.add_pod(pod)
+        setting_up = asyncio.ensure_future(timed("volumes", self._set_up_volumes()))
+        pulling = asyncio.ensure_future(timed("images", images()))
+        jobs: list[asyncio.Future[Any]] = [setting_up, pulling]
+        try:
+            # Volumes that cannot be made are seen at once as a rule; a sandbox would be made in vain.
+            await asyncio.wait((setting_up,), timeout=_VOLUME_HEAD_START_S)
+            if wanted.create_sandbox and not (setting_up.done() and setting_up.exception()):
+                jobs.append(asyncio.ensure_future(timed("sandbox", self._executor.run_sandbox(pod, wanted.attempt))))
+            results = await asyncio.gather(*jobs, return_exceptions=True)
+        finally:
+            for job in jobs:
+                job.cancel()
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        found = pulling.result()
+        runtime = await self.observer.look()
+        if wanted.create_sandbox:
+            self._report(runtime)
+        before_containers = clock.monotonic()
+        outcomes = await asyncio.gather(
+            *(self._start(s, image, runtime) for s, image in zip(starts, found, strict=True))
+        )
+        self.timings = Timings(
+            took.get("volumes", 0.0),
+            took.get("sandbox", 0.0),
+            took.get("images", 0.0),
+            clock.monotonic() - before_containers,
+        )
+        _log.debug("pod %s: %s", self.name, self.timings)
+        waits = [wait_s for wait_s in outcomes if wait_s is not None]
+        return min(waits, default=node.settings.relist_s), moved or wanted.create_sandbox or None in outcomes
+
+    async def _start(self, start: Start, image: Image | BaseException, runtime: PodRuntime) -> float | None:
+        """Start one container; None when it runs, else seconds until the next try."""
+        try:
+            if isinstance(image, BaseException):
+                raise image
+            await self._executor.start(self.pod, start, image, runtime)
+        except StartFailed as failed:
+            self._note(start, failed)
+            return failed.retry_s
+        self._waiting.pop(start.container.name, None)
+        self._waits.pop(start.container.name, None)
+        return None
+
+    def _note(self, start: Start, failed: StartFailed) -> None:
+        self._waiting[start.container.name] = Waiting(failed.reason, failed.message)
+        self._waits[start.container.name] = failed.retry_s
+
+    async def _set_up_volumes(self) -> None:
+        try:
+            await self._volumes.set_up(self.pod)
+        except VolumesFailed as failed:
+            for message in failed.failures.values():
+                self._node.recorder.event(self.pod, "Warning", "FailedMount", message)
+            raise OSError(str(failed)) from None
+
+    async def _refresh_volumes(self) -> None:
+        try:
+            await self._volumes.refresh(self.pod)
+        except VolumesFailed as failed:
+            for message in failed.failures.values():
+                self._node.recorder.event(self.pod, "Warning", "FailedMount", message)
+
+    # --- reporting ---------------------------------------------------------------------------------------------
+
+    def _report(self, runtime: PodRuntime, *, terminal: bool = False) -> None:
+        node = self._node
+        outlook = Outlook(
+            now=node.clock.now(),
+            host_ips=node.node_ips,
+            waiting=self._waiting,
+            terminal=terminal,
+            failure=self._failure,
+        )
+        health = node.prober.health(self.pod.metadata.uid)
+        self._status = pod_status(self.pod, self._status, runtime, health, outlook)
+        if not self._removed:
+            node.statuses.put(self.pod, self._status)
+
+    # --- ending ------------------------------------------------------------------------------------------------
+
+    async def _settle(self, runtime: PodRuntime) -> float:
+        """The pod is done but not deleted: stop what is left, report, release volumes and cgroup, keep the logs."""
+        if self._settled:
+            return self._node.settings.relist_s * 60
+        if runtime.running or any(sandbox.ready for sandbox in runtime.sandboxes):
+            self._node.prober.stop_restarting(self.pod.metadata.uid)
+            await self._executor.kill_pod(self.pod, runtime)
+            runtime = await self.observer.look()
+        self._report(runtime, terminal=True)
+        self._node.prober.forget(self.pod.metadata.uid)
+        await self._release()
+        self._settled = True
+        return self._node.settings.relist_s * 60
+
+    async def _release(self) -> None:
+        """Volumes, tokens, watches and cgroup. Raises OSError."""
+        uid = self.pod.metadata.uid
+        await self._volumes.tear_down()
+        await self._node.cgroups.remove_pod(self.pod)
+        self._node.references.release(uid)
+        self._node.tokens.forget(uid)
+
+    async def _end(self) -> None:
+        """The pod is being deleted, or is gone already. Tries until it is through."""
+        self._node.prober.stop_restarting(self.pod.metadata.uid)
+        failures = 0
+        while True:
+            try:
+                runtime = await self._stop_all()
+                self._report(runtime, terminal=True)
+                self._node.prober.forget(self.pod.metadata.uid)
+                await self._release()
+                await self._delete_object()
+                await self._executor.remove(await self.observer.look())
+                break
+            except (RuntimeFailure, ApiError, OSError) as error:
+                failures += 1
+                _log.warning("pod %s: ending it: %s", self.name, error)
+                await self._node.clock.sleep(_RETRY.delay_s(failures))
+        meta, settings = self.pod.metadata, self._node.settings
+        logs = settings.pod_logs_dir(meta.namespace, meta.name, meta.uid)
+        await asyncio.to_thread(shutil.rmtree, logs, ignore_errors=True)
+        self._node.puller.forget(meta.uid)
+        self._node.restarts.forget(meta.uid)
+        self._node.statuses.forget(meta.uid)
+
+    async def _stop_all(self) -> PodRuntime:
+        """Stop every container; a grace period that is shortened meanwhile counts at once."""
+        while True:
+            runtime = await self.observer.look()
+            if not runtime.running and not any(sandbox.ready for sandbox in runtime.sandboxes):
+                return runtime
+            grace_s = 1 if self._removed else grace_of(self.pod)
+            self._wake.clear()
+            killing = asyncio.create_task(self._executor.kill_pod(self.pod, runtime, grace_s))
+            try:
+                while not killing.done():
+                    waking = asyncio.create_task(self._wake.wait())
+                    await asyncio.wait((killing, waking), return_when=asyncio.FIRST_COMPLETED)
+                    waking.cancel()
+                    self._wake.clear()
+                    now_s = 1 if self._removed else grace_of(self.pod)
+                    if not killing.done():
+                        if now_s < grace_s:
+                            break
+                        self._report(await self.observer.look(), terminal=True)
+                if killing.done():
+                    await killing
+            finally:
+                if not killing.done():
+                    killing.cancel()
+
+    async def _delete_object(self) -> None:
+        """Raises ApiError."""
+        meta = self.pod.metadata
+        exists = await self._node.statuses.flush(meta.uid)
+        if self._removed or not exists:
+            return
+        try:
+            await self._node.client.delete(POD, meta.name, meta.namespace, uid=meta.uid, grace_period_s=0)
+        except (NotFound, Conflict):
+            return
+
+
+def _spec_of(pod: Pod, name: str) -> Container | None:
+    for container in (*pod.spec.containers, *pod.spec.init_containers):
+        if container.name == name:
+            return container
+    return None
+
+
+def _foreign_conditions(pod: Pod) -> list[tuple[str, str]]:
+    """Readiness gates are set by others."""
+    gates = {gate.condition_type for gate in pod.spec.readiness_gates}
+    return [(condition.type, condition.status) for condition in pod.status.conditions if condition.type in gates]
