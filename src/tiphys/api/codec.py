@@ -33,6 +33,8 @@ _DIGITS_ALIKE = bytes.maketrans(b"123456789", b"000000000")
 _LONG_NUMBER = b"0" * 19
 """What may not fit 64 bits: the decoder takes integers of any size, Go does not."""
 
+_list_schemas: dict[type[Struct], type[Struct]] = {}
+
 _encoder = msgspec.json.Encoder(enc_hook=encode_hook)
 
 
@@ -93,9 +95,15 @@ def from_json(schema: type[S], value: Any) -> S:
         raise BadRequest(str(error)) from None
 
 
-@cache
-def list_schema(schema: type[S]) -> type[Struct]:
+def list_schema(schema: type[Struct]) -> type[Struct]:
     """The list type of a kind's schema: kind, apiVersion, metadata, items."""
+    made = _list_schemas.get(schema)
+    if made is None:
+        made = _list_schemas[schema] = _make_list_schema(schema)
+    return made
+
+
+def _make_list_schema(schema: type[Struct]) -> type[Struct]:
     made = msgspec.defstruct(
         schema.__name__ + "List",
         [

@@ -92,7 +92,8 @@ class Node:
         if rules.atomic or isinstance(shape, Scalar):
             return
         if isinstance(shape, StructOf):
-            self.kind = "struct"
+            if not shape.atomic:
+                self.kind = "struct"
         elif isinstance(shape, MapOf):
             self.kind = "map"
             self.value = Node(shape.value, _PLAIN)

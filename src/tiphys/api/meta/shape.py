@@ -17,6 +17,8 @@ import msgspec
 from tiphys.api.meta.schema import Proto, Quantity, Struct
 
 _NO_RULES = Proto(())
+_ATOMIC_ITEMS = frozenset(("EndpointAddress", "EndpointPort", "OwnerReference", "Subject"))
+"""Types that are atomic as list items, where no field's `Proto` could say so."""
 _INT32_MAX = 2**31 - 1
 
 
@@ -65,6 +67,11 @@ class StructOf:
     def name(self) -> str:
         """The type's name: `DeploymentSpec`."""
         return self.schema.__name__
+
+    @property
+    def atomic(self) -> bool:
+        """Apply: such a value has one owner as a whole wherever it stands, in lists too (+structType=atomic)."""
+        return self.name in _ATOMIC_ITEMS
 
     @cached_property
     def fields(self) -> dict[str, Field]:

@@ -1,0 +1,205 @@
+"""Definitions of types: properties, required fields, and the rules of lists and maps as `x-kubernetes-*`.
+
+Source: k8s.io/kube-openapi/pkg/generators/openapi.go; the shape of api/openapi-spec/{swagger,v3/*}.json.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+from tiphys.api.codec import list_schema
+from tiphys.api.kind import Kind
+from tiphys.api.meta.schema import Struct
+from tiphys.api.meta.shape import Field, ListOf, MapOf, Scalar, Shape, StructOf, shape_of
+from tiphys.api.meta.types import DeleteOptions, Status
+
+Schema = dict[str, Any]
+
+META = "io.k8s.apimachinery.pkg.apis.meta.v1"
+PATCH = f"{META}.Patch"
+_QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
+_INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
+
+_PRIMITIVES: dict[Scalar, Schema] = {
+    Scalar.STRING: {"type": "string"},
+    Scalar.BOOL: {"type": "boolean"},
+    Scalar.INT32: {"type": "integer", "format": "int32"},
+    Scalar.INT64: {"type": "integer", "format": "int64"},
+    Scalar.FLOAT: {"type": "number", "format": "double"},
+    Scalar.BYTES: {"type": "string", "format": "byte"},
+}
+_NAMED = {
+    Scalar.TIME: f"{META}.Time",
+    Scalar.MICRO_TIME: f"{META}.MicroTime",
+    Scalar.QUANTITY: _QUANTITY,
+    Scalar.INT_OR_STRING: _INT_OR_STRING,
+    Scalar.ANY: f"{META}.FieldsV1",
+}
+_GVK = "x-kubernetes-group-version-kind"
+
+
+def definition_name(schema: type[Struct]) -> str:
+    """Upstream's name of a type, from where it is declared: `tiphys.api.kinds.apps...` is `io.k8s.api.apps.v1`."""
+    parts = schema.__module__.split(".")
+    if parts[:3] == ["tiphys", "api", "kinds"]:
+        return f"io.k8s.api.{parts[3]}.v1.{schema.__name__}"
+    return f"{META}.{schema.__name__}"
+
+
+class Definitions:
+    """Collects the definitions that a set of kinds needs. `prefix` is where references point to."""
+
+    def __init__(self, prefix: str, *, v3: bool) -> None:
+        self.made: dict[str, Schema] = {}
+        self._prefix = prefix
+        self._v3 = v3
+        self._atomic: set[str] = set()
+
+    def ref(self, name: str) -> Schema:
+        return {"$ref": self._prefix + name}
+
+    def add_kind(self, kind: Kind[Any]) -> None:
+        """The kind, and its list where it has one."""
+        self._mark(self.add(kind.schema), kind, kind.kind)
+        if "list" in kind.verbs:
+            self._mark(self._add(list_schema(kind.schema), _list_name(kind)), kind, kind.list_kind)
+
+    def add_common(self, kinds: Iterable[Kind[Any]]) -> None:
+        """What operations refer to whatever the kind: Status, DeleteOptions, Patch."""
+        self.add(Status)
+        self.made[definition_name(Status)][_GVK] = [{"group": "", "kind": "Status", "version": "v1"}]
+        self.add(DeleteOptions)
+        groups = dict.fromkeys((kind.group, kind.version) for kind in kinds)
+        self.made[definition_name(DeleteOptions)][_GVK] = [
+            {"group": group, "kind": "DeleteOptions", "version": version} for group, version in groups
+        ]
+        self.made[PATCH] = {"type": "object", "description": "A patch, in the form that its content type says."}
+
+    def add(self, schema: type[Struct]) -> str:
+        return self._add(schema, definition_name(schema))
+
+    def finished(self) -> dict[str, Schema]:
+        """All definitions by name, in order."""
+        for name in self._atomic & self.made.keys():
+            self.made[name]["x-kubernetes-map-type"] = "atomic"
+        return dict(sorted(self.made.items()))
+
+    def _mark(self, name: str, kind: Kind[Any], kind_name: str) -> None:
+        entry = {"group": kind.group, "kind": kind_name, "version": kind.version}
+        known = self.made[name].setdefault(_GVK, [])
+        if entry not in known:
+            known.append(entry)
+
+    def _add(self, schema: type[Struct], name: str) -> str:
+        if name in self.made:
+            return name
+        definition: Schema = {"type": "object"}
+        self.made[name] = definition  # before its fields: types may hold themselves
+        if shape_of(schema).atomic:
+            self._atomic.add(name)
+        described = _documentation(schema)
+        if described.get(""):
+            definition["description"] = described[""]
+        properties = {}
+        for field in shape_of(schema).fields.values():
+            properties[field.json_name] = self._property(field, described.get(field.attribute, ""))
+        if properties:
+            definition["properties"] = dict(sorted(properties.items()))
+        needed = [field.json_name for field in shape_of(schema).fields.values() if field.rules.required]
+        if needed:
+            definition["required"] = needed
+        return name
+
+    def _property(self, field: Field, description: str) -> Schema:
+        described = self._of(field.shape)
+        if "$ref" in described and self._v3:
+            described = {"allOf": [described], "default": {}} if field.always_written else {"allOf": [described]}
+        if description:
+            described["description"] = description
+        rules = field.rules
+        if isinstance(field.shape, ListOf):
+            if rules.list_type:
+                described["x-kubernetes-list-type"] = rules.list_type
+            if rules.list_map_keys:
+                described["x-kubernetes-list-map-keys"] = list(rules.list_map_keys)
+        elif rules.atomic:
+            if isinstance(field.shape, StructOf):
+                self._atomic.add(definition_name(field.shape.schema))
+            else:
+                described["x-kubernetes-map-type"] = "atomic"
+        if rules.merge_key:
+            described["x-kubernetes-patch-merge-key"] = rules.merge_key
+        if strategy := _patch_strategy(field):
+            described["x-kubernetes-patch-strategy"] = strategy
+        return described
+
+    def _of(self, shape: Shape) -> Schema:
+        if isinstance(shape, StructOf):
+            return self.ref(self.add(shape.schema))
+        if isinstance(shape, ListOf):
+            return {"type": "array", "items": self._of(shape.item)}
+        if isinstance(shape, MapOf):
+            return {"type": "object", "additionalProperties": self._of(shape.value)}
+        if shape in _PRIMITIVES:
+            return dict(_PRIMITIVES[shape])
+        name = _NAMED[shape]
+        self.made.setdefault(name, _special(shape, v3=self._v3))
+        return self.ref(name)
+
+
+def _list_name(kind: Kind[Any]) -> str:
+    return definition_name(kind.schema).removesuffix(kind.schema.__name__) + kind.list_kind
+
+
+def list_definition(kind: Kind[Any]) -> str:
+    return _list_name(kind)
+
+
+def _patch_strategy(field: Field) -> str:
+    merged = field.rules.merge or (field.rules.merge_key and isinstance(field.shape, ListOf))
+    return ",".join(word for word, holds in (("merge", merged), ("retainKeys", field.rules.retain_keys)) if holds)
+
+
+def _special(shape: Scalar, *, v3: bool) -> Schema:
+    if shape in (Scalar.TIME, Scalar.MICRO_TIME):
+        return {"type": "string", "format": "date-time", "description": "A moment, in RFC 3339."}
+    if shape is Scalar.ANY:
+        return {"type": "object", "description": "Free JSON."}
+    either = {"oneOf": [{"type": "string"}, {"type": "number" if shape is Scalar.QUANTITY else "integer"}]}
+    if shape is Scalar.QUANTITY:
+        words = "An amount: a number with an optional suffix, such as 500m, 2, 1Gi."
+        return {**(either if v3 else {"type": "string"}), "description": words}
+    words = "A number or a text."
+    return {**(either if v3 else {"type": "string"}), "format": "int-or-string", "description": words}
+
+
+@cache
+def _module_documentation(module_name: str) -> dict[str, dict[str, str]]:
+    """The docstrings of a module's classes (under the empty name) and of their fields. Read from the source, once."""
+    try:
+        tree = ast.parse(inspect.getsource(sys.modules[module_name]))
+    except (OSError, KeyError, TypeError):
+        return {}  # installed without sources: documents go without descriptions
+    found = {}
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            texts = {"": ast.get_docstring(node) or ""}
+            for declaration, after in zip(node.body, node.body[1:], strict=False):
+                if isinstance(declaration, ast.AnnAssign) and isinstance(declaration.target, ast.Name):
+                    text = after.value if isinstance(after, ast.Expr) else None
+                    if isinstance(text, ast.Constant) and isinstance(text.value, str):
+                        texts[declaration.target.id] = inspect.cleandoc(text.value)
+            found[node.name] = {name: " ".join(text.split()) for name, text in texts.items()}
+    return found
+
+
+def _documentation(schema: type[Struct]) -> dict[str, str]:
+    merged: dict[str, str] = {}
+    for cls in reversed(schema.__mro__):
+        merged.update(_module_documentation(cls.__module__).get(cls.__name__, {}))
+    return merged
