@@ -28,7 +28,9 @@ COMPACTED = b"compacted"
 """Reads below this revision are refused."""
 COMPACTING = b"compacting"
 """A compaction whose records may not all be removed yet; 0 or absent: none."""
-_OWN_FILES = {"data.mdb", "lock.mdb", "LOCK"}
+_DATA, _MARK = "data.mdb", "FORMAT"
+"""The mark says that there is data: LMDB would make a new database of an emptied file and not say a word."""
+_OWN_FILES = {_DATA, _MARK, "lock.mdb", "LOCK"}
 
 
 class Unusable(StoreFailed):
@@ -70,6 +72,7 @@ class Disk:
                 _check_size(path, env)
                 disk = cls(path, env, lock_fd, quota_bytes)
                 disk._check_format()
+                _mark(path)
             except BaseException:
                 env.close()
                 raise
@@ -282,8 +285,17 @@ def _claim(path: Path) -> int:
 def _refuse_foreign(path: Path) -> None:
     present = {entry.name for entry in path.iterdir()}
     strange = sorted(present - _OWN_FILES)
-    if strange and "data.mdb" not in present:
+    if _MARK in present and (_DATA not in present or not (path / _DATA).stat().st_size):
+        raise _damaged(path, f"{_DATA} is missing or empty")
+    if strange and _DATA not in present:
         raise StoreError(f"{path} holds something else ({strange[0]}): give an empty directory, or one Tiphys made")
+
+
+def _mark(path: Path) -> None:
+    mark = path / _MARK
+    if not mark.exists():
+        mark.write_bytes(chunks.FORMAT + b"\n")
+        _sync_tree(path)
 
 
 def _open_env(path: Path, quota_bytes: int) -> Any:
@@ -298,9 +310,9 @@ def _open_env(path: Path, quota_bytes: int) -> Any:
 def _check_size(path: Path, env: Any) -> None:
     """A file shorter than its own header says would kill the process (SIGBUS) when the missing part is read."""
     wanted = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
-    size = (path / "data.mdb").stat().st_size
+    size = (path / _DATA).stat().st_size
     if size < wanted:
-        raise _damaged(path, f"data.mdb has {size} bytes, and should have {wanted}")
+        raise _damaged(path, f"{_DATA} has {size} bytes, and should have {wanted}")
 
 
 def _damaged(path: Path, detail: str) -> StoreError:
