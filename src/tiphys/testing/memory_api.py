@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -22,6 +23,7 @@ class MemoryInformer:
         self.objects: dict[tuple[str, str], Any] = {}
         self.handlers: list[Callable[[EventType, Any, Any], None]] = []
         self.synced = True
+        self.indexes: dict[str, Callable[[Any], Iterable[str]]] = {}
 
     async def wait_synced(self) -> None: ...
 
@@ -30,6 +32,12 @@ class MemoryInformer:
 
     def list(self, namespace: str = "") -> Iterable[Any]:
         return [obj for (where, _), obj in self.objects.items() if not namespace or where == namespace]
+
+    def add_index(self, index: str, values: Callable[[Any], Iterable[str]]) -> None:
+        self.indexes.setdefault(index, values)
+
+    def indexed(self, index: str, value: str) -> Iterable[Any]:
+        return [obj for obj in self.objects.values() if value in self.indexes[index](obj)]
 
     def subscribe(self, handler: Callable[[EventType, Any, Any], None]) -> Callable[[], None]:
         for obj in self.objects.values():
@@ -42,6 +50,7 @@ class MemoryApi:
     """Everything is immediate. `refuse` maps a call (`bind web-1`) to the error it gets, once."""
 
     def __init__(self) -> None:
+        self._revision = 0
         self._informers: dict[str, MemoryInformer] = {}
         self.refuse: dict[str, ApiError] = {}
         self.calls: list[str] = []
@@ -54,6 +63,9 @@ class MemoryApi:
         informer = self.informer(kind)
         key = (obj.metadata.namespace, obj.metadata.name)
         old = informer.objects.get(key)
+        self._revision += 1
+        obj.metadata.resource_version = str(self._revision)
+        obj.metadata.uid = obj.metadata.uid or str(uuid.uuid4())
         informer.objects[key] = obj
         for handler in list(informer.handlers):
             handler("MODIFIED" if old is not None else "ADDED", old, obj)
@@ -82,7 +94,11 @@ class MemoryApi:
         self._called(f"create {kind.kind} {obj.metadata.name}")
         if self.informer(kind).get(obj.metadata.name, obj.metadata.namespace) is not None:
             raise AlreadyExists(f"{obj.metadata.name} already exists")
-        return self.put(kind, obj)
+        return self.put(kind, copy_of(obj))
+
+    async def get(self, kind: Kind[Any], name: str, namespace: str = "") -> Any:
+        await asyncio.sleep(0)
+        return self._existing(kind, name, namespace)
 
     async def create_subresource(
         self, kind: Kind[Any], name: str, namespace: str, subresource: str, body: Any, answer: Any
@@ -114,8 +130,10 @@ class MemoryApi:
     async def update(self, kind: Kind[Any], obj: Any, *, subresource: str = "") -> Any:
         await asyncio.sleep(0)
         self._called(f"update {kind.kind} {obj.metadata.name}")
-        self._existing(kind, obj.metadata.name, obj.metadata.namespace)
-        return self.put(kind, obj)
+        known = self._existing(kind, obj.metadata.name, obj.metadata.namespace).metadata.resource_version
+        if obj.metadata.resource_version not in ("", known):
+            raise Conflict(f"{kind.kind} {obj.metadata.name} has been modified")
+        return self.put(kind, copy_of(obj))
 
     async def delete(self, kind: Kind[Any], name: str, namespace: str = "", **options: Any) -> None:
         await asyncio.sleep(0)

@@ -1,0 +1,212 @@
+"""What becomes of a pod on a simulated node: stages as data, and pure functions that apply them.
+
+A stage says which pods it is for, how long it takes and what the pod is then. The first stage that matches is the one:
+
+    start      Pending, not being deleted                       after 0.1 s   Running and ready
+    complete   Running, annotated `.../complete-after: 30s`     after 30 s    Succeeded, or Failed by `.../exit-code`
+    finish     already ended, being deleted                     at once       gone
+    terminate  being deleted                                    after 0.2 s, at most the grace   gone
+
+Nothing here waits, draws random numbers or reads a clock.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from tiphys.api.kinds.core.pod.containers import Container
+from tiphys.api.kinds.core.pod.schema import Pod
+from tiphys.api.kinds.core.pod.status import (
+    ContainerState,
+    ContainerStateRunning,
+    ContainerStateTerminated,
+    ContainerStatus,
+    HostIP,
+    PodCondition,
+    PodIP,
+    PodStatus,
+)
+from tiphys.api.meta.schema import copy_of
+from tiphys.base.clock import parse_rfc3339, rfc3339
+
+COMPLETE_AFTER = "simulate.tiphys.dev/complete-after"
+"""Annotation: the pod ends so long after it started (`30s`, `1m30s`, `500ms`)."""
+EXIT_CODE = "simulate.tiphys.dev/exit-code"
+"""Annotation: with what its containers end; 0 if absent."""
+
+GONE = "Gone"
+"""The phase of a pod that is to be removed from the API."""
+
+_SPAN = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step in a pod's life. Every condition that is given must hold."""
+
+    name: str
+    phases: frozenset[str]
+    deleting: bool
+    """Whether it is for pods with a deletion timestamp, or for those without."""
+    becomes: str
+    """The phase afterwards: `Running`, `Ended` (Succeeded or Failed, by the exit code), or `GONE`."""
+    delay_s: float = 0.0
+    delay_annotation: str = ""
+    """For pods with this annotation only, whose value replaces `delay_s`, counted from the pod's start."""
+    within_grace: bool = False
+    """Never takes longer than what is left of the deletion grace period."""
+
+
+DEFAULT_STAGES: tuple[Stage, ...] = (
+    Stage("start", frozenset({"", "Pending"}), deleting=False, becomes="Running", delay_s=0.1),
+    Stage("complete", frozenset({"Running"}), deleting=False, becomes="Ended", delay_annotation=COMPLETE_AFTER),
+    Stage("finish", frozenset({"Succeeded", "Failed"}), deleting=True, becomes=GONE),
+    Stage(
+        "terminate",
+        frozenset({"", "Pending", "Running", "Unknown"}),
+        deleting=True,
+        becomes=GONE,
+        delay_s=0.2,
+        within_grace=True,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A stage that will happen."""
+
+    stage: Stage
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the pod runs."""
+
+    pod_address: str
+    host_address: str
+
+
+def seconds(text: str) -> float | None:
+    """A Go-like time span: `1h2m3.5s`, `250ms`. None where it is none."""
+    match = _SPAN.match(text)
+    if match is None or not text:
+        return None
+    hours, minutes, whole, millis = (float(part or 0) for part in match.groups())
+    return hours * 3600 + minutes * 60 + whole + millis / 1000
+
+
+def next_step(stages: Sequence[Stage], pod: Pod, now: datetime) -> Step | None:
+    """The first stage that is for this pod, and how long until then."""
+    deleting = pod.metadata.deletion_timestamp is not None
+    for stage in stages:
+        if stage.deleting != deleting or pod.status.phase not in stage.phases:
+            continue
+        delay_s = _delay_s(stage, pod, now)
+        if delay_s is not None:
+            return Step(stage, delay_s)
+    return None
+
+
+def _delay_s(stage: Stage, pod: Pod, now: datetime) -> float | None:
+    delay_s = stage.delay_s
+    if stage.delay_annotation:
+        stated = seconds(pod.metadata.annotations.get(stage.delay_annotation, ""))
+        if stated is None:
+            return None
+        since = pod.status.start_time or pod.metadata.creation_timestamp
+        passed_s = (now - parse_rfc3339(since)).total_seconds() if since else 0.0
+        delay_s = max(stated - passed_s, 0.0)
+    if stage.within_grace:
+        delay_s = min(delay_s, float(pod.metadata.deletion_grace_period_seconds or 0))
+    return delay_s
+
+
+def after(stage: Stage, pod: Pod, place: Place, now: datetime) -> PodStatus:
+    """The pod's status once `stage` has happened. The pod is not changed. Not for stages that end in `GONE`."""
+    status = copy_of(pod.status)
+    if stage.becomes == "Running":
+        _run(pod, status, place, rfc3339(now))
+    else:
+        _end(pod, status, rfc3339(now))
+    return status
+
+
+def _run(pod: Pod, status: PodStatus, place: Place, now: str) -> None:
+    status.phase = "Running"
+    status.observed_generation = pod.metadata.generation
+    status.start_time = status.start_time or now
+    status.host_ip, status.host_ips = place.host_address, [HostIP(ip=place.host_address)]
+    status.pod_ip, status.pod_ips = place.pod_address, [PodIP(ip=place.pod_address)]
+    status.init_container_statuses = [
+        _running(pod, c, now) if c.restart_policy == "Always" else _ended(pod, c, 0, now, now)
+        for c in pod.spec.init_containers
+    ]
+    status.container_statuses = [_running(pod, c, now) for c in pod.spec.containers]
+    gates = {c.type: c.status for c in status.conditions}
+    ready = all(gates.get(gate.condition_type) == "True" for gate in pod.spec.readiness_gates)
+    for type_ in ("PodReadyToStartContainers", "Initialized", "ContainersReady"):
+        _set(status, type_, True, now, pod.metadata.generation)
+    _set(status, "Ready", ready, now, pod.metadata.generation, "" if ready else "ReadinessGatesNotReady")
+
+
+def _end(pod: Pod, status: PodStatus, now: str) -> None:
+    text = pod.metadata.annotations.get(EXIT_CODE, "0")
+    code = int(text) if text.isdigit() else 1
+    status.phase = "Failed" if code else "Succeeded"
+    started = status.start_time or now
+    status.container_statuses = [_ended(pod, c, code, started, now) for c in pod.spec.containers]
+    reason = "PodFailed" if code else "PodCompleted"
+    for type_ in ("ContainersReady", "Ready"):
+        _set(status, type_, False, now, pod.metadata.generation, reason)
+    _set(status, "PodReadyToStartContainers", False, now, pod.metadata.generation)
+
+
+def _set(status: PodStatus, type_: str, value: bool, now: str, generation: int, reason: str = "") -> None:
+    text = "True" if value else "False"
+    old = next((c for c in status.conditions if c.type == type_), None)
+    since = old.last_transition_time if old is not None and old.status == text else now
+    condition = PodCondition(
+        type=type_, status=text, reason=reason, last_transition_time=since, observed_generation=generation
+    )
+    status.conditions = [*(c for c in status.conditions if c.type != type_), condition]
+
+
+def _container_id(pod: Pod, container: Container) -> str:
+    return f"simulated://{pod.metadata.uid}-{container.name}"
+
+
+def _running(pod: Pod, container: Container, now: str) -> ContainerStatus:
+    return ContainerStatus(
+        name=container.name,
+        state=ContainerState(running=ContainerStateRunning(started_at=now)),
+        ready=True,
+        started=True,
+        image=container.image,
+        image_id=f"simulated://{container.image}",
+        container_id=_container_id(pod, container),
+    )
+
+
+def _ended(pod: Pod, container: Container, code: int, started: str, now: str) -> ContainerStatus:
+    container_id = _container_id(pod, container)
+    ended = ContainerStateTerminated(
+        exit_code=code,
+        reason="Error" if code else "Completed",
+        started_at=started,
+        finished_at=now,
+        container_id=container_id,
+    )
+    return ContainerStatus(
+        name=container.name,
+        state=ContainerState(terminated=ended),
+        ready=code == 0 and container in pod.spec.init_containers,
+        started=False,
+        image=container.image,
+        image_id=f"simulated://{container.image}",
+        container_id=container_id,
+    )

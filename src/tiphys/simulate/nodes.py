@@ -1,0 +1,282 @@
+"""Runs simulated nodes: thousands of them in one process, with one pod informer and one heap of due times.
+
+An event about a pod on one of our nodes asks `lifecycle.next_step` what comes next and files it under its time; when
+the time has come, the step is written, and the event of that write files the next one. Leases are filed in the same
+heap, spread over their interval. So an idle cluster of simulated nodes costs its lease renewals and nothing else.
+
+Level, not edge: what is due is worked out from the pod as it is then, and a write that fails (conflict, server away) is
+filed again. Writes go through a bounded number of calls at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+import itertools
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from tiphys.api.errors import AlreadyExists, ApiError, Conflict, NotFound
+from tiphys.api.kinds import LEASE, NODE, POD
+from tiphys.api.kinds.coordination.lease import Lease
+from tiphys.api.kinds.core.node import Node
+from tiphys.api.kinds.core.pod.schema import Pod
+from tiphys.api.meta.schema import copy_of
+from tiphys.base.clock import Clock, rfc3339, rfc3339_micro
+from tiphys.client.interface import Client, EventType, Informer
+from tiphys.simulate.lifecycle import GONE, Place, Step, after, next_step
+from tiphys.simulate.objects import Addresses, lease_object, names, node_object
+from tiphys.simulate.settings import SimulationSettings
+
+__all__ = ["SimulatedNodes", "SimulationSettings"]
+
+log = logging.getLogger(__name__)
+
+Work = Callable[[], Coroutine[Any, Any, None]]
+
+
+@dataclass(slots=True)
+class _Filed:
+    """A pod's next step. Superseded by a newer one of the same pod."""
+
+    due_s: float
+    step: Step
+
+
+@dataclass(slots=True)
+class _Agenda:
+    """What is to be done when. The earliest first."""
+
+    entries: list[tuple[float, int, Work]] = field(default_factory=list)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _numbers: itertools.count[int] = field(default_factory=itertools.count)
+
+    def add(self, due_s: float, work: Work) -> None:
+        heapq.heappush(self.entries, (due_s, next(self._numbers), work))
+        if self.entries[0][2] is work:
+            self.changed.set()
+
+    def pop_due(self, now_s: float) -> Work | None:
+        if self.entries and self.entries[0][0] <= now_s:
+            return heapq.heappop(self.entries)[2]
+        return None
+
+    @property
+    def next_s(self) -> float | None:
+        return self.entries[0][0] if self.entries else None
+
+
+class SimulatedNodes:
+    """`settings.nodes` nodes against the API behind `client`."""
+
+    def __init__(self, client: Client, clock: Clock, settings: SimulationSettings | None = None) -> None:
+        self._client, self._clock = client, clock
+        self._settings = settings = settings or SimulationSettings()
+        self._host_addresses = Addresses(settings.node_addresses)
+        self._pod_addresses = Addresses(settings.pod_addresses)
+        self._hosts: dict[str, str] = {}
+        """Our nodes' names and addresses."""
+        self._leases: dict[str, Lease] = {}
+        self._filed: dict[str, _Filed] = {}
+        """By pod UID."""
+        self._assigned: dict[str, str] = {}
+        """By pod UID: addresses that we gave out."""
+        self._agenda = _Agenda()
+        self._slots = asyncio.Semaphore(settings.calls_in_flight_max)
+
+    async def run(self) -> None:
+        """Register the nodes and play them until cancelled. The Node objects stay behind, as those of real nodes do."""
+        for name in names(self._settings):
+            self._hosts[name] = self._host_addresses.take()
+        pods = self._client.informer(POD)
+        async with asyncio.TaskGroup() as tasks:
+            for index, name in enumerate(self._hosts):
+                await self._in_slot(tasks, partial(self._register, index, name))
+            with contextlib.closing(_Subscription(pods, self._on_pod)):
+                await self._play(tasks, pods)
+
+    # Nodes
+
+    async def _register(self, index: int, name: str) -> None:
+        now = self._clock.now()
+        wanted = node_object(self._settings, index, name, self._hosts[name], rfc3339(now))
+        try:
+            try:
+                node = await self._client.create(NODE, wanted)
+            except AlreadyExists:
+                node = await self._refreshed(wanted)
+        except (ApiError, OSError, TimeoutError) as error:
+            log.warning("node %s: registering failed, will try again: %s", name, error)
+            self._later(self._settings.retry_s, lambda: self._register(index, name))
+            return
+        # Spread from the start: node i renews at its own point of the interval.
+        self._leases[name] = lease_object(self._settings, node, rfc3339_micro(now))
+        await self._renew(name, first_delay_s=self._settings.lease_interval_s * (index + 1) / self._settings.nodes)
+
+    async def _refreshed(self, wanted: Node) -> Node:
+        """The node is there from an earlier run: keep its object, renew its status."""
+        node = copy_of(await self._client.get(NODE, wanted.metadata.name))
+        node.status = wanted.status
+        return await self._client.update(NODE, node, subresource="status")
+
+    async def _renew(self, name: str, first_delay_s: float | None = None) -> None:
+        lease = self._leases[name]
+        lease.spec.renew_time = rfc3339_micro(self._clock.now())
+        delay_s = self._settings.lease_interval_s if first_delay_s is None else first_delay_s
+        try:
+            self._leases[name] = copy_of(await self._written(lease))
+        except NotFound:
+            if not await self._still_there(name):
+                log.info("node %s: it was deleted, and is not simulated any more", name)
+                self._hosts.pop(name, None)
+                return
+            delay_s = self._settings.retry_s  # the namespace of leases is not there yet
+        except (AlreadyExists, Conflict):
+            delay_s = 0.0 if await self._reread(name) else self._settings.retry_s
+        except (ApiError, OSError, TimeoutError) as error:
+            log.warning("node %s: renewing its lease failed, will try again: %s", name, error)
+            delay_s = self._settings.retry_s
+        self._later(delay_s, lambda: self._renew(name))
+
+    async def _written(self, lease: Lease) -> Lease:
+        if lease.metadata.resource_version:
+            try:
+                return await self._client.update(LEASE, lease)
+            except NotFound:
+                if not await self._still_there(lease.metadata.name):
+                    raise
+                lease.metadata.resource_version = lease.metadata.uid = ""
+                lease.metadata.creation_timestamp = None
+        return await self._client.create(LEASE, lease)
+
+    async def _still_there(self, name: str) -> bool:
+        """Whether the Node exists, as far as the API can be asked."""
+        try:
+            await self._client.get(NODE, name)
+        except NotFound:
+            return False
+        except (ApiError, OSError, TimeoutError) as error:
+            log.warning("node %s: it cannot be read: %s", name, error)
+        return True
+
+    async def _reread(self, name: str) -> bool:
+        """Someone else wrote our lease, or we did before a restart: take theirs as the base of the next write."""
+        try:
+            found = await self._client.get(LEASE, name, self._leases[name].metadata.namespace)
+        except (ApiError, OSError, TimeoutError) as error:
+            log.warning("node %s: its lease cannot be read: %s", name, error)
+            return False
+        mine = self._leases[name].spec
+        self._leases[name] = copy_of(found)
+        self._leases[name].spec = mine
+        return True
+
+    # Pods
+
+    def _on_pod(self, change: EventType, old: Pod | None, new: Pod | None) -> None:
+        if change == "DELETED" or new is None:
+            if old is not None and old.spec.node_name in self._hosts:
+                self._filed.pop(old.metadata.uid, None)
+                self._pod_addresses.give_back(self._assigned.pop(old.metadata.uid, old.status.pod_ip))
+            return
+        if new.spec.node_name not in self._hosts:
+            return
+        if new.status.pod_ip:
+            self._pod_addresses.reserve(new.status.pod_ip)
+        self._file(new)
+
+    def _file(self, pod: Pod, delay_s: float = 0.0) -> None:
+        """File the pod's next step, unless that same stage is filed already. `delay_s` is the least to wait."""
+        uid = pod.metadata.uid
+        step = next_step(self._settings.stages, pod, self._clock.now())
+        if step is None:
+            self._filed.pop(uid, None)
+            return
+        due_s = self._clock.monotonic() + max(step.delay_s, delay_s)
+        filed = self._filed.get(uid)
+        if filed is not None and filed.step.stage is step.stage and filed.due_s <= due_s:
+            return
+        filed = self._filed[uid] = _Filed(due_s, step)
+        name, namespace = pod.metadata.name, pod.metadata.namespace
+        self._agenda.add(due_s, lambda: self._take_step(name, namespace, uid, filed))
+
+    async def _take_step(self, name: str, namespace: str, uid: str, filed: _Filed) -> None:
+        if self._filed.get(uid) is not filed:
+            return  # superseded
+        del self._filed[uid]
+        pod = self._client.informer(POD).get(name, namespace)
+        if pod is None or pod.metadata.uid != uid or pod.spec.node_name not in self._hosts:
+            return
+        step = next_step(self._settings.stages, pod, self._clock.now())
+        if step is None or step.stage is not filed.step.stage:
+            self._file(pod)
+            return
+        try:
+            await self._apply(pod, step)
+        except NotFound:
+            pass  # gone: its event cleans up
+        except (ApiError, OSError, TimeoutError) as error:
+            if not isinstance(error, Conflict):
+                log.warning("pod %s/%s: %s failed, will try again: %s", namespace, name, step.stage.name, error)
+            self._file(pod, self._settings.retry_s)
+
+    async def _apply(self, pod: Pod, step: Step) -> None:
+        meta = pod.metadata
+        if step.stage.becomes == GONE:
+            await self._client.delete(POD, meta.name, meta.namespace, uid=meta.uid, grace_period_s=0)
+            return
+        changed = copy_of(pod)
+        changed.status = after(step.stage, pod, self._place(pod), self._clock.now())
+        await self._client.update(POD, changed, subresource="status")
+
+    def _place(self, pod: Pod) -> Place:
+        host = self._hosts[pod.spec.node_name]
+        if pod.spec.host_network:
+            return Place(host, host)
+        uid = pod.metadata.uid
+        if pod.status.pod_ip:
+            return Place(pod.status.pod_ip, host)
+        if uid not in self._assigned:  # kept when the write fails, for the next try
+            self._assigned[uid] = self._pod_addresses.take()
+        return Place(self._assigned[uid], host)
+
+    # The clockwork
+
+    def _later(self, delay_s: float, work: Work) -> None:
+        self._agenda.add(self._clock.monotonic() + delay_s, work)
+
+    async def _in_slot(self, tasks: asyncio.TaskGroup, work: Work) -> None:
+        """Start `work` as soon as one of the bounded slots is free."""
+        await self._slots.acquire()
+        tasks.create_task(work()).add_done_callback(lambda _task: self._slots.release())
+
+    async def _play(self, tasks: asyncio.TaskGroup, pods: Informer[Pod]) -> None:
+        await pods.wait_synced()
+        while True:
+            while (work := self._agenda.pop_due(self._clock.monotonic())) is not None:
+                await self._in_slot(tasks, work)
+            self._agenda.changed.clear()
+            due_s = self._agenda.next_s
+            if due_s is None:
+                await self._agenda.changed.wait()
+            else:
+                await _either(self._clock.sleep(max(due_s - self._clock.monotonic(), 0.0)), self._agenda.changed.wait())
+
+
+class _Subscription:
+    def __init__(self, informer: Informer[Pod], handler: Callable[[EventType, Pod | None, Pod | None], None]) -> None:
+        self.close = informer.subscribe(handler)
+
+
+async def _either(*awaitables: Awaitable[Any]) -> None:
+    """Waits for the first, cancels the others."""
+    futures = [asyncio.ensure_future(a) for a in awaitables]
+    try:
+        await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for future in futures:
+            future.cancel()
