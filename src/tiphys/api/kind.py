@@ -170,6 +170,9 @@ class Kind(Generic[R]):
             parts.append(subresource)
         return "/".join(parts)
 
+    def __repr__(self) -> str:
+        return f"<{self.api_version} {self.kind}>"
+
     def __hash__(self) -> int:
         return hash((self.group, self.version, self.kind))
 

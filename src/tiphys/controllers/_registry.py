@@ -53,9 +53,9 @@ def selected(controllers: Sequence[ControllerSpec[Any]], wanted: Sequence[str]) 
     for word in wanted:
         if word == "*":
             continue
-        name = names.get(word.removeprefix("-"))
-        if name is None:
+        known = names.get(word.removeprefix("-"))
+        if known is None:
             raise ValueError(f"{word.removeprefix('-')!r} is not in the list of known controllers")
-        chosen.setdefault(name, not word.startswith("-"))
+        chosen.setdefault(known, not word.startswith("-"))
     rest = "*" in wanted
     return tuple(spec for spec in controllers if chosen.get(spec.name, rest and spec.on_by_default))

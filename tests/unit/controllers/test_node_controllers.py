@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from . import objects
+from .memory import Bench, writes
+from tiphys.api.kinds import LEASE, NODE, POD
+from tiphys.api.kinds.core.node import NodeCondition
+from tiphys.api.kinds.core.references import Taint, Toleration
+from tiphys.controllers import node_lifecycle, taint_eviction
+from tiphys.controllers._actions import RequeueAfter
+from tiphys.controllers._spec import Key
+
+N1 = Key("", "n1")
+POD_KEY = Key("default", "web")
+
+
+def bench(ready: str = "True", others: int = 1) -> Bench:
+    b = Bench(node_lifecycle.SPEC)
+    b.client.put(NODE, objects.node("n1", ready))
+    for number in range(others):
+        b.client.put(NODE, objects.node(f"other-{number}"))
+    return b
+
+
+def taints(b: Bench) -> set[tuple[str, str]]:
+    node = b.client.informer(NODE).get("n1")
+    return {(taint.key.removeprefix("node.kubernetes.io/"), taint.effect) for taint in node.spec.taints}
+
+
+async def test_a_silent_node_becomes_unknown_and_is_tainted() -> None:
+    b = bench()
+    b.client.put(POD, objects.pod("web", node="n1", ready=True))
+    (wait,) = b.plan(N1)
+    assert isinstance(wait, RequeueAfter)
+    assert 40 < wait.delay_s < 40.1
+    await b.clock.advance(wait.delay_s)
+    await b.settle(N1)
+    node = b.client.informer(NODE).get("n1")
+    ready = node.status.conditions[0]
+    assert (ready.status, ready.reason, ready.message) == (
+        "Unknown",
+        "NodeStatusUnknown",
+        "Kubelet stopped posting node status.",
+    )
+    never = {each.type: each.reason for each in node.status.conditions[1:]}
+    assert never == dict.fromkeys(("MemoryPressure", "DiskPressure", "PIDPressure"), "NodeStatusNeverUpdated")
+    assert taints(b) == {("unreachable", "NoSchedule"), ("unreachable", "NoExecute")}
+    assert all(taint.time_added for taint in node.spec.taints)
+    assert ("n1", "Normal", "NodeNotReady", "Node n1 status is now: NodeNotReady") in b.events.events
+    assert ("web", "Warning", "NodeNotReady", "Node is not ready") in b.events.events
+    assert b.client.all(POD)[0].status.conditions[0].status == "False"
+
+
+async def test_a_renewed_lease_is_a_heartbeat() -> None:
+    b = bench()
+    await b.clock.advance(39)
+    b.heard[LEASE, "kube-node-lease", "n1"] = b.clock.now()
+    await b.clock.advance(39)
+    assert writes(b.plan(N1)) == []
+    await b.clock.advance(2)
+    assert writes(b.plan(N1))
+
+
+@pytest.mark.parametrize(
+    ("conditions", "unschedulable", "expected"),
+    [
+        ({"Ready": "True"}, False, set()),
+        ({"Ready": "False"}, False, {("not-ready", "NoSchedule"), ("not-ready", "NoExecute")}),
+        ({"Ready": "Unknown"}, False, {("unreachable", "NoSchedule"), ("unreachable", "NoExecute")}),
+        ({"Ready": "True", "MemoryPressure": "True"}, False, {("memory-pressure", "NoSchedule")}),
+        ({"Ready": "True", "DiskPressure": "True"}, False, {("disk-pressure", "NoSchedule")}),
+        ({"Ready": "True", "NetworkUnavailable": "True"}, False, {("network-unavailable", "NoSchedule")}),
+        ({"Ready": "True"}, True, {("unschedulable", "NoSchedule")}),
+    ],
+)
+async def test_taints_follow_conditions(conditions: dict[str, str], unschedulable: bool, expected: Any) -> None:
+    b = bench("")
+
+    def edit(node: Any) -> None:
+        node.status.conditions = [NodeCondition(type=kind, status=status) for kind, status in conditions.items()]
+        node.spec.unschedulable = unschedulable
+
+    b.client.edit(NODE, "n1", "", edit)
+    await b.settle(N1)
+    assert taints(b) == expected
+
+
+async def test_taints_of_others_stay_and_ours_go() -> None:
+    b = bench("False")
+    b.client.edit(NODE, "n1", "", lambda node: node.spec.taints.append(Taint(key="gpu", value="yes", effect="NoExecute")))
+    await b.settle(N1)
+    assert taints(b) == {("gpu", "NoExecute"), ("not-ready", "NoSchedule"), ("not-ready", "NoExecute")}
+    b.client.edit(NODE, "n1", "", lambda node: setattr(node.status.conditions[0], "status", "True"))
+    await b.settle(N1)
+    assert taints(b) == {("gpu", "NoExecute")}
+
+
+async def test_nobody_is_evicted_when_no_node_is_ready() -> None:
+    b = bench("False", others=0)
+    await b.settle(N1)
+    assert taints(b) == {("not-ready", "NoSchedule")}
+
+
+# --- eviction
+
+
+def eviction(*tolerations: Toleration, added: str = objects.NOW) -> Bench:
+    b = Bench(taint_eviction.SPEC)
+    node = objects.node("n1", "Unknown")
+    node.spec.taints = [
+        Taint(key="node.kubernetes.io/unreachable", effect="NoExecute", time_added=added or None),
+        Taint(key="node.kubernetes.io/unreachable", effect="NoSchedule"),
+    ]
+    b.client.put(NODE, node)
+    pod = objects.pod("web", node="n1", ready=True)
+    pod.spec.tolerations = list(tolerations)
+    b.client.put(POD, pod)
+    return b
+
+
+def tolerate(seconds: int | None = None, operator: str = "Exists", key: str = "") -> Toleration:
+    return Toleration(key=key, operator=operator, effect="NoExecute", toleration_seconds=seconds)
+
+
+async def test_without_toleration_a_pod_goes_at_once() -> None:
+    b = eviction()
+    await b.settle(POD_KEY)
+    pod = b.client.all(POD)[0]
+    assert pod.metadata.deletion_timestamp
+    reasons = {condition.type: condition.reason for condition in pod.status.conditions}
+    assert reasons["DisruptionTarget"] == "DeletionByTaintManager"
+    assert b.events.events == [("web", "Normal", "TaintManagerEviction", "Marking for deletion Pod default/web")]
+
+
+@pytest.mark.parametrize("added", [objects.NOW, ""])
+async def test_a_toleration_ends_after_its_seconds(added: str) -> None:
+    b = eviction(tolerate(300), added=added)
+    (wait,) = b.plan(POD_KEY)
+    assert wait == RequeueAfter(300.0)
+    await b.clock.advance(300)
+    assert writes(b.plan(POD_KEY))
+
+
+def test_the_shortest_toleration_counts_and_an_endless_one_does_not() -> None:
+    assert eviction(tolerate()).plan(POD_KEY) == []
+    b = eviction(tolerate(10), tolerate(300))
+    b.client.edit(
+        NODE, "n1", "", lambda node: node.spec.taints.append(Taint(key="x", effect="NoExecute", time_added=objects.NOW))
+    )
+    assert b.plan(POD_KEY) == [RequeueAfter(10.0)]
+
+
+def test_a_taint_that_is_gone_ends_the_matter() -> None:
+    b = eviction()
+    b.client.edit(NODE, "n1", "", lambda node: node.spec.taints.clear())
+    assert b.plan(POD_KEY) == []
