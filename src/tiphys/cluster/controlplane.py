@@ -13,6 +13,7 @@ from pathlib import Path
 
 from typing import TYPE_CHECKING
 
+from tiphys.cluster.certificates import ADMIN_GROUP
 from tiphys.cluster.failure import ClusterError
 from tiphys.cluster.service import serve
 from tiphys.cluster.settings import ClusterSettings, DataDirectory
@@ -44,7 +45,7 @@ async def run(data: DataDirectory, settings: ClusterSettings) -> None:
     """Open the store, serve the API, then run controllers and scheduler until cancelled."""
     from tiphys.apiserver.server import ApiServer
     from tiphys.base.clock import SystemClock
-    from tiphys.store.embedded import EmbeddedStore
+    from tiphys.store.embedded.store import EmbeddedStore
     from tiphys.store.interface import StoreError
 
     clock = SystemClock()
@@ -89,9 +90,9 @@ async def _components(data: DataDirectory, settings: ClusterSettings, server: Ap
     from tiphys.controllers.settings import ControllerSettings
     from tiphys.scheduler.scheduler import Scheduler
 
-    everyone = ("system:authenticated",)
-    manager_client = server.local_client(User("system:kube-controller-manager", groups=everyone))
-    scheduler_client = server.local_client(User("system:kube-scheduler", groups=everyone))
+    # The controllers live in the process that holds the store: a role for each would separate nothing here.
+    manager_client = server.local_client(User("system:kube-controller-manager", groups=(ADMIN_GROUP,)))
+    scheduler_client = server.local_client(User("system:kube-scheduler", groups=("system:authenticated",)))
     recorder = EventRecorder(manager_client, clock, "controllermanager")
     scheduler_recorder = EventRecorder(scheduler_client, clock, "default-scheduler")
     root_ca = (data.pki / "ca.crt").read_text()
@@ -115,7 +116,7 @@ async def _cluster_dns(server: ApiServer, settings: ClusterSettings) -> None:
     from tiphys.apiserver.request import User
     from tiphys.dns.manifests import dns_service
 
-    client = server.local_client(User("system:apiserver", groups=("system:masters",)))
+    client = server.local_client(User("system:apiserver", groups=(ADMIN_GROUP,)))
     try:
         await client.create(SERVICE, dns_service(settings.dns_ip))
     except AlreadyExists:
@@ -126,9 +127,10 @@ async def _cluster_dns(server: ApiServer, settings: ClusterSettings) -> None:
 
 async def _simulated_nodes(settings: ClusterSettings, server: ApiServer, clock: Clock) -> None:
     from tiphys.apiserver.request import User
-    from tiphys.simulate.nodes import SimulatedNodes, SimulationSettings
+    from tiphys.simulate.nodes import SimulatedNodes
+    from tiphys.simulate.settings import SimulationSettings
 
-    client = server.local_client(User("system:apiserver", groups=("system:masters",)))
+    client = server.local_client(User("system:apiserver", groups=(ADMIN_GROUP,)))
     await SimulatedNodes(client, clock, SimulationSettings(nodes=settings.nodes)).run()
 
 

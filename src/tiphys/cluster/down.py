@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -30,10 +31,13 @@ def down(data: DataDirectory, progress: Progress) -> None:
         left = [running(program.pid_file(data.run)) for program in programs_of(data, settings)]
         stop([pid for pid in left if pid])
     if settings.runtime == "containerd":
+        networks = _pod_networks(data)
         with progress.step("Stopping containers") as detail:
             count = _stop_containers(data)
             detail.append(f"{count} processes")
         with progress.step("Removing mounts, links and rules"):
+            for network in networks:
+                _forget_namespace(network)
             _unmount(data.root)
             _unmount(data.state)
             shutil.rmtree(data.state, ignore_errors=True)
@@ -65,6 +69,25 @@ def _stop_containers(data: DataDirectory) -> int:
     family.discard(own)
     stop(sorted(family), grace_s=0.5)
     return len(family)
+
+
+def _pod_networks(data: DataDirectory) -> set[Path]:
+    """The network namespaces of this cluster's pods, as containerd's state names them."""
+    found: set[Path] = set()
+    for config in data.state.glob("*/io.containerd.runtime.v2.task/k8s.io/*/config.json"):
+        with contextlib.suppress(OSError, ValueError):
+            for namespace in json.loads(config.read_bytes())["linux"]["namespaces"]:
+                path = Path(namespace.get("path", ""))
+                if namespace["type"] == "network" and path.name.startswith("cni-"):
+                    found.add(path)
+    return found
+
+
+def _forget_namespace(path: Path) -> None:
+    """Unmount and delete a named namespace; with its last process gone, its links go too."""
+    subprocess.run(["umount", "--lazy", str(path)], capture_output=True, check=False)
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _pids() -> list[int]:

@@ -90,7 +90,12 @@ async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None
             service_cidr=settings.service_cidr,
         ),
     )
-    proxy = Proxy(client, clock, recorder.named("kube-proxy"), ProxySettings(node_name=name))
+    proxy = Proxy(
+        client,
+        clock,
+        recorder.named("kube-proxy"),
+        ProxySettings(node_name=name, cluster_cidr=settings.pod_cidr, service_cidr=settings.service_cidr),
+    )
     dns = ClusterDns(client, clock, DnsSettings(node_name=name, node_ip=address, domain=settings.cluster_domain))
     guard(data)
     try:

@@ -1,7 +1,7 @@
 """Keeps the cluster's processes running: one small process that starts, adopts and restarts the others.
 
 It holds nothing that matters: killed at any moment, it is started again by the processes it watches (`guard`), finds
-them through their pid files and goes on. Restarts back off from 0.2 s to 30 s; a minute of life resets that.
+them through their pid files and goes on. Restarts back off from 0.2 s to 10 s; ten seconds of life reset that.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tiphys.cluster.process import Program, reap, running, spawn, stop, wait_exi
 from tiphys.cluster.settings import ClusterSettings, DataDirectory
 
 NAME = "supervisor"
-_BACKOFF_FIRST_S, _BACKOFF_MAX_S, _STEADY_S = 0.2, 30.0, 60.0
+_BACKOFF_FIRST_S, _BACKOFF_MAX_S, _STEADY_S = 0.2, 10.0, 10.0
 
 
 def stopping_mark(data: DataDirectory) -> Path:
