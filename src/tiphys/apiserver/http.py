@@ -1,8 +1,8 @@
 """HTTP by aiohttp's low-level server: connections in, `Exchange`s to the chain, `Reply`s out.
 
 The only file of the API server that knows the framework. Answers are written as one piece straight to the transport
-(status line, headers, body), which is what makes a GET cheap; a stream is written as HTTP chunks; after a takeover every
-byte that arrives belongs to the tunnel.
+(status line, headers, body), which is what makes a GET cheap; a stream is written as HTTP chunks; after a takeover
+every byte that arrives belongs to the tunnel.
 """
 
 from __future__ import annotations
@@ -28,9 +28,7 @@ from tiphys.apiserver.request import User
 log = logging.getLogger(__name__)
 
 Serve = Callable[[Exchange], Awaitable[Reply]]
-_STATUS_LINES = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus
-}
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
 _KEEP_ALIVE_S = 180.0
 _LARGE = 64 * 1024
 _MAX_TUNNEL_BUFFER = 1024 * 1024
@@ -262,8 +260,9 @@ class HttpServer(web.Server):  # type: ignore[misc, type-arg, unused-ignore] # a
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         connection = request.protocol
-        assert isinstance(connection, Connection)
-        target = request.raw_path if hasattr(request, "raw_path") else request.path_qs
+        if not isinstance(connection, Connection):
+            raise TypeError("requests of this server come from its own connections")
+        target = request.raw_path
         path, _, query = target.partition("?")
         if "%" in path:
             path = request.path

@@ -1,7 +1,8 @@
 """The in-process client: the same authorization, admission and registry as over HTTPS, without bytes.
 
-Controllers and scheduler in the control plane's process use it. Objects that it returns are the watch cache's own: shared
-and never to be mutated. What is passed to a write is copied first, because the registry consumes what it is given.
+Controllers and scheduler in the control plane's process use it. Objects that it returns are the watch cache's own,
+shared, and never to be mutated. What is passed to a write is copied first, because the registry consumes what it
+gets.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class LocalClient:
     async def get(self, kind: Kind[R], name: str, namespace: str = "") -> R:
         self._authorize("get", kind, namespace, name)
         entry = await self._registry.get(kind, namespace if kind.namespaced else "", name)
-        return cast(R, entry.obj)
+        return cast("R", entry.obj)
 
     async def list(
         self,
@@ -88,9 +89,9 @@ class LocalClient:
         copied = copy_of(obj)
         review = REVIEWS.get(kind)
         if review is not None:
-            return cast(R, await review(self._context, self._user, namespace, copied))
+            return cast("R", await review(self._context, self._user, namespace, copied))
         entry = await self._registry.create(kind, namespace, copied, self._options(dry_run=dry_run))
-        return cast(R, entry.obj)
+        return cast("R", entry.obj)
 
     async def update(self, kind: Kind[R], obj: R, *, subresource: str = "") -> R:
         meta = obj.metadata
@@ -100,7 +101,7 @@ class LocalClient:
         if subresource == "scale":
             raise MethodNotAllowed("a scale is changed by patching it, or its parent")
         entry, _ = await self._registry.update(kind, namespace, meta.name, lambda _current: copy_of(obj), opts)
-        return cast(R, entry.obj)
+        return cast("R", entry.obj)
 
     async def patch(
         self,
@@ -121,9 +122,9 @@ class LocalClient:
         opts = self._options(subresource=subresource, manager=field_manager)
         if subresource == "scale":
             scale: Scale = await self._registry.patch_scale(kind, namespace, name, request, opts)
-            return cast(R, scale)
+            return cast("R", scale)
         entry, _ = await self._registry.patch(kind, namespace, name, request, opts)
-        return cast(R, entry.obj)
+        return cast("R", entry.obj)
 
     async def delete(
         self,
@@ -158,10 +159,8 @@ class LocalClient:
         row = creates.find(kind, subresource)
         if row is None:
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
-        done = await row.run(
-            self._context, namespace, name, copy_of(body), self._options(subresource=subresource)
-        )
-        return cast(S, done)
+        done = await row.run(self._context, namespace, name, copy_of(body), self._options(subresource=subresource))
+        return cast("S", done)
 
     async def watch(
         self,
@@ -182,7 +181,7 @@ class LocalClient:
                     raw = msgspec.json.decode(line, type=_Raw)
                     if raw.type == "ERROR":
                         raise from_status(codec.decode(Status, bytes(raw.object)))
-                    yield WatchEvent(cast(Any, raw.type), codec.decode(kind.schema, bytes(raw.object)))
+                    yield WatchEvent(cast("Any", raw.type), codec.decode(kind.schema, bytes(raw.object)))
         finally:
             stream.close()
 
@@ -234,7 +233,7 @@ class LocalInformer(Generic[R]):
         entry = self._cache.get(namespace, name)
         if entry is None or not (self._all or self._selection.matches(entry)):
             return None
-        return cast(R, entry.obj)
+        return cast("R", entry.obj)
 
     def list(self, namespace: str = "") -> Iterable[R]:
         entries = self._cache.entries(namespace or self._selection.namespace)
@@ -285,7 +284,7 @@ class LocalInformer(Generic[R]):
         if event_type == "DELETED":
             after = None
         for handler in tuple(self._handlers):
-            handler(cast(EventType, event_type), before, after)
+            handler(cast("EventType", event_type), before, after)
 
     @staticmethod
     def _refile(

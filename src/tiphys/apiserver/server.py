@@ -245,9 +245,7 @@ class ApiServer:
             group.create_task(
                 objects.kubernetes_service(registry, settings.service_cidr, identity.advertised(settings), self.port)
             )
-            group.create_task(
-                objects.authentication_config(registry, own.ca.decode(), own.front_proxy_ca.decode())
-            )
+            group.create_task(objects.authentication_config(registry, own.ca.decode(), own.front_proxy_ca.decode()))
 
     async def stop(self, drain_s: float | None = None) -> None:
         """Refuse new connections, end watches, give requests under way `drain_s` to finish. Idempotent."""
@@ -261,10 +259,10 @@ class ApiServer:
             await client.close()
         if self._http is not None:
             self._http.stopping.set()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(limit):
-                    while self._pipeline is not None and self._pipeline.active:
-                        await asyncio.sleep(0.01)
+            if self._pipeline is not None:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(limit):
+                        await self._pipeline.idle()
             await self._http.shutdown(limit)
         for task in self._tasks:
             task.cancel()

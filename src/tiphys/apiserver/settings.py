@@ -67,7 +67,7 @@ class ApiServerSettings:
     binds: tuple[Bind, ...] = (Bind(),)
     """--bind-address, --secure-port. The first one is `ApiServer.url`."""
     advertise_address: str = ""
-    """--advertise-address: what the `kubernetes` Service leads to. Empty: the first bind address that is not a wildcard."""
+    """--advertise-address: where the `kubernetes` Service leads. Empty: the first bind address that is no wildcard."""
     server_names: tuple[str, ...] = ()
     """Further names and addresses in the serving certificate."""
     service_cidr: str = "10.96.0.0/16"

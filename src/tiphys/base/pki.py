@@ -145,7 +145,13 @@ def new_ca(common_name: str, *, now: dt.datetime, days: int = CA_DAYS) -> KeyPai
 
 
 def new_server(
-    ca: KeyPair, common_name: str, names: Iterable[str], *, now: dt.datetime, client: bool = False, days: int = LEAF_DAYS
+    ca: KeyPair,
+    common_name: str,
+    names: Iterable[str],
+    *,
+    now: dt.datetime,
+    client: bool = False,
+    days: int = LEAF_DAYS,
 ) -> KeyPair:
     """A serving certificate for `names` (DNS names and IP addresses); `client`: also good as a client certificate."""
     from cryptography import x509

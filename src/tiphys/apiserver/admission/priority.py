@@ -17,9 +17,9 @@ class Priority:
     name = "Priority"
 
     async def admit(self, request: AdmissionRequest) -> None:
-        if request.kind is not POD or request.subresource:
+        if request.kind is not POD or request.subresource or request.obj is None:
             return
-        spec = request.obj.spec if request.obj is not None else None
+        spec = request.obj.spec
         if request.operation == "UPDATE":
             old = request.old.spec
             if spec.priority is None:

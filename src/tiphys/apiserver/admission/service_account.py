@@ -158,9 +158,7 @@ def token_volume() -> ProjectedVolumeSource:
                 service_account_token=ServiceAccountTokenProjection(path="token", expiration_seconds=TOKEN_LIFETIME_S)
             ),
             VolumeProjection(
-                config_map=ConfigMapProjection(
-                    name="kube-root-ca.crt", items=[KeyToPath(key="ca.crt", path="ca.crt")]
-                )
+                config_map=ConfigMapProjection(name="kube-root-ca.crt", items=[KeyToPath(key="ca.crt", path="ca.crt")])
             ),
             VolumeProjection(
                 downward_api=DownwardAPIProjection(
@@ -192,13 +190,15 @@ def _check_mountable(request: AdmissionRequest, account: Any) -> None:
                 if ref is not None and ref.name not in named:
                     raise refuse(
                         request,
-                        f'{prefix} {container.name} with envVar {env.name} referencing secret.secretName="{ref.name}" {tail}',
+                        f"{prefix} {container.name} with envVar {env.name} referencing "
+                        f'secret.secretName="{ref.name}" {tail}',
                     )
             for whole in container.env_from:
                 if whole.secret_ref is not None and whole.secret_ref.name not in named:
                     raise refuse(
                         request,
-                        f'{prefix} {container.name} with envFrom referencing secret.secretName="{whole.secret_ref.name}" {tail}',
+                        f"{prefix} {container.name} with envFrom referencing "
+                        f'secret.secretName="{whole.secret_ref.name}" {tail}',
                     )
     for index, reference in enumerate(spec.image_pull_secrets):
         if reference.name not in pulls:

@@ -53,7 +53,10 @@ class EscalationCheck:
             held, _ = self._rules(user, "")
             if missing(held, everything):
                 raise refused(
-                    GROUP, request.kind.plural, obj.metadata.name, "must have cluster-admin privileges to use an aggregationRule"
+                    GROUP,
+                    request.kind.plural,
+                    obj.metadata.name,
+                    "must have cluster-admin privileges to use an aggregationRule",
                 )
 
     def _check_binding(self, request: AdmissionRequest, user: User) -> None:
@@ -67,14 +70,19 @@ class EscalationCheck:
         rbac = self._authorizer.rbac
         rules = rbac.role_rules(ref, request.namespace) if rbac is not None else []
         if rules is None:
-            raise refused(
-                GROUP, request.kind.plural, obj.metadata.name, f'{plural}.{GROUP} "{ref.name}" not found'
-            )
+            raise refused(GROUP, request.kind.plural, obj.metadata.name, f'{plural}.{GROUP} "{ref.name}" not found')
         self._confirm(request, user, rules)
 
     def _may(self, user: User, verb: str, plural: str, namespace: str, name: str) -> bool:
         info = RequestInfo(
-            verb=verb, path="", is_resource=True, group=GROUP, version="*", resource=plural, namespace=namespace, name=name
+            verb=verb,
+            path="",
+            is_resource=True,
+            group=GROUP,
+            version="*",
+            resource=plural,
+            namespace=namespace,
+            name=name,
         )
         return self._authorizer.allows(user, info)
 
@@ -89,7 +97,10 @@ class EscalationCheck:
             return
         groups = " ".join(f'"{group}"' for group in user.groups)
         lines = "\n".join(sorted({described(rule) for rule in compact(lacking)}))
-        text = f'user "{user.name}" (groups=[{groups}]) is attempting to grant RBAC permissions not currently held:\n{lines}'
+        text = (
+            f'user "{user.name}" (groups=[{groups}]) is attempting to grant RBAC permissions not currently held:\n'
+            f"{lines}"
+        )
         if errors:
             text += f"; resolution errors: [{', '.join(errors)}]"
         raise refused(GROUP, request.kind.plural, request.obj.metadata.name, text)

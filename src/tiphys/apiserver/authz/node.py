@@ -101,9 +101,11 @@ class NodeAuthorizer:
             return
         pod = entry.obj
         node = pod.spec.node_name
-        if new is not None and (not node or pod.metadata.uid in self._pods):
-            if pod.metadata.uid not in self._pods or not pod.spec.ephemeral_containers:
-                return  # unbound, or bound already: what a pod references does not change after that
+        known = pod.metadata.uid in self._pods
+        if new is not None and not known and not node:
+            return
+        if new is not None and known and not pod.spec.ephemeral_containers:
+            return  # what a bound pod references changes only by containers added to it
         self._forget(pod.metadata.uid)
         if new is None or not node:
             return

@@ -9,7 +9,7 @@ A table has one role per unindented line, then its rules, one per line (a deeper
         get url /healthz,/livez            non-resource URLs
 
 `read` is get, list, watch; `write` is create, delete, deletecollection, patch, update; `all` is both; `core` is the
-group without a name. Source: plugin/pkg/auth/authorizer/rbac/bootstrappolicy (the names and rules are facts of the API).
+group without a name. Source: plugin/pkg/auth/authorizer/rbac/bootstrappolicy (names and rules are facts of the API).
 """
 
 from __future__ import annotations
@@ -53,17 +53,18 @@ _NODE_SERVICES = "tiphys:node-services"
 system:nodes also holds what kube-proxy, the DNS server and the network agent need."""
 
 _NAMESPACED_BINDINGS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
-    ("kube-public", "system:controller:bootstrap-signer", "system:controller:bootstrap-signer", ("s:bootstrap-signer",)),
+    ("kube-public", "bootstrap-signer", "", ("s:bootstrap-signer",)),
+    ("kube-system", "bootstrap-signer", "", ("s:bootstrap-signer",)),
+    ("kube-system", "cloud-provider", "", ("s:cloud-provider",)),
+    ("kube-system", "token-cleaner", "", ("s:token-cleaner",)),
     ("kube-system", "system::extension-apiserver-authentication-reader", "extension-apiserver-authentication-reader",
      ("u:system:kube-controller-manager", "u:system:kube-scheduler")),
     ("kube-system", "system::leader-locking-kube-controller-manager", "system::leader-locking-kube-controller-manager",
-     ("u:system:kube-controller-manager", "s:kube-controller-manager")),
+     ("u:system:kube-controller-manager", "s:kube-controller-manager", "s:leader-election-controller")),
     ("kube-system", "system::leader-locking-kube-scheduler", "system::leader-locking-kube-scheduler",
      ("u:system:kube-scheduler", "s:kube-scheduler")),
-    ("kube-system", "system:controller:bootstrap-signer", "system:controller:bootstrap-signer", ("s:bootstrap-signer",)),
-    ("kube-system", "system:controller:cloud-provider", "system:controller:cloud-provider", ("s:cloud-provider",)),
-    ("kube-system", "system:controller:token-cleaner", "system:controller:token-cleaner", ("s:token-cleaner",)),
 )  # fmt: skip
+"""(namespace, binding, role, subjects); without a role both are `system:controller:` and the binding's name."""
 
 
 @dataclass(slots=True)
@@ -180,9 +181,11 @@ def cluster_role_bindings() -> list[Any]:
     return [
         _marked(
             new(
-                CLUSTERROLEBINDING, name, subjects=_subjects(words),
+                CLUSTERROLEBINDING,
+                name,
+                subjects=_subjects(words),
                 role_ref=RoleRef(api_group=GROUP, kind="ClusterRole", name=name),
-            )  # fmt: skip
+            )
         )
         for name, words in wanted.items()
     ]
@@ -197,12 +200,9 @@ def roles() -> list[Any]:
 
 
 def role_bindings() -> list[Any]:
-    return [
-        _marked(
-            new(
-                ROLEBINDING, name, namespace, subjects=_subjects(words),
-                role_ref=RoleRef(api_group=GROUP, kind="Role", name=role),
-            )  # fmt: skip
-        )
-        for namespace, name, role, words in _NAMESPACED_BINDINGS
-    ]
+    found = []
+    for namespace, name, role, words in _NAMESPACED_BINDINGS:
+        full = name if role else f"system:controller:{name}"
+        ref = RoleRef(api_group=GROUP, kind="Role", name=role or full)
+        found.append(_marked(new(ROLEBINDING, full, namespace, subjects=_subjects(words), role_ref=ref)))
+    return found

@@ -16,9 +16,7 @@ def denied(user: User, info: RequestInfo, reason: str = "") -> Forbidden:
         return Forbidden(f'forbidden: User "{user.name}" cannot {info.verb} path "{info.path}"{tail}')
     resource = f"{info.resource}/{info.subresource}" if info.subresource else info.resource
     scope = f'in the namespace "{info.namespace}"' if info.namespace else "at the cluster scope"
-    why = (
-        f'User "{user.name}" cannot {info.verb} resource "{resource}" in API group "{info.group}" {scope}{tail}'
-    )
+    why = f'User "{user.name}" cannot {info.verb} resource "{resource}" in API group "{info.group}" {scope}{tail}'
     return refused(info.group, info.resource, info.name, why)
 
 

@@ -54,7 +54,8 @@ def resolve(method: str, path: str, raw_query: str = "") -> RequestInfo:
             parts = parts[2:]
     resource = parts[0]
     name = parts[1] if len(parts) > 1 else ""
-    subresource, rest = "", ()
+    subresource = ""
+    rest: tuple[str, ...] = ()
     if len(parts) > 2 and verb not in _PATH_VERBS:
         subresource, rest = parts[2], tuple(parts[3:])
 

@@ -86,7 +86,11 @@ class TokenSigner:
 
         key = self._load()
         shape = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
-        return {"keys": [{"use": "sig", "kty": "RSA", "kid": self._key_id, "alg": _ALGORITHM, "n": shape["n"], "e": shape["e"]}]}
+        return {
+            "keys": [
+                {"use": "sig", "kty": "RSA", "kid": self._key_id, "alg": _ALGORITHM, "n": shape["n"], "e": shape["e"]}
+            ]
+        }
 
 
 def is_ours(token: str, issuer: str) -> bool:

@@ -22,7 +22,8 @@ def read_token_file(path: Path) -> dict[str, User]:
             continue
         if len(row) < 3:
             raise ValueError(
-                f"token file {path}, line {number}: must have at least 3 columns (token, user name, user uid), found {len(row)}"
+                f"token file {path}, line {number}: must have at least 3 columns (token, user name, user uid), "
+                f"found {len(row)}"
             )
         if not row[0]:
             continue

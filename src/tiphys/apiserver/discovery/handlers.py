@@ -61,12 +61,14 @@ class Discovery:
         version = _aggregated_version(exchange.headers.get("Accept", ""))
         if not version:
             groups = self._groups
-            make = (lambda: documents.api_versions(groups, self._address)) if core else lambda: documents.group_list(groups)
+            make = (
+                (lambda: documents.api_versions(groups, self._address))
+                if core
+                else lambda: documents.group_list(groups)
+            )
             body, _ = self._document(path, make)
             return _answer(exchange, body, "application/json")
-        body, tag = self._document(
-            f"{path}?{version}", lambda: documents.aggregated(self._groups, version, core=core)
-        )
+        body, tag = self._document(f"{path}?{version}", lambda: documents.aggregated(self._groups, version, core=core))
         content_type = f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
         headers = (("ETag", f'"{tag}"'), ("Vary", "Accept"))
         if exchange.headers.get("If-None-Match", "").strip('"') == tag:
@@ -86,9 +88,7 @@ class Discovery:
         prefix, *rest = path.strip("/").split("/")
         group, version = ("", rest[0]) if prefix == "api" else (rest[0], rest[1])
         group_version = f"{group}/{version}" if group else version
-        body, _ = self._document(
-            path, lambda: documents.resource_list(group_version, self._groups[group][version])
-        )
+        body, _ = self._document(path, lambda: documents.resource_list(group_version, self._groups[group][version]))
         return _answer(exchange, body, "application/json")
 
     def _document(self, key: str, make: Callable[[], documents.Document]) -> tuple[bytes, str]:

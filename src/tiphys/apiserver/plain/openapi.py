@@ -1,87 +1,83 @@
-"""/openapi/v2 and /openapi/v3: documents derived from the kinds, made when first asked for, in a thread.
+"""/openapi/v2 and /openapi/v3: the documents of `api.openapi` over HTTP.
 
+They are made when first asked for, in a thread, and kept with their gzip form: every kubectl asks for them.
 Source: k8s.io/kube-openapi/pkg/handler, .../handler3.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import zlib
-from collections.abc import Callable
-from typing import Any
-from urllib.parse import parse_qs
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
-from tiphys.api import codec
-from tiphys.api.kinds import KINDS
+from tiphys.api.kind import Kind
+from tiphys.api.kinds import BODY_KINDS
 from tiphys.apiserver.chain.exchange import Answer, Exchange, Reply
 from tiphys.apiserver.verbs.router import not_found
 
-_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+if TYPE_CHECKING:
+    from tiphys.api.openapi import Documents
+
+_ASKED = "com.github.proto-openapi.spec.v2@v1.0+protobuf"
+_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+"""With a dot: Go's own parser refuses the `@` that clients ask with."""
+_NEVER = "Thu, 31 Dec 2099 23:59:59 GMT"
+_GZIP_LEVEL = 6
+_Made = tuple[bytes, str] | None
 
 
 class OpenApi:
-    """Encoded once per document, gzip included."""
+    """The handlers. One document is made at a time, so that a crowd of clients causes one making."""
 
-    def __init__(self) -> None:
-        self._made: dict[str, tuple[bytes, bytes, str]] = {}
-        """path -> (plain, gzip, ETag)"""
+    def __init__(self, kinds: Iterable[Kind[Any]]) -> None:
+        self._kinds = tuple(kinds)
+        self._documents: Documents | None = None
+        self._packed: dict[str, bytes] = {}
+        """ETag -> gzip"""
         self._making = asyncio.Lock()
 
     async def v2(self, exchange: Exchange) -> Reply:
-        return await self._answer(exchange, "v2", _v2)
+        if _ASKED in exchange.headers.get("Accept", ""):
+            return await self._answer(exchange, lambda documents: documents.v2_protobuf(), _PROTOBUF)
+        return await self._answer(exchange, lambda documents: documents.v2_json())
 
     async def v3_index(self, exchange: Exchange) -> Reply:
-        return await self._answer(exchange, "v3", self._index)
+        return await self._answer(exchange, lambda documents: documents.v3_index())
 
     async def v3_group(self, exchange: Exchange) -> Reply:
-        path = exchange.path.removeprefix("/openapi/v3/").rstrip("/")
-        groups = {_path_of(kind.group, kind.version): (kind.group, kind.version) for kind in KINDS}
-        if path not in groups:
-            return not_found()
-        group, version = groups[path]
-        return await self._answer(exchange, f"v3/{path}", lambda: _v3(group, version))
+        name = exchange.path.removeprefix("/openapi/v3/").rstrip("/")
+        return await self._answer(exchange, lambda documents: documents.v3(name))
 
-    def _index(self) -> dict[str, Any]:
-        paths = {}
-        for group, version in dict.fromkeys((kind.group, kind.version) for kind in KINDS):
-            path = _path_of(group, version)
-            made = self._made.get(f"v3/{path}") or self._make(f"v3/{path}", lambda g=group, v=version: _v3(g, v))
-            paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={made[2]}"}
-        return {"paths": paths}
+    def _make(self, make: Callable[[Documents], _Made]) -> tuple[bytes, bytes, str] | None:
+        """(plain, gzip, ETag), in a thread."""
+        if self._documents is None:
+            from tiphys.api.openapi import Documents
 
-    def _make(self, key: str, document: Callable[[], dict[str, Any]]) -> tuple[bytes, bytes, str]:
-        body = codec.encode(document())
-        packer = zlib.compressobj(6, zlib.DEFLATED, 31)
-        made = (body, packer.compress(body) + packer.flush(), hashlib.sha512(body).hexdigest().upper())
-        self._made[key] = made
-        return made
+            self._documents = Documents(self._kinds, BODY_KINDS)
+        made = make(self._documents)
+        if made is None:
+            return None
+        body, tag = made
+        packed = self._packed.get(tag)
+        if packed is None:
+            packer = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, 31)
+            packed = self._packed[tag] = packer.compress(body) + packer.flush()
+        return body, packed, tag
 
-    async def _answer(self, exchange: Exchange, key: str, document: Callable[[], dict[str, Any]]) -> Reply:
+    async def _answer(
+        self, exchange: Exchange, make: Callable[[Documents], _Made], content_type: str = "application/json"
+    ) -> Reply:
         async with self._making:
-            made = self._made.get(key) or await asyncio.to_thread(self._make, key, document)
+            made = await asyncio.to_thread(self._make, make)
+        if made is None:
+            return not_found()
         plain, packed, tag = made
         headers: tuple[tuple[str, str], ...] = (("ETag", f'"{tag}"'), ("Vary", "Accept-Encoding, Accept"))
         if exchange.headers.get("If-None-Match", "").strip('"') == tag:
-            return Answer(b"", 304, headers=headers)
-        if parse_qs(exchange.raw_query).get("hash") == [tag]:
-            headers = (*headers, ("Expires", "Thu, 31 Dec 2099 23:59:59 GMT"))
+            return Answer(b"", 304, content_type, headers)
+        if exchange.info.query.get("hash") == (tag,):
+            headers = (*headers, ("Expires", _NEVER))
         if "gzip" in exchange.headers.get("Accept-Encoding", ""):
-            return Answer(packed, headers=(*headers, ("Content-Encoding", "gzip")))
-        return Answer(plain, headers=headers)
-
-
-def _path_of(group: str, version: str) -> str:
-    return f"apis/{group}/{version}" if group else f"api/{version}"
-
-
-def _v2() -> dict[str, Any]:
-    from tiphys.api import openapi
-
-    return openapi.v2(KINDS)
-
-
-def _v3(group: str, version: str) -> dict[str, Any]:
-    from tiphys.api import openapi
-
-    return openapi.v3(KINDS, group, version)
+            return Answer(packed, 200, content_type, (*headers, ("Content-Encoding", "gzip")))
+        return Answer(plain, 200, content_type, headers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tiphys.api.kinds import KINDS
 from tiphys.apiserver.chain.exchange import Answer, Exchange, Reply
 from tiphys.apiserver.chain.serviceaccounts import TokenSigner
 from tiphys.apiserver.discovery.handlers import Discovery
@@ -46,7 +47,7 @@ def install_plain(
         return Answer(f'{{\n  "paths": [\n{quoted}\n  ]\n}}'.encode())
 
     openid = OpenId(signer, issuer, url)
-    openapi = OpenApi()
+    openapi = OpenApi(KINDS)
     for path in ("/version", "/version/"):
         router.add_exact(path, show_version)
     router.add_exact("/metrics", show_metrics)

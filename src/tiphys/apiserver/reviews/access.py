@@ -32,7 +32,9 @@ def _info(spec: Any) -> RequestInfo:
     selector = attributes.field_selector
     if selector is not None:
         terms = selector.raw_selector or ",".join(
-            f"{term.key}={term.values[0]}" for term in selector.requirements if term.operator == "In" and len(term.values) == 1
+            f"{term.key}={term.values[0]}"
+            for term in selector.requirements
+            if term.operator == "In" and len(term.values) == 1
         )
         query["fieldSelector"] = (terms,)
     return RequestInfo(
@@ -46,11 +48,19 @@ def _check(kind: str, spec: Any, *, subject: bool) -> None:
     found = []
     if spec.resource_attributes is not None and spec.non_resource_attributes is not None:
         found.append(
-            errors.invalid("spec.nonResourceAttributes", _shown(spec.non_resource_attributes), "cannot be specified in combination with resourceAttributes")
+            errors.invalid(
+                "spec.nonResourceAttributes",
+                _shown(spec.non_resource_attributes),
+                "cannot be specified in combination with resourceAttributes",
+            )
         )
     if spec.resource_attributes is None and spec.non_resource_attributes is None:
         found.append(
-            errors.invalid("spec.resourceAttributes", None, "exactly one of nonResourceAttributes or resourceAttributes must be specified")
+            errors.invalid(
+                "spec.resourceAttributes",
+                None,
+                "exactly one of nonResourceAttributes or resourceAttributes must be specified",
+            )
         )
     if subject and not spec.user and not spec.groups:
         found.append(errors.invalid("spec.user", "", "at least one of user or group must be specified"))
@@ -113,9 +123,11 @@ async def self_subject_rules(context: Context, user: User, _namespace: str, revi
     status = SubjectRulesReviewStatus(
         resource_rules=[
             ResourceRule(
-                verbs=rule.verbs, api_groups=rule.api_groups, resources=rule.resources,
+                verbs=rule.verbs,
+                api_groups=rule.api_groups,
+                resources=rule.resources,
                 resource_names=rule.resource_names,
-            )  # fmt: skip
+            )
             for rule in rules
             if rule.resources
         ],

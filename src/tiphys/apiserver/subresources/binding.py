@@ -46,9 +46,7 @@ async def bind(context: Context, namespace: str, name: str, binding: Any, opts: 
         return pod
 
     # Admission has seen the binding; the pod's own update is the server's doing.
-    await context.registry.update(
-        POD, namespace, name, bound, _quiet(opts), uid=binding.metadata.uid
-    )
+    await context.registry.update(POD, namespace, name, bound, _quiet(opts), uid=binding.metadata.uid)
     return Status(kind="Status", api_version="v1", status="Success")
 
 

@@ -54,9 +54,7 @@ def install(router: Router, context: Context) -> None:
 def _handler(context: Context, row: CreateSubresource) -> Callable[[Exchange], Awaitable[Reply]]:
     async def create(exchange: Exchange) -> Reply:
         opts = options.write_options(exchange, context.admission, "Create", subresource=row.name)
-        body, _ = await bodies.read_object(
-            exchange, row.body, context.settings.max_body_bytes, opts.field_validation
-        )
+        body, _ = await bodies.read_object(exchange, row.body, context.settings.max_body_bytes, opts.field_validation)
         namespace = namespace_of(row.parent, exchange.info)
         answer = await row.run(context, namespace, exchange.info.name or body.metadata.name, body, opts)
         if isinstance(answer, Status):

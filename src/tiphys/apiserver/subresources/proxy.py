@@ -111,7 +111,9 @@ class Proxies:
             number = next((p.port for p in piece.ports if p.name == chosen.name), None)
             if number:
                 candidates += [
-                    (endpoint.addresses[0], number) for endpoint in piece.endpoints if endpoint.conditions.ready is not False
+                    (endpoint.addresses[0], number)
+                    for endpoint in piece.endpoints
+                    if endpoint.conditions.ready is not False
                 ]
         if not candidates:
             raise ServiceUnavailable(f'no endpoints available for service "{name}"')

@@ -57,7 +57,9 @@ async def issue(context: Context, namespace: str, name: str, request: Any, opts:
 
     longest = context.settings.max_token_expiration_s
     if spec.expiration_seconds > longest:
-        opts.warnings.append(f"requested expiration of {spec.expiration_seconds} seconds shortened to {longest} seconds")
+        opts.warnings.append(
+            f"requested expiration of {spec.expiration_seconds} seconds shortened to {longest} seconds"
+        )
         spec.expiration_seconds = longest
     lifetime, warn_after = _lifetime(context, spec, bound)
     token = context.authenticator.accounts.issue(account, spec.audiences, lifetime, bound, warn_after)
@@ -67,15 +69,10 @@ async def issue(context: Context, namespace: str, name: str, request: Any, opts:
 
 
 def _lifetime(context: Context, spec: Any, bound: list[Bound]) -> tuple[int, int]:
-    """(seconds to live, seconds until it counts as stale). Automounted tokens live on, for clients that never reread."""
+    """(seconds to live, seconds until stale). Automounted tokens live on, for clients that never read them again."""
     ours = set(spec.audiences) <= set(context.settings.audiences)
     pod_bound = any(ref.kind == "pod" for ref in bound)
-    if (
-        context.settings.extend_token_expiration
-        and pod_bound
-        and ours
-        and spec.expiration_seconds == TOKEN_LIFETIME_S
-    ):
+    if context.settings.extend_token_expiration and pod_bound and ours and spec.expiration_seconds == TOKEN_LIFETIME_S:
         return _EXTENDED_S, spec.expiration_seconds
     return spec.expiration_seconds, 0
 
@@ -84,7 +81,9 @@ def _complaints(seconds: int) -> list[FieldError]:
     if seconds < _SHORTEST_S:
         return [errors.invalid("spec.expirationSeconds", seconds, "may not specify a duration less than 10 minutes")]
     if seconds > _LONGEST_S:
-        return [errors.invalid("spec.expirationSeconds", seconds, "may not specify a duration larger than 2^32 seconds")]
+        return [
+            errors.invalid("spec.expirationSeconds", seconds, "may not specify a duration larger than 2^32 seconds")
+        ]
     return []
 
 

@@ -36,5 +36,7 @@ def namespace_of(kind: Kind[Any], info: RequestInfo) -> str:
     if not kind.namespaced:
         return ""
     if not info.namespace and (info.name or info.verb == "create"):
-        raise BadRequest("an empty namespace may not be set during creation" if info.verb == "create" else "namespace is required")
+        raise BadRequest(
+            "an empty namespace may not be set during creation" if info.verb == "create" else "namespace is required"
+        )
     return info.namespace

@@ -175,9 +175,7 @@ def delete_options(query: Query, body: DeleteOptions | None) -> DeleteOptions:
     policy = options.propagation_policy
     if policy is not None and options.orphan_dependents is not None:
         found.append(
-            errors.invalid(
-                "propagationPolicy", policy, "orphanDependents and deletionPropagation cannot be both set"
-            )
+            errors.invalid("propagationPolicy", policy, "orphanDependents and deletionPropagation cannot be both set")
         )
     if policy is not None and policy not in _PROPAGATIONS:
         found.append(errors.not_supported("propagationPolicy", policy, (*_PROPAGATIONS, "nil")))

@@ -38,9 +38,7 @@ class ResourceHandlers:
         info = exchange.info
         selection = options.list_options(info.query)
         page = await self._registry.list(self._kind, info.namespace if self._kind.namespaced else "", selection)
-        return await respond.list_answer(
-            exchange, self._kind, page, self._context.settings.gzip_threshold_bytes
-        )
+        return await respond.list_answer(exchange, self._kind, page, self._context.settings.gzip_threshold_bytes)
 
     async def create(self, exchange: Exchange) -> Reply:
         info = exchange.info

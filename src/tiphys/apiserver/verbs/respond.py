@@ -27,7 +27,8 @@ def with_warnings(exchange: Exchange, headers: tuple[tuple[str, str], ...] = ())
     """Each warning as a header: `299 - "text"`. Bounded as upstream: 100 and 4 KiB in all."""
     if not exchange.warnings:
         return headers
-    found, size = [], 0
+    found: list[tuple[str, str]] = []
+    size = 0
     for text in dict.fromkeys(exchange.warnings):
         cleaned = "".join(letter if letter.isprintable() else " " for letter in text)[:1024]
         escaped = cleaned.replace("\\", "\\\\").replace('"', '\\"')

@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from tiphys.api import codec, table as tables
+from tiphys.api import codec
+from tiphys.api import table as tables
 from tiphys.api.errors import ApiError
 from tiphys.api.kind import Kind
 from tiphys.api.meta.resource import PartialObject
@@ -76,7 +77,9 @@ def row(entry: Entry, media: Media, include: str) -> bytes:
     return b'{"cells":%b,"object":%b}' % (cells, shown)
 
 
-def table(kind: Kind[Any], entries: list[Entry], media: Media, meta: str, include: str, *, headings: bool = True) -> bytes:
+def table(
+    kind: Kind[Any], entries: list[Entry], media: Media, meta: str, include: str, *, headings: bool = True
+) -> bytes:
     columns = codec.encode(tables.columns(kind)) if headings else b"[]"
     head = f'{{"kind":"Table","apiVersion":"{media.api_version}","metadata":{{{meta}}},"columnDefinitions":'
     rows = b",".join([row(entry, media, include) for entry in entries])

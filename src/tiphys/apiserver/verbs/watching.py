@@ -54,9 +54,7 @@ def form_of(kind: Kind[Any], media: Media, exchange: Exchange) -> Form | None:
     return shapes.PartialEvents(media)
 
 
-async def until(
-    events: EventStream, timeout_s: float, stopping: asyncio.Event | None
-) -> AsyncIterator[list[bytes]]:
+async def until(events: EventStream, timeout_s: float, stopping: asyncio.Event | None) -> AsyncIterator[list[bytes]]:
     """The stream's batches; it is closed after `timeout_s`, or when the server begins to stop."""
     timer = asyncio.get_running_loop().call_later(timeout_s, events.close)
     stopper = asyncio.ensure_future(_close_on(stopping, events)) if stopping is not None else None
