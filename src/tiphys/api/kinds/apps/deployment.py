@@ -12,7 +12,7 @@ from tiphys.api.kinds.core.pod.defaults import default_spec
 from tiphys.api.kinds.core.pod.spec import PodTemplateSpec
 from tiphys.api.labels import selector_of
 from tiphys.api.meta.resource import Resource
-from tiphys.api.meta.schema import Int32, IntOrString, Struct, Time, field, proto
+from tiphys.api.meta.schema import Int32, IntOrString, Struct, Time, copy_of, field, proto
 from tiphys.api.meta.types import LabelSelector
 from tiphys.api.meta.validation import each, immutable, non_negative
 
@@ -109,12 +109,12 @@ def _default(obj: Deployment) -> None:
 
 
 def _prepare(obj: Deployment, old: Deployment | None) -> None:
-    obj.status = old.status if old is not None else DeploymentStatus()
+    obj.status = copy_of(old.status) if old is not None else DeploymentStatus()
 
 
 def _prepare_status(obj: Deployment, old: Deployment) -> None:
-    obj.spec = old.spec
-    obj.metadata.labels = old.metadata.labels
+    obj.spec = copy_of(old.spec)
+    obj.metadata.labels = dict(old.metadata.labels)
 
 
 def _validate(obj: Deployment, old: Deployment | None) -> Iterator[FieldError]:

@@ -11,7 +11,7 @@ from tiphys.api.kinds.core.pod.defaults import default_spec
 from tiphys.api.kinds.core.pod.spec import PodTemplateSpec
 from tiphys.api.labels import selector_of, text_of
 from tiphys.api.meta.resource import Resource
-from tiphys.api.meta.schema import Int32, Struct, Time, field, proto
+from tiphys.api.meta.schema import Int32, Struct, Time, copy_of, field, proto
 from tiphys.api.meta.types import LabelSelector
 from tiphys.api.meta.validation import immutable, non_negative
 
@@ -71,11 +71,11 @@ def _default(obj: ReplicaSet) -> None:
 
 
 def _prepare(obj: ReplicaSet, old: ReplicaSet | None) -> None:
-    obj.status = old.status if old is not None else ReplicaSetStatus()
+    obj.status = copy_of(old.status) if old is not None else ReplicaSetStatus()
 
 
 def _prepare_status(obj: ReplicaSet, old: ReplicaSet) -> None:
-    obj.spec = old.spec
+    obj.spec = copy_of(old.spec)
 
 
 def _validate(obj: ReplicaSet, old: ReplicaSet | None) -> Iterator[FieldError]:

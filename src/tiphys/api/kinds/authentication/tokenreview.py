@@ -19,7 +19,7 @@ class UserInfo(Struct):
 class TokenReviewSpec(Struct):
     """The token in question, and who it should be for."""
 
-    token: Annotated[str, proto(1)] = ""
+    token: Annotated[str, proto(1, required=True)] = ""
     audiences: Annotated[list[str], proto(2, list_type="atomic")] = []
 
 

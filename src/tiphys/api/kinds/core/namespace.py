@@ -9,7 +9,7 @@ from tiphys.api.kind import Column, Kind, Subresource
 from tiphys.api.kinds.columns import AGE, NAME
 from tiphys.api.kinds.core.checks import finalizer_name
 from tiphys.api.meta.resource import Resource
-from tiphys.api.meta.schema import Struct, Time, field, proto
+from tiphys.api.meta.schema import Struct, Time, copy_of, field, proto
 
 
 class NamespaceSpec(Struct):
@@ -58,8 +58,8 @@ def _default(namespace: Namespace) -> None:
 def _prepare(namespace: Namespace, old: Namespace | None) -> None:
     """Create: Active, and not to be removed before its content is. Update: finalizers and status stay."""
     if old is not None:
-        namespace.spec.finalizers = old.spec.finalizers
-        namespace.status = old.status
+        namespace.spec.finalizers = list(old.spec.finalizers)
+        namespace.status = copy_of(old.status)
         return
     namespace.status = NamespaceStatus(phase=ACTIVE)
     if FINALIZER not in namespace.spec.finalizers:
@@ -67,7 +67,7 @@ def _prepare(namespace: Namespace, old: Namespace | None) -> None:
 
 
 def _prepare_status(namespace: Namespace, old: Namespace) -> None:
-    namespace.spec = old.spec
+    namespace.spec = copy_of(old.spec)
 
 
 def _validate(namespace: Namespace, old: Namespace | None) -> Iterator[FieldError]:
@@ -86,7 +86,7 @@ def _validate_status(namespace: Namespace, _old: Namespace | None) -> Iterator[F
 
 def prepare_finalize(namespace: Namespace, old: Namespace) -> None:
     """`/finalize`: only the finalizers of the spec change."""
-    namespace.status = old.status
+    namespace.status = copy_of(old.status)
 
 
 def validate_finalize(namespace: Namespace, _old: Namespace | None) -> Iterator[FieldError]:

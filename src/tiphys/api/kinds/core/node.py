@@ -10,7 +10,7 @@ from tiphys.api.kinds.columns import AGE, NAME, NONE, UNKNOWN
 from tiphys.api.kinds.core import checks
 from tiphys.api.kinds.core.references import Taint
 from tiphys.api.meta.resource import Resource
-from tiphys.api.meta.schema import Int32, Quantity, Struct, Time, empty_list, field, proto
+from tiphys.api.meta.schema import Int32, Quantity, Struct, Time, copy_of, empty_list, field, proto
 from tiphys.api.meta.validation import each
 
 
@@ -175,11 +175,11 @@ def _default(node: Node) -> None:
 
 def _prepare(node: Node, old: Node | None) -> None:
     if old is not None:
-        node.status = old.status
+        node.status = copy_of(old.status)
 
 
 def _prepare_status(node: Node, old: Node) -> None:
-    node.spec = old.spec
+    node.spec = copy_of(old.spec)
 
 
 def _validate(node: Node, old: Node | None) -> Iterator[FieldError]:

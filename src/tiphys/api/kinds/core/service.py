@@ -218,7 +218,7 @@ def _node_ports(spec: ServiceSpec) -> set[int]:
 
 
 def _prepare_status(service: Service, old: Service) -> None:
-    service.spec = old.spec
+    service.spec = copy_of(old.spec)
 
 
 def _external_ips(service: Service) -> str:

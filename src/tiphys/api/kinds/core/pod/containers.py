@@ -87,14 +87,14 @@ class ContainerResizePolicy(Struct):
 class ContainerRestartRuleOnExitCodes(Struct):
     """The exit codes that a restart rule is for."""
 
-    operator: Annotated[str, proto(1)] = ""
+    operator: Annotated[str, proto(1, required=True)] = ""
     values: Annotated[list[Int32], proto(2, list_type="set")] = []
 
 
 class ContainerRestartRule(Struct):
     """What to do when a container ends with certain codes."""
 
-    action: Annotated[str, proto(1)] = ""
+    action: Annotated[str, proto(1, required=True)] = ""
     exit_codes: Annotated[ContainerRestartRuleOnExitCodes | None, proto(2)] = None
 
 

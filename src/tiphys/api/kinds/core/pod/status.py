@@ -42,7 +42,7 @@ class ContainerState(Struct):
 class ImageVolumeStatus(Struct):
     """Which image a volume holds."""
 
-    image_ref: Annotated[str, proto(1)] = ""
+    image_ref: Annotated[str, proto(1, required=True)] = ""
 
 
 class VolumeStatus(Struct):

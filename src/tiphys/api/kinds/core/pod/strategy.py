@@ -14,7 +14,7 @@ from tiphys.api.meta.types import LabelSelector, LabelSelectorRequirement
 def prepare(pod: Pod, old: Pod | None) -> None:
     """Create: a fresh Pending status. Update: the status stays."""
     if old is not None:
-        pod.status = old.status
+        pod.status = copy_of(old.status)
         return
     pod.status = PodStatus(phase="Pending", qos_class=qos_class(pod))
     if pod.spec.scheduling_gates:
@@ -31,9 +31,9 @@ def prepare(pod: Pod, old: Pod | None) -> None:
 
 def prepare_status(pod: Pod, old: Pod) -> None:
     """`/status`: spec and owners stay, and who writes no generation keeps the one that was."""
-    pod.spec = old.spec
+    pod.spec = copy_of(old.spec)
     pod.metadata.deletion_timestamp = old.metadata.deletion_timestamp
-    pod.metadata.owner_references = old.metadata.owner_references
+    pod.metadata.owner_references = [copy_of(owner) for owner in old.metadata.owner_references]
     status = pod.status
     status.qos_class = status.qos_class or old.status.qos_class
     status.observed_generation = status.observed_generation or old.status.observed_generation

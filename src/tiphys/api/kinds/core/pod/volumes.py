@@ -276,8 +276,8 @@ class ClusterTrustBundleProjection(Struct):
 class PodCertificateProjection(Struct):
     """A key and certificate of the pod's own, renewed before it expires, as files."""
 
-    signer_name: Annotated[str, proto(1)] = ""
-    key_type: Annotated[str, proto(2)] = ""
+    signer_name: Annotated[str, proto(1, required=True)] = ""
+    key_type: Annotated[str, proto(2, required=True)] = ""
     max_expiration_seconds: Annotated[Int32 | None, proto(3)] = None
     credential_bundle_path: Annotated[str, proto(4)] = ""
     key_path: Annotated[str, proto(5)] = ""

@@ -1,0 +1,140 @@
+"""Every declaration against upstream's OpenAPI document: names, types, required fields, merge and apply rules."""
+
+from __future__ import annotations
+
+import json
+import types
+import typing
+from pathlib import Path
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+import pytest
+
+from tiphys.api.kinds import BODY_KINDS, KINDS
+from tiphys.api.meta.schema import Proto, Quantity, Struct
+
+_SWAGGER = Path(__file__).parents[5] / "shared" / "upstream" / "swagger.json"
+_GROUPS = {
+    "core": "io.k8s.api.core.v1",
+    "apps": "io.k8s.api.apps.v1",
+    "rbac": "io.k8s.api.rbac.v1",
+    "discovery": "io.k8s.api.discovery.v1",
+    "events": "io.k8s.api.events.v1",
+    "coordination": "io.k8s.api.coordination.v1",
+    "authentication": "io.k8s.api.authentication.v1",
+    "authorization": "io.k8s.api.authorization.v1",
+    "autoscaling": "io.k8s.api.autoscaling.v1",
+    "policy": "io.k8s.api.policy.v1",
+}
+_META = "io.k8s.apimachinery.pkg.apis.meta.v1"
+_METADATA_REQUIRED = {"io.k8s.api.core.v1.Event"}
+"""Where upstream's type lacks `omitempty` on metadata; ours inherits the field from `Resource`."""
+
+
+def _structs() -> list[type[Struct]]:
+    """Every struct that a kind is made of."""
+    found: dict[type[Struct], None] = {}
+    pending: list[Any] = [kind.schema for kind in (*KINDS, *BODY_KINDS)]
+    while pending:
+        hint = pending.pop()
+        if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+            if hint not in found:
+                found[hint] = None
+                pending += get_type_hints(hint).values()
+        else:
+            pending += get_args(hint)
+    return sorted(found, key=lambda struct: (struct.__module__, struct.__name__))
+
+
+def _definition_name(struct: type[Struct]) -> str:
+    package = struct.__module__.split(".")
+    if package[2] == "meta":
+        return f"{_META}.{struct.__name__}"
+    return f"{_GROUPS[package[3]]}.{struct.__name__}"
+
+
+@pytest.fixture(scope="module")
+def definitions() -> dict[str, Any]:
+    if not _SWAGGER.exists():
+        pytest.skip(f"upstream's OpenAPI document is not at {_SWAGGER}")
+    loaded: dict[str, Any] = json.loads(_SWAGGER.read_bytes())["definitions"]
+    return loaded
+
+
+def _bare(hint: Any) -> Any:
+    """The type without annotations and without None."""
+    if get_origin(hint) is Annotated:
+        return _bare(get_args(hint)[0])
+    if get_origin(hint) in (Union, types.UnionType):
+        rest = [arg for arg in get_args(hint) if arg is not type(None)]
+        return _bare(rest[0]) if len(rest) == 1 else typing.Union[tuple(rest)]  # noqa: UP007 - built from a list
+    return hint
+
+
+def _shape(hint: Any) -> object:
+    """What OpenAPI would say of a type, roughly: enough to see that a field is of another sort."""
+    bare = _bare(hint)
+    origin = get_origin(bare)
+    if origin is list:
+        return ["array", _shape(get_args(bare)[0])]
+    if origin is dict:
+        value = get_args(bare)[1]
+        return ["object", "any" if value is Any else _shape(value)]
+    if origin in (Union, types.UnionType):
+        return "string"  # IntOrString
+    if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
+        return _definition_name(bare)
+    return {str: "string", bytes: "string", Quantity: "string", bool: "boolean", int: "integer"}[bare]
+
+
+def _upstream_shape(schema: dict[str, Any], definitions: dict[str, Any]) -> object:
+    reference = schema.get("$ref", "")
+    if reference:
+        name = reference.removeprefix("#/definitions/")
+        target = definitions[name]
+        if "properties" in target:
+            return name
+        return ["object", "any"] if target["type"] == "object" else target["type"]
+    if schema.get("type") == "array":
+        return ["array", _upstream_shape(schema["items"], definitions)]
+    if schema.get("type") == "object":
+        return ["object", _upstream_shape(schema["additionalProperties"], definitions)]
+    return schema["type"]
+
+
+def _rules(hint: Any) -> Proto:
+    for extra in get_args(hint)[1:] if get_origin(hint) is Annotated else ():
+        if isinstance(extra, Proto):
+            return extra
+    return Proto(())
+
+
+@pytest.mark.parametrize("struct", _structs(), ids=lambda struct: f"{struct.__module__[14:]}.{struct.__name__}")
+def test_declaration_is_upstreams(struct: type[Struct], definitions: dict[str, Any]) -> None:
+    upstream = definitions[_definition_name(struct)]
+    properties = upstream["properties"]
+    hints = get_type_hints(struct, include_extras=True)
+    by_wire = {field.encode_name: hints[field.name] for field in msgspec.structs.fields(struct)}
+    assert set(by_wire) == set(properties)
+    required = set(upstream.get("required", ()))
+    if _definition_name(struct) in _METADATA_REQUIRED:
+        required.remove("metadata")
+    assert {wire for wire, hint in by_wire.items() if _rules(hint).required} == required
+    for wire, hint in by_wire.items():
+        rules, theirs = _rules(hint), properties[wire]
+        assert _shape(hint) == _upstream_shape(theirs, definitions), wire
+        strategies = set(filter(None, theirs.get("x-kubernetes-patch-strategy", "").split(",")))
+        merges = bool(rules.merge or rules.merge_key)
+        assert {"merge"} & strategies == ({"merge"} if merges else set()), wire
+        assert ("retainKeys" in strategies) == rules.retain_keys, wire
+        assert rules.merge_key == theirs.get("x-kubernetes-patch-merge-key", ""), wire
+        assert rules.list_type == theirs.get("x-kubernetes-list-type", ""), wire
+        assert list(rules.list_map_keys) == theirs.get("x-kubernetes-list-map-keys", []), wire
+
+
+def test_no_protobuf_number_is_used_twice() -> None:
+    for struct in _structs():
+        hints = get_type_hints(struct, include_extras=True)
+        paths = [_rules(hint).path for hint in hints.values() if _rules(hint).path]
+        assert len(paths) == len(set(paths)), struct
