@@ -129,6 +129,9 @@ class ControllerSpec(Generic[W]):
     kinds: frozenset[Kind[Any]] = field(init=False, default=frozenset())
     """All kinds it needs a copy of."""
 
+    def __repr__(self) -> str:
+        return f"<controller {self.name}>"
+
     def __post_init__(self) -> None:
         watched = [watch.kind for watch in self.watches]
         own = [] if self.primary is None else [self.primary]

@@ -400,7 +400,7 @@ class _Draft:
             metadata = each.metadata
             actions.append(Delete(REPLICASET, metadata.name, metadata.namespace, metadata.uid))
         if self._status != deployment.status:
-            actions.append(self._status_update(self._status))
+            actions.append(_status_update(deployment, self._status))
         if self._revision and deployment.metadata.annotations.get(REVISION) != self._revision:
             patch = {"metadata": {"uid": deployment.metadata.uid, "annotations": {REVISION: self._revision}}}
             actions.append(Patch(DEPLOYMENT, deployment.metadata.name, deployment.metadata.namespace, patch, "merge"))
@@ -418,29 +418,38 @@ class _Draft:
             "ReplicaSetCreateError",
             f'Failed to create new replica set "{name}": {{error}}',
         )
-        return Create(REPLICASET, created, report, on_failure=self._creation_failed)
+        return Create(REPLICASET, created, report, on_failure=WhenFailing(self._deployment, name, self._now))
 
-    def _creation_failed(self, error: ApiError) -> Sequence[Action]:
+
+@dataclass(frozen=True)
+class WhenFailing:
+    """Shows in the status that the new replica set could not be made."""
+
+    deployment: Deployment
+    name: str
+    now: str
+
+    def __call__(self, error: ApiError) -> Sequence[Action]:
         # That it exists already is a cache that is behind; the next look will see it.
-        if isinstance(error, AlreadyExists) or not rollout.has_deadline(self._deployment) or self._created is None:
+        if isinstance(error, AlreadyExists) or not rollout.has_deadline(self.deployment):
             return ()
-        text = f'Failed to create new replica set "{self._created.metadata.name}": {error.message}'
-        status = copy_of(self._deployment.status)
         condition = DeploymentCondition(
             type="Progressing",
             status="False",
-            last_update_time=self._now,
-            last_transition_time=self._now,
+            last_update_time=self.now,
+            last_transition_time=self.now,
             reason="ReplicaSetCreateError",
-            message=text,
+            message=f'Failed to create new replica set "{self.name}": {error.message}',
         )
+        status = copy_of(self.deployment.status)
         rollout.set_condition(status.conditions, condition)
-        return () if status == self._deployment.status else (self._status_update(status),)
+        return () if status == self.deployment.status else (_status_update(self.deployment, status),)
 
-    def _status_update(self, status: DeploymentStatus) -> UpdateStatus:
-        changed = copy_of(self._deployment)
-        changed.status = status
-        return UpdateStatus(DEPLOYMENT, changed)
+
+def _status_update(deployment: Deployment, status: DeploymentStatus) -> UpdateStatus:
+    changed = copy_of(deployment)
+    changed.status = status
+    return UpdateStatus(DEPLOYMENT, changed)
 
 
 def _set_name(deployment: Deployment, digest: str) -> str:

@@ -87,11 +87,11 @@ def _deletions(world: World, kind: Kind[Any], objects: Sequence[Resource]) -> It
     if not left:
         return
     if "deletecollection" in kind.verbs:
-        yield DeleteCollection(kind, world.namespace.metadata.name, on_failure=_when_failing(world))
+        yield DeleteCollection(kind, world.namespace.metadata.name, on_failure=WhenFailing(world))
         return
     for obj in left:
         metadata = obj.metadata
-        yield Delete(kind, metadata.name, metadata.namespace, metadata.uid, on_failure=_when_failing(world))
+        yield Delete(kind, metadata.name, metadata.namespace, metadata.uid, on_failure=WhenFailing(world))
 
 
 def _let_go(world: World) -> Sequence[Action]:
@@ -145,16 +145,18 @@ def _status_update(world: World, conditions: list[NamespaceCondition]) -> Update
     return None if changed.status == world.namespace.status else UpdateStatus(NAMESPACE, changed)
 
 
-def _when_failing(world: World) -> Callable[[ApiError], Sequence[Action]]:
-    def failed(error: ApiError) -> Sequence[Action]:
-        message = f"Failed to delete all resource types, 1 remaining: {error.message}"
-        wrong = _remaining(world.content) | {
-            "NamespaceDeletionContentFailure": ("ContentDeletionFailed", message),
-        }
-        update = _status_update(world, _conditions(world, wrong))
-        return () if update is None else (update,)
+@dataclass(frozen=True)
+class WhenFailing:
+    """Shows in the status that content could not be deleted."""
 
-    return failed
+    world: World
+
+    def __call__(self, error: ApiError) -> Sequence[Action]:
+        message = f"Failed to delete all resource types, 1 remaining: {error.message}"
+        wrong = _remaining(self.world.content)
+        wrong["NamespaceDeletionContentFailure"] = ("ContentDeletionFailed", message)
+        update = _status_update(self.world, _conditions(self.world, wrong))
+        return () if update is None else (update,)
 
 
 # --- what wakes a namespace

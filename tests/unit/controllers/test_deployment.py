@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-from . import objects
-from .memory import Bench
 from tiphys.api.kinds import DEPLOYMENT, POD, REPLICASET
 from tiphys.api.kinds.apps.deployment import DeploymentStrategy, RollingUpdateDeployment
 from tiphys.api.meta.schema import copy_of
 from tiphys.controllers import _rollout, deployment
 from tiphys.controllers._spec import Key
+
+from . import objects
+from .memory import Bench
 
 KEY = Key("default", "web")
 
@@ -39,7 +40,9 @@ def sizes(b: Bench) -> dict[str, int]:
     return {each.spec.template.spec.containers[0].image: each.spec.replicas for each in b.client.all(REPLICASET)}
 
 
-async def run(b: Bench, *, available: Callable[[Any], bool] = lambda each: True, rounds: int = 30) -> list[dict[str, int]]:
+async def run(
+    b: Bench, *, available: Callable[[Any], bool] = lambda each: True, rounds: int = 30
+) -> list[dict[str, int]]:
     """Lets replica sets do at once what they are asked; returns the sizes seen on the way."""
     seen = []
     for _ in range(rounds):
@@ -97,7 +100,9 @@ async def test_becomes_complete() -> None:
 async def test_rolls_within_its_bounds(surge: Any, unavailable: Any, most: int, least: int) -> None:
     b = bench(replicas=10)
     rolling = RollingUpdateDeployment(max_surge=surge, max_unavailable=unavailable)
-    change(b, lambda obj: setattr(obj.spec, "strategy", DeploymentStrategy(type="RollingUpdate", rolling_update=rolling)))
+    change(
+        b, lambda obj: setattr(obj.spec, "strategy", DeploymentStrategy(type="RollingUpdate", rolling_update=rolling))
+    )
     await run(b)
     change(b, set_image("web:2"))
     seen = await run(b)

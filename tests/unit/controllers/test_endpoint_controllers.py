@@ -2,13 +2,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import objects
-from .memory import Bench, writes
 from tiphys.api.kinds import ENDPOINTS, ENDPOINTSLICE, NODE, POD, SERVICE
 from tiphys.controllers import endpoints, endpointslice
 from tiphys.controllers._actions import Update
 from tiphys.controllers._spec import Key
 from tiphys.controllers.settings import ControllerSettings
+
+from . import objects
+from .memory import Bench, writes
 
 KEY = Key("default", "web")
 

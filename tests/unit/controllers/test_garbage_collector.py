@@ -2,23 +2,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import objects
-from .memory import Bench
+import pytest
+
 from tiphys.api.kind import Kind, new
 from tiphys.api.kinds import CONFIGMAP, NODE, POD, REPLICASET, SECRET
 from tiphys.api.meta.types import OwnerReference
 from tiphys.controllers import garbage_collector
 from tiphys.controllers._actions import Delete
+from tiphys.controllers._apply import Stale
 from tiphys.controllers.garbage_collector import Item
+
+from . import objects
+from .memory import Bench
 
 
 def owned(name: str, *owners: tuple[Kind[Any], str, str], namespace: str = "default", block: bool = True) -> Any:
     obj = new(CONFIGMAP, name, namespace)
     obj.metadata.uid = f"uid-{name}"
     obj.metadata.owner_references = [
-        OwnerReference(
-            api_version=kind.api_version, kind=kind.kind, name=owner, uid=uid, block_owner_deletion=block
-        )
+        OwnerReference(api_version=kind.api_version, kind=kind.kind, name=owner, uid=uid, block_owner_deletion=block)
         for kind, owner, uid in owners
     ]
     return obj
@@ -65,10 +67,8 @@ async def test_an_owner_that_our_copy_lacks_but_that_exists_saves_the_child() ->
     actions = b.plan(item("child"))
     assert isinstance(actions[0], Delete)
     b.client.put(CONFIGMAP, owned("parent"))
-    try:
+    with pytest.raises(Stale):
         await b._applier.apply(item("child"), actions)
-    except Exception as error:
-        assert type(error).__name__ == "Stale"
     assert names(b) == ["child", "parent"]
 
 

@@ -4,14 +4,15 @@ from typing import Any
 
 import pytest
 
-from . import objects
-from .memory import Bench, writes
 from tiphys.api.kinds import LEASE, NODE, POD
 from tiphys.api.kinds.core.node import NodeCondition
 from tiphys.api.kinds.core.references import Taint, Toleration
 from tiphys.controllers import node_lifecycle, taint_eviction
 from tiphys.controllers._actions import RequeueAfter
 from tiphys.controllers._spec import Key
+
+from . import objects
+from .memory import Bench, writes
 
 N1 = Key("", "n1")
 POD_KEY = Key("default", "web")
@@ -90,7 +91,9 @@ async def test_taints_follow_conditions(conditions: dict[str, str], unschedulabl
 
 async def test_taints_of_others_stay_and_ours_go() -> None:
     b = bench("False")
-    b.client.edit(NODE, "n1", "", lambda node: node.spec.taints.append(Taint(key="gpu", value="yes", effect="NoExecute")))
+    b.client.edit(
+        NODE, "n1", "", lambda node: node.spec.taints.append(Taint(key="gpu", value="yes", effect="NoExecute"))
+    )
     await b.settle(N1)
     assert taints(b) == {("gpu", "NoExecute"), ("not-ready", "NoSchedule"), ("not-ready", "NoExecute")}
     b.client.edit(NODE, "n1", "", lambda node: setattr(node.status.conditions[0], "status", "True"))

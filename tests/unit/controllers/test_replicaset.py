@@ -2,13 +2,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import objects
-from .memory import Bench, writes
+import pytest
+
 from tiphys.api.errors import Forbidden
 from tiphys.api.kinds import POD, REPLICASET
 from tiphys.controllers import replicaset
 from tiphys.controllers._actions import Create, Delete, RequeueAfter
+from tiphys.controllers._apply import Stale
 from tiphys.controllers._spec import Key
+
+from . import objects
+from .memory import Bench, writes
 
 KEY = Key("default", "web")
 
@@ -66,7 +70,7 @@ def test_prefers_the_crowded_node() -> None:
     owner = b.client.all(REPLICASET)[0]
     for name, node in (("a", "n1"), ("b", "n2"), ("c", "n2")):
         b.client.put(POD, objects.pod(name, owner=(REPLICASET, owner), node=node, ready=True))
-    assert [action.name for action in b.plan(KEY) if isinstance(action, Delete)][0] in ("b", "c")
+    assert next(action.name for action in b.plan(KEY) if isinstance(action, Delete)) in ("b", "c")
 
 
 def test_a_cost_must_be_a_plain_number() -> None:
@@ -98,23 +102,17 @@ async def test_a_replica_set_that_is_gone_in_truth_adopts_nothing() -> None:
     b.client.put(POD, objects.pod("orphan"))
     actions = b.plan(KEY)
     b.client.drop(REPLICASET, "web", "default")
-    try:
+    with pytest.raises(Stale):
         await b._applier.apply(KEY, actions)
-    except Exception as error:
-        assert type(error).__name__ == "Stale"
     assert b.client.informer(POD).get("orphan", "default").metadata.owner_references == []
 
 
 async def test_a_full_quota_costs_one_try_and_shows_in_the_status() -> None:
     b = bench(50)
-    b.client.refuse = lambda verb, kind, name: (
-        Forbidden("exceeded quota") if verb == "create" and kind is POD else None
-    )
+    b.client.refuse = lambda verb, kind, name: Forbidden("exceeded quota") if verb == "create" and kind is POD else None
     for _ in range(2):
-        try:
+        with pytest.raises(Forbidden):
             await b.apply(KEY)
-        except Forbidden:
-            pass
     assert [call for call in b.client.calls if call[0] == "create"] == [("create", "pods", "")] * 2
     (condition,) = b.client.all(REPLICASET)[0].status.conditions
     assert (condition.type, condition.reason, condition.message) == ("ReplicaFailure", "FailedCreate", "exceeded quota")

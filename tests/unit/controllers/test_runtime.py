@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-from . import objects
-from .memory import MemoryClient
 from tiphys.api.errors import InternalError
 from tiphys.api.kinds import DEPLOYMENT, NAMESPACE, POD, REPLICASET, SERVICEACCOUNT
 from tiphys.api.meta.schema import copy_of
@@ -18,6 +16,9 @@ from tiphys.controllers._expectations import Expectations
 from tiphys.controllers._runtime import ControllerManager
 from tiphys.controllers.settings import ControllerSettings
 from tiphys.testing.clock import FakeClock, settle
+
+from . import objects
+from .memory import MemoryClient
 
 
 class NamedEvents(KeptEvents):
