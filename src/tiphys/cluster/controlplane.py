@@ -10,7 +10,6 @@ import gc
 import logging
 import sys
 from pathlib import Path
-
 from typing import TYPE_CHECKING
 
 from tiphys.cluster.certificates import ADMIN_GROUP
@@ -111,10 +110,11 @@ async def _components(data: DataDirectory, settings: ClusterSettings, server: Ap
 
 async def _cluster_dns(server: ApiServer, settings: ClusterSettings) -> None:
     """Make the Service that pods' resolv.conf leads to; the nodes add their endpoints."""
+    from tiphys.dns.manifests import dns_service
+
     from tiphys.api.errors import AlreadyExists, Invalid
     from tiphys.api.kinds import SERVICE
     from tiphys.apiserver.request import User
-    from tiphys.dns.manifests import dns_service
 
     client = server.local_client(User("system:apiserver", groups=(ADMIN_GROUP,)))
     try:

@@ -120,9 +120,8 @@ def _unmount(root: Path) -> None:
 
 
 def _remove_network(settings: ClusterSettings) -> None:
-    from tiphys.proxy.proxy import cleanup as remove_rules
-
     from tiphys.network.pod_network import cleanup as remove_pod_network
+    from tiphys.proxy.proxy import cleanup as remove_rules
 
     if settings.namespaced:
         namespaces.remove(settings.node_names)

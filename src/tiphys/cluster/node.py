@@ -46,11 +46,12 @@ def main(data_dir: Path, name: str) -> None:
 
 async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None:
     """All parts of the node until cancelled. Raises ClusterError when containerd cannot be started."""
+    from tiphys.dns.server import ClusterDns, DnsSettings
+
     from tiphys.base.clock import SystemClock
     from tiphys.client import kubeconfig
     from tiphys.client.events import EventRecorder
     from tiphys.client.rest import RestClient
-    from tiphys.dns.server import ClusterDns, DnsSettings
     from tiphys.kubelet.kubelet import Kubelet
     from tiphys.kubelet.settings import KubeletSettings
     from tiphys.network.pod_network import NetworkSettings, PodNetwork
