@@ -202,6 +202,10 @@ def prepare(settings: NetworkSettings, subnet: str) -> None:
     prefix = ipaddress.IPv4Network(subnet).prefixlen
     with Netlink(netlink.ROUTE) as link:
         links.ensure_bridge(link, settings.bridge, f"{gateway_of(subnet)}/{prefix}", settings.mtu)
+    # A pod that asks for a Service address is routed back out of the bridge it came in by. Told about that by ICMP
+    # redirects, it would look for the address on the bridge itself. Both are needed: the kernel takes either as yes.
+    for scope in ("all", settings.bridge):
+        _set_sysctl(f"net/ipv4/conf/{scope}/send_redirects", "0")
 
 
 def apply_routes(wanted: frozenset[Route]) -> dict[Route, str]:

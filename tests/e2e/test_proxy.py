@@ -1,0 +1,373 @@
+"""Services through a real kernel: a node and its pods as network namespaces, sockets as endpoints.
+
+client 172.30.0.1 ── eth0 172.30.0.11 [node] tiphys0 10.244.0.1 ── pod-a 10.244.0.2, pod-b 10.244.0.3
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0 or not Path("/proc/sys/net").exists(), reason="needs root and network namespaces"
+)
+
+NODE_IP, CLIENT_IP = "172.30.0.11", "172.30.0.1"
+VIP, NODE_PORT = "10.96.0.50", 30080
+
+SERVER = """
+import socket, sys, threading
+name, ip, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+tcp = socket.create_server((ip, port))
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); udp.bind((ip, port))
+def datagrams():
+    while True:
+        _, peer = udp.recvfrom(100)
+        udp.sendto(f"{name} {peer[0]}".encode(), peer)
+threading.Thread(target=datagrams, daemon=True).start()
+print("up", flush=True)
+while True:
+    connection, peer = tcp.accept()
+    connection.sendall(f"{name} {peer[0]}".encode())
+    connection.close()
+"""
+
+CLIENT = """
+import socket, sys
+kind, ip, port, count, same = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5] == "same"
+held = None
+for _ in range(count):
+    try:
+        if kind == "tcp":
+            with socket.create_connection((ip, port), timeout=2) as s:
+                print(s.recv(100).decode())
+        else:
+            s = held or socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            held = s if same else None
+            s.settimeout(1)
+            s.connect((ip, port))
+            s.send(b"?")
+            print(s.recv(100).decode())
+    except ConnectionRefusedError:
+        print("refused")
+    except TimeoutError:
+        print("timeout")
+    if same:
+        sys.stdout.flush()
+        sys.stdin.readline()
+"""
+
+
+def ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True)
+
+
+class Lab:
+    """The namespaces, the servers in them and the proxy."""
+
+    def __init__(self) -> None:
+        self.tag = f"tptest{os.getpid()}"
+        self.node, self.client = f"{self.tag}-node", f"{self.tag}-client"
+        self.namespaces: list[str] = []
+        self.processes: list[subprocess.Popen[str]] = []
+        self.proxy: subprocess.Popen[str] | None = None
+
+    def namespace(self, name: str) -> str:
+        ip("netns", "add", name)
+        self.namespaces.append(name)
+        ip("-n", name, "link", "set", "lo", "up")
+        return name
+
+    def build(self) -> None:
+        self.namespace(self.node)
+        self.namespace(self.client)
+        prepare = (
+            "from tiphys.network.pod_network import *;"
+            "prepare(NetworkSettings('node-1', '/nowhere'), '10.244.0.0/24');"
+            "print(apply_routes(frozenset({Route('10.96.0.0/16', device='tiphys0', source='10.244.0.1')})))"
+        )
+        self.inside(self.node, sys.executable, "-c", prepare)
+        ip("-n", self.node, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", self.client)
+        for where, address in ((self.node, NODE_IP), (self.client, CLIENT_IP)):
+            ip("-n", where, "address", "add", f"{address}/24", "dev", "eth0")
+            ip("-n", where, "link", "set", "eth0", "up")
+        # A client that routes Service addresses through the node, as some load balancers do.
+        ip("-n", self.client, "route", "add", "10.96.0.0/16", "via", NODE_IP)
+        for number, pod in enumerate(("a", "b"), start=2):
+            name = self.namespace(f"{self.tag}-{pod}")
+            ip("-n", self.node, "link", "add", f"v{pod}", "type", "veth", "peer", "name", "eth0", "netns", name)
+            ip("-n", self.node, "link", "set", f"v{pod}", "master", "tiphys0", "up")
+            # As the CNI plugin's hairpinMode does.
+            ip("-n", self.node, "link", "set", f"v{pod}", "type", "bridge_slave", "hairpin", "on")
+            ip("-n", name, "address", "add", f"10.244.0.{number}/24", "dev", "eth0")
+            ip("-n", name, "link", "set", "eth0", "up")
+            ip("-n", name, "route", "add", "default", "via", "10.244.0.1")
+            self.serve(name, pod, f"10.244.0.{number}")
+
+    def serve(self, namespace: str, name: str, address: str) -> None:
+        command = ["ip", "netns", "exec", namespace, sys.executable, "-c", SERVER, name, address, "8080"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.processes.append(process)
+        assert process.stdout is not None and process.stdout.readline() == "up\n"
+
+    def start_proxy(self) -> None:
+        driver = str(Path(__file__).with_name("proxy_driver.py"))
+        command = ["ip", "netns", "exec", self.node, sys.executable, driver]
+        self.proxy = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self.proxy.stdout is not None and self.proxy.stdout.readline() == "ready\n"
+
+    def stop_proxy(self) -> None:
+        if self.proxy is not None and self.proxy.stdin is not None:
+            proxy, self.proxy = self.proxy, None
+            with contextlib.suppress(BrokenPipeError):
+                proxy.communicate("", timeout=10)
+
+    def tell(self, order: dict[str, Any]) -> None:
+        assert self.proxy is not None and self.proxy.stdin is not None
+        self.proxy.stdin.write(json.dumps(order) + "\n")
+        self.proxy.stdin.flush()
+
+    def service(self, protocol: str = "TCP", **spec: Any) -> None:
+        port = {"name": "web", "port": 80, "protocol": protocol, "nodePort": NODE_PORT}
+        whole = {"type": "NodePort", "clusterIP": VIP, "clusterIPs": [VIP], "ports": [port], **spec}
+        self.tell({"kind": "Service", "object": {"metadata": {"name": "web", "namespace": "x"}, "spec": whole}})
+
+    def endpoints(self, *addresses: str, protocol: str = "TCP", node: str = "node-1") -> None:
+        labels = {"kubernetes.io/service-name": "web"}
+        self.tell(
+            {
+                "kind": "EndpointSlice",
+                "object": {
+                    "metadata": {"name": "web-1", "namespace": "x", "labels": labels},
+                    "addressType": "IPv4",
+                    "endpoints": [{"addresses": [address], "nodeName": node} for address in addresses],
+                    "ports": [{"name": "web", "port": 8080, "protocol": protocol}],
+                },
+            }
+        )
+
+    def forget(self) -> None:
+        self.tell({"kind": "Service", "remove": ["x", "web"]})
+        self.tell({"kind": "EndpointSlice", "remove": ["x", "web-1"]})
+        eventually(lambda: "10.96.0.50" not in self.rules())
+
+    def rules(self) -> str:
+        return self.inside(self.node, "nft", "list", "table", "ip", "tiphys-proxy")
+
+    def inside(self, namespace: str, *command: str) -> str:
+        full = ["ip", "netns", "exec", namespace, *command]
+        result = subprocess.run(full, capture_output=True, text=True, timeout=30, check=False)
+        return result.stdout + result.stderr
+
+    def ask(self, namespace: str, address: str, port: int, count: int = 1, kind: str = "tcp") -> list[str]:
+        command = (sys.executable, "-c", CLIENT, kind, address, str(port), str(count), "anew")
+        return self.inside(namespace, *command).split("\n")[:-1]
+
+    def remove(self) -> None:
+        if self.proxy is not None:
+            self.processes.append(self.proxy)
+        for process in self.processes:
+            process.kill()
+            process.wait()
+        for name in reversed(self.namespaces):
+            subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
+
+
+def eventually(condition: Callable[[], bool], longest_s: float = 5.0) -> None:
+    end = time.monotonic() + longest_s
+    while not condition():
+        assert time.monotonic() < end, "it never became so"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def built() -> Iterator[Lab]:
+    lab = Lab()
+    with contextlib.ExitStack() as stack:
+        stack.callback(lab.remove)
+        lab.build()
+        lab.start_proxy()
+        yield lab
+
+
+@pytest.fixture
+def lab(built: Lab) -> Iterator[Lab]:
+    yield built
+    built.forget()
+
+
+def wait_for_answer(lab: Lab, wanted: set[str], **asked: Any) -> None:
+    namespace = asked.pop("namespace", lab.client)
+    address, port = asked.pop("address", VIP), asked.pop("port", 80)
+    eventually(lambda: {line.split()[0] for line in lab.ask(namespace, address, port, **asked)} <= wanted)
+
+
+def names(lines: list[str]) -> set[str]:
+    return {line.split()[0] for line in lines}
+
+
+@pytest.mark.parametrize("protocol", ["TCP", "UDP"])
+def test_a_cluster_address_spreads_over_its_endpoints(lab: Lab, protocol: str) -> None:
+    kind = protocol.lower()
+    lab.service(protocol)
+    lab.endpoints("10.244.0.2", "10.244.0.3", protocol=protocol)
+    wait_for_answer(lab, {"a", "b"}, kind=kind)
+    for namespace in (lab.client, lab.node, f"{lab.tag}-a"):
+        answers = lab.ask(namespace, VIP, 80, 40, kind)
+        assert names(answers) == {"a", "b"}
+        assert all(8 <= sum(a.startswith(x) for a in answers) <= 32 for x in "ab")
+
+
+def test_pods_are_seen_under_their_own_address_and_strangers_under_the_nodes(lab: Lab) -> None:
+    lab.service()
+    lab.endpoints("10.244.0.3")
+    wait_for_answer(lab, {"b"})
+    assert lab.ask(f"{lab.tag}-a", VIP, 80) == ["b 10.244.0.2"]
+    assert lab.ask(lab.client, VIP, 80) == ["b 10.244.0.1"]
+
+
+def test_a_pod_reaches_itself_through_its_service(lab: Lab) -> None:
+    lab.service()
+    lab.endpoints("10.244.0.2")
+    wait_for_answer(lab, {"a"})
+    assert lab.ask(f"{lab.tag}-a", VIP, 80, 3) == ["a 10.244.0.1"] * 3
+
+
+def test_node_ports_answer_on_every_address_of_the_node(lab: Lab) -> None:
+    lab.service()
+    lab.endpoints("10.244.0.2", "10.244.0.3")
+    wait_for_answer(lab, {"a", "b"})
+    for namespace, address in (
+        (lab.client, NODE_IP),
+        (lab.node, NODE_IP),
+        (lab.node, "127.0.0.1"),
+        (f"{lab.tag}-a", NODE_IP),
+        (f"{lab.tag}-a", "10.244.0.1"),
+    ):
+        assert names(lab.ask(namespace, address, NODE_PORT, 20)) == {"a", "b"}, address
+
+
+def test_the_local_policy_keeps_the_clients_address_and_drops_without_local_endpoints(lab: Lab) -> None:
+    lab.service(externalTrafficPolicy="Local")
+    lab.endpoints("10.244.0.2")
+    wait_for_answer(lab, {"a"})
+    assert lab.ask(lab.client, NODE_IP, NODE_PORT) == [f"a {CLIENT_IP}"]
+    lab.endpoints("10.244.0.2", node="node-2")
+    eventually(lambda: lab.ask(lab.client, NODE_IP, NODE_PORT) == ["timeout"])
+    # The policy binds the outside only.
+    assert names(lab.ask(lab.node, NODE_IP, NODE_PORT)) == {"a"}
+
+
+def test_without_endpoints_connections_are_refused(lab: Lab) -> None:
+    lab.service()
+    wait_for_answer(lab, {"refused"}, namespace=lab.node)
+    for namespace in (lab.client, lab.node, f"{lab.tag}-a"):
+        assert lab.ask(namespace, VIP, 80) == ["refused"]
+        assert lab.ask(namespace, VIP, 81) == ["refused"]
+        assert lab.ask(namespace, NODE_IP, NODE_PORT) == ["refused"]
+
+
+def test_an_address_of_nobody_is_not_let_out(lab: Lab) -> None:
+    assert lab.ask(f"{lab.tag}-a", "10.96.77.77", 80) == ["timeout"]
+
+
+def test_a_client_with_affinity_comes_back_to_its_endpoint_until_that_is_gone(lab: Lab) -> None:
+    lab.service(sessionAffinity="ClientIP", sessionAffinityConfig={"clientIP": {"timeoutSeconds": 60}})
+    lab.endpoints("10.244.0.2", "10.244.0.3")
+    wait_for_answer(lab, {"a", "b"})
+    (first,) = names(lab.ask(lab.client, VIP, 80, 20))
+    # The same memory serves every address of the Service.
+    assert names(lab.ask(lab.client, NODE_IP, NODE_PORT, 10)) == {first}
+    other = {"a": ("b", "10.244.0.3"), "b": ("a", "10.244.0.2")}[first]
+    lab.endpoints(other[1])
+    wait_for_answer(lab, {other[0]}, count=5)
+    lab.endpoints("10.244.0.2", "10.244.0.3")
+    time.sleep(0.3)
+    assert names(lab.ask(lab.client, VIP, 80, 20)) == {other[0]}
+
+
+def test_affinity_ends_with_its_timeout(lab: Lab) -> None:
+    lab.service(sessionAffinity="ClientIP", sessionAffinityConfig={"clientIP": {"timeoutSeconds": 1}})
+    lab.endpoints("10.244.0.2", "10.244.0.3")
+    wait_for_answer(lab, {"a", "b"})
+    seen = set()
+    for _ in range(12):
+        seen |= names(lab.ask(lab.client, VIP, 80))
+        if seen == {"a", "b"}:
+            return
+        time.sleep(1.2)
+    pytest.fail("the client stayed with one endpoint beyond the timeout")
+
+
+def test_a_removed_endpoint_gets_no_new_connection_and_udp_clients_move_on(lab: Lab) -> None:
+    lab.service("UDP")
+    lab.endpoints("10.244.0.2", protocol="UDP")
+    wait_for_answer(lab, {"a"}, kind="udp")
+    command = ["ip", "netns", "exec", lab.client, sys.executable, "-c", CLIENT, "udp", VIP, "80", "4", "same"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as talker:
+        assert talker.stdin is not None and talker.stdout is not None
+        assert talker.stdout.readline().startswith("a ")
+        lab.endpoints("10.244.0.3", protocol="UDP")
+        wait_for_answer(lab, {"b"}, kind="udp")
+        talker.stdin.write("\n")
+        talker.stdin.flush()
+        assert talker.stdout.readline().startswith("b "), "the flow still went to the endpoint that left"
+        talker.kill()
+
+
+def test_more_endpoints_than_any_load_provided_for(lab: Lab) -> None:
+    lab.service()
+    lab.endpoints(*(f"10.244.0.{n}" for n in range(2, 42)))
+    eventually(lambda: "goto service-40" in lab.rules())
+    lab.endpoints("10.244.0.2")
+    wait_for_answer(lab, {"a"}, count=5)
+
+
+def test_a_table_that_someone_removed_comes_back(lab: Lab) -> None:
+    lab.service()
+    lab.endpoints("10.244.0.2")
+    wait_for_answer(lab, {"a"})
+    lab.inside(lab.node, "nft", "delete", "table", "ip", "tiphys-proxy")
+    wait_for_answer(lab, {"a"})
+
+
+def test_services_work_while_the_proxy_is_away_and_after_it_came_back(lab: Lab) -> None:
+    lab.service()
+    lab.endpoints("10.244.0.2")
+    wait_for_answer(lab, {"a"})
+    lab.stop_proxy()
+    assert names(lab.ask(lab.client, VIP, 80, 3)) == {"a"}
+    lab.start_proxy()
+    assert "10.96.0.50" not in lab.rules()
+    lab.service()
+    lab.endpoints("10.244.0.3")
+    wait_for_answer(lab, {"b"})
+
+
+def test_neighbours_do_not_reach_the_nodes_loopback(lab: Lab) -> None:
+    lab.serve(lab.node, "loopback", "127.0.0.1")
+    lab.service()
+    ip("-n", lab.client, "route", "add", "127.0.0.1/32", "via", NODE_IP, "table", "10")
+    ip("-n", lab.client, "rule", "add", "to", "127.0.0.1", "lookup", "10", "priority", "0")
+    ip("-n", lab.client, "rule", "delete", "lookup", "local")
+    ip("-n", lab.client, "rule", "add", "lookup", "local", "priority", "5")
+    lab.inside(lab.client, "sysctl", "-qw", "net.ipv4.conf.all.route_localnet=1")
+    try:
+        assert lab.ask(lab.client, "127.0.0.1", 8080) in (["timeout"], ["refused"])
+    finally:
+        ip("-n", lab.client, "rule", "delete", "to", "127.0.0.1", "lookup", "10")
+    assert names(lab.ask(lab.node, "127.0.0.1", 8080)) == {"loopback"}
+
+
+def test_healthz_answers(lab: Lab) -> None:
+    fetch = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:10256/healthz', timeout=3).read().decode())"
+    assert json.loads(lab.inside(lab.node, sys.executable, "-c", fetch))["nodeEligible"] is True
