@@ -15,11 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from tiphys.api.codec import from_json, to_json
-from tiphys.api.errors import NotFound
 from tiphys.api.kind import Kind
-from tiphys.api.kinds import CONFIGMAP, NODE, POD, SECRET
+from tiphys.api.kinds import POD
 from tiphys.api.kinds.authentication.tokenrequest import TokenRequest, TokenRequestStatus
-from tiphys.api.kinds.core.node import Node
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.meta.schema import copy_of
 from tiphys.base.clock import SystemClock, rfc3339
@@ -106,9 +104,7 @@ class FakeApi(MemoryApi):
         finally:
             stop()
 
-    async def patch(
-        self, kind: Kind[Any], name: str, patch: Any, namespace: str = "", **_: Any
-    ) -> Any:
+    async def patch(self, kind: Kind[Any], name: str, patch: Any, namespace: str = "", **_: Any) -> Any:
         old = self._existing(kind, name, namespace)
         merged = to_json(old)
         for part in ("metadata", "status"):
@@ -139,7 +135,9 @@ class FakeApi(MemoryApi):
         status = TokenRequestStatus(token="a.b.c", expiration_timestamp="2099-01-01T00:00:00Z")
         return TokenRequest(status=status)
 
-    async def delete(self, kind: Kind[Any], name: str, namespace: str = "", *, grace_period_s: Any = None, **_: Any) -> None:
+    async def delete(
+        self, kind: Kind[Any], name: str, namespace: str = "", *, grace_period_s: Any = None, **_: Any
+    ) -> None:
         obj = self._existing(kind, name, namespace)
         if kind is POD and grace_period_s != 0:
             grace = grace_period_s if grace_period_s is not None else obj.spec.termination_grace_period_seconds
@@ -229,7 +227,7 @@ class TestNode:
             await asyncio.sleep(0.01)
 
     def reasons(self, name: str) -> list[tuple[str, str]]:
-        return [(e.reason, e.message) for e in self.api.events.events if e.involved_object.name == name]
+        return [(reason, text) for about, _, reason, text in self.api.events.events if about == name]
 
 
 @asynccontextmanager
@@ -288,12 +286,10 @@ def write_cni(directory: Path, bridge: str, data: Path) -> None:
 
 def write_busybox(path: Path) -> None:
     program = Path(shutil.which("busybox") or "/bin/busybox").read_bytes()
-    names = ("sh", "sleep", "cat", "echo", "true", "false", "httpd", "ls", "id", "env", "hostname", "stat", "wget", "nc",
+    names = ("sh", "sleep", "cat", "echo", "true", "false", "httpd", "ls", "id", "env", "hostname", "stat", "nc",
              "touch", "rm", "mkdir", "head", "dd", "seq", "kill", "date", "trap", "test", "tail", "printf")  # fmt: skip
     files = [File("bin/busybox", program), *(File(f"bin/{name}", target="busybox") for name in names)]
     files += [File("tmp", None, 0o1777), File("etc/passwd", b"root:x:0:0::/:/bin/sh\n", 0o644)]
     files += [File("etc/group", b"root:x:0:\n", 0o644)]
     write_image(path, BUSYBOX, [layer_of(files)], ImageConfig(command=("sh",), environment={"PATH": "/bin"}))
 
-
-__all__ = ["BUSYBOX", "CONFIGMAP", "NODE", "SECRET", "FakeApi", "Node", "NotFound", "TestNode", "missing", "node_in", "own_network"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -46,6 +47,8 @@ class NodeContext:
     services: Informer[Service]
     network_problem: Callable[[], str]
     """Why pods cannot have a network yet; empty: they can."""
+    image_ready: asyncio.Event
+    """Set once the sandbox image is there."""
     node: Callable[[], Node | None]
 
     @property

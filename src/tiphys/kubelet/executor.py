@@ -48,6 +48,7 @@ _log = logging.getLogger(__name__)
 
 _MIN_GRACE_S = 2
 _HOOK_TIMEOUT_S = 600
+_IMAGE_WAIT_S = 60
 
 
 class StartFailed(Exception):
@@ -82,6 +83,8 @@ class PodExecutor:
         try:
             node.cgroups.add_pod(pod)
             node.settings.pod_logs_dir(meta.namespace, meta.name, meta.uid).mkdir(parents=True, exist_ok=True)
+            async with asyncio.timeout(_IMAGE_WAIT_S):
+                await node.image_ready.wait()
             await node.cri.run_sandbox(self.sandbox_config(pod, attempt))
         except (RuntimeFailure, OSError) as error:
             text = error.rpc_text if isinstance(error, RuntimeFailure) else str(error)

@@ -40,7 +40,6 @@ from tiphys.kubelet.worker import PodWorker
 _log = logging.getLogger(__name__)
 
 
-
 class Kubelet:
     """One node's agent. `run` until cancelled; containers go on without it and are found again."""
 
@@ -56,6 +55,7 @@ class Kubelet:
         self._pods: Informer[Pod] | None = None
         self._context: NodeContext | None = None
         self._pod_cidr = ""
+        self._image_ready = asyncio.Event()
         self.ready = asyncio.Event()
         """Set once the node is registered and pods are being served."""
 
@@ -105,6 +105,7 @@ class Kubelet:
             restarts=RestartBackoff(longest_s=settings.max_restart_backoff_s),
             services=services,
             network_problem=lambda: reporter.network_problem,
+            image_ready=self._image_ready,
             node=lambda: reporter.node,
         )
         try:
@@ -133,6 +134,7 @@ class Kubelet:
     async def _prepare_image(self) -> None:
         settings = self.settings
         await ensure_sandbox_image(self.cri, settings.cri_socket, settings.sandbox_image, settings.root_dir / "scratch")
+        self._image_ready.set()
 
     async def _report_node(self) -> None:
         if self._reporter is not None:

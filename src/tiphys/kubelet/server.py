@@ -1,0 +1,205 @@
+"""The kubelet's HTTPS server: logs, pods, health, metrics; tunnels through `streaming`.
+
+Source: pkg/kubelet/server/server.go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+import ssl
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from tiphys.api.codec import encode
+from tiphys.api.errors import ApiError, BadRequest, NotFound
+from tiphys.api.kinds.core.pod.schema import Pod
+from tiphys.base.clock import Clock, parse_rfc3339
+from tiphys.client.interface import Client
+from tiphys.kubelet.logs import LogOptions, read_log
+from tiphys.kubelet.serverauth import ServerAuth
+from tiphys.kubelet.state import ContainerRun
+from tiphys.kubelet.streaming import ROUTES
+from tiphys.kubelet.worker import PodWorker
+
+if TYPE_CHECKING:
+    from tiphys.kubelet.kubelet import Kubelet
+
+_log = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def make_app(kubelet: Kubelet, auth: ServerAuth, clock: Clock) -> web.Application:
+    """All routes, each behind `auth`."""
+
+    @web.middleware
+    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            transport = request.transport
+            certificate = transport.get_extra_info("peercert") if transport is not None else None
+            caller = await auth.caller(certificate, request.headers.get("Authorization", ""))
+            await auth.authorize(caller, request.method, request.path)
+            return await handler(request)
+        except ApiError as error:
+            return web.Response(status=error.code, text=f"{error.message}\n")
+
+    app = web.Application(middlewares=[guarded], client_max_size=1 << 20)
+    endpoints = _Endpoints(kubelet, clock)
+    app.router.add_get("/healthz", endpoints.healthz)
+    app.router.add_get("/pods", endpoints.pods)
+    app.router.add_get("/metrics", endpoints.metrics)
+    app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", endpoints.logs)
+    for add_routes in ROUTES:
+        add_routes(app.router, kubelet)
+    return app
+
+
+def tls_context(certificate: Path, key: Path, client_ca: Path | None) -> ssl.SSLContext:
+    """A client certificate is asked for, and must be of the CA if it is shown; a bearer token does without."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(certificate, key)
+    if client_ca is not None:
+        context.load_verify_locations(client_ca)
+        context.verify_mode = ssl.CERT_OPTIONAL
+    return context
+
+
+async def serve(kubelet: Kubelet, client: Client, clock: Clock) -> None:
+    """Serve until cancelled. Raises OSError when the port is taken."""
+    settings = kubelet.settings
+    if settings.serving_cert is None or settings.serving_key is None:
+        raise ValueError("the kubelet's server needs a certificate and its key")
+    app = make_app(kubelet, ServerAuth(client, clock, settings.node_name), clock)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
+    await runner.setup()
+    try:
+        context = tls_context(settings.serving_cert, settings.serving_key, settings.client_ca)
+        site = web.TCPSite(runner, settings.bind_address, settings.port, ssl_context=context)
+        await site.start()
+        await asyncio.get_running_loop().create_future()
+    finally:
+        await runner.cleanup()
+
+
+class _Endpoints:
+    def __init__(self, kubelet: Kubelet, clock: Clock) -> None:
+        self._kubelet, self._clock = kubelet, clock
+
+    async def healthz(self, _request: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
+    async def pods(self, _request: web.Request) -> web.Response:
+        items = b",".join(encode(pod) for pod in self._kubelet.pods())
+        body = b'{"kind":"PodList","apiVersion":"v1","metadata":{},"items":[' + items + b"]}"
+        return web.Response(body=body, content_type="application/json")
+
+    async def metrics(self, _request: web.Request) -> web.Response:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        pods = self._kubelet.pods()
+        running = sum(1 for pod in pods if pod.status.phase == "Running")
+        lines = [
+            "# HELP kubelet_running_pods Number of pods that have a running pod sandbox",
+            "# TYPE kubelet_running_pods gauge",
+            f"kubelet_running_pods {running}",
+            "# HELP process_cpu_seconds_total Total user and system CPU time spent in seconds.",
+            "# TYPE process_cpu_seconds_total counter",
+            f"process_cpu_seconds_total {usage.ru_utime + usage.ru_stime:.2f}",
+            "# HELP process_max_resident_memory_bytes Largest resident memory so far in bytes.",
+            "# TYPE process_max_resident_memory_bytes gauge",
+            f"process_max_resident_memory_bytes {usage.ru_maxrss * 1024}",
+        ]
+        return web.Response(text="\n".join(lines) + "\n")
+
+    async def logs(self, request: web.Request) -> web.StreamResponse:
+        where = request.match_info
+        worker = self._kubelet.worker(where["namespace"], where["pod"])
+        name = where["container"]
+        if worker is None:
+            raise NotFound(f'pod "{where["pod"]}" does not exist')
+        if not has_container(worker.pod, name):
+            raise NotFound(f'container "{name}" not found in pod "{where["pod"]}"')
+        options, previous = log_options(request.query, self._clock.now())
+        run = logged_run(worker, name, previous=previous)
+
+        async def still_running() -> bool:
+            found = [r for r in worker.observer.runtime.containers if r.id == run.id]
+            return bool(found and found[0].running)
+
+        path = Path(run.log_path)
+        if not path.exists():
+            raise NotFound(f'the log of container "{name}" is not there')
+        response = web.StreamResponse(headers={"Content-Type": "text/plain"})
+        await response.prepare(request)
+        try:
+            async for piece in read_log(path, options, still_running):
+                await response.write(piece)
+        except OSError as error:
+            _log.warning("log of %s/%s: %s", where["pod"], name, error)
+        await response.write_eof()
+        return response
+
+
+def has_container(pod: Pod, name: str) -> bool:
+    spec = pod.spec
+    every = (spec.containers, spec.init_containers, spec.ephemeral_containers)
+    return any(container.name == name for group in every for container in group)
+
+
+def logged_run(worker: PodWorker, name: str, *, previous: bool) -> ContainerRun:
+    """The run whose log is meant. Raises BadRequest with upstream's words."""
+    pod, runtime = worker.pod.metadata.name, worker.observer.runtime
+    if previous:
+        earlier = runtime.previous(name)
+        latest = runtime.latest(name)
+        if earlier is None and latest is not None and not latest.running and _waits(worker, name):
+            earlier = latest
+        if earlier is None:
+            raise BadRequest(f'previous terminated container "{name}" in pod "{pod}" not found')
+        return earlier
+    run = runtime.latest(name)
+    if run is None or not run.log_path:
+        reason = _waits(worker, name) or "ContainerCreating"
+        raise BadRequest(f'container "{name}" in pod "{pod}" is waiting to start: {reason}')
+    return run
+
+
+def _waits(worker: PodWorker, name: str) -> str:
+    status = worker.status
+    for entry in (*status.container_statuses, *status.init_container_statuses, *status.ephemeral_container_statuses):
+        if entry.name == name and entry.state.waiting is not None:
+            return entry.state.waiting.reason
+    return ""
+
+
+def log_options(query: Any, now: datetime) -> tuple[LogOptions, bool]:
+    """From PodLogOptions in a query; (options, previous). Raises BadRequest."""
+    try:
+        tail = int(query["tailLines"]) if "tailLines" in query else None
+        limit = int(query["limitBytes"]) if "limitBytes" in query else None
+        since = None
+        if "sinceSeconds" in query:
+            since = now - timedelta(seconds=int(query["sinceSeconds"]))
+        elif "sinceTime" in query:
+            since = parse_rfc3339(query["sinceTime"])
+    except ValueError:
+        raise BadRequest('{"message": "Unable to decode query."}') from None
+    options = LogOptions(
+        follow=_flag(query, "follow"),
+        tail_lines=tail,
+        since=since,
+        timestamps=_flag(query, "timestamps"),
+        limit_bytes=limit,
+        stream=query.get("stream", "All"),
+    )
+    return options, _flag(query, "previous")
+
+
+def _flag(query: Any, name: str) -> bool:
+    return query.get(name, "").lower() in ("1", "t", "true")
