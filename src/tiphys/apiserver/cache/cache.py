@@ -116,6 +116,22 @@ class KindCache:
         event = Event(revision, entry, old)
         self._ring.append(event, now)
         self._fan_out.publish(event)
+        self._tell(key, entry, old)
+
+    def replace(self, records: list[Record], revision: int) -> None:
+        """Start again from what the store holds at `revision`, after changes were missed.
+
+        Watchers are cut off (what they have seen has a gap); subscribers are told the difference.
+        """
+        self._fan_out.close()
+        before, self._entries = self._entries, {}
+        self.load(records, revision)
+        for key in sorted(before.keys() | self._entries.keys()):
+            new, old = self._entries.get(key), before.get(key)
+            if new is None or old is None or new.revision != old.revision:
+                self._tell(key, new, old)
+
+    def _tell(self, key: bytes, entry: Entry | None, old: Entry | None) -> None:
         event_type = "DELETED" if entry is None else "ADDED" if old is None else "MODIFIED"
         for subscriber in tuple(self._subscribers):
             try:

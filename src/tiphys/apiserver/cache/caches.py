@@ -105,7 +105,7 @@ class Caches:
 
     async def _catch_up(self) -> None:
         """What was written while `start` was reading. Ends in the turn in which nothing is left."""
-        watch = self._store.watch(ROOT, prefix_end(ROOT), self.revision + 1)
+        watch = self._store.watch(b"", b"\xff", self.revision + 1)
         batches = aiter(watch)
         while self.revision < self._store.revision:
             batch = await anext(batches)
@@ -175,14 +175,9 @@ class Caches:
                 await self._clock.sleep(1.0)
 
     async def _reload(self) -> None:
-        revision = self._store.revision
-        self.revision = revision
+        self.revision = self._store.revision
         for prefix, cache in self._by_prefix.items():
-            records = await self._read(prefix)
-            cache.close()
-            fresh = KindCache(cache.kind, lambda: self.revision)
-            fresh.load(records, revision)
-            self._by_prefix[prefix] = fresh
+            cache.replace(await self._read(prefix), self.revision)
 
     async def _bookmark(self) -> None:
         while True:
