@@ -102,13 +102,13 @@ class Writes:
         return entry
 
     def _exists(self, kind: Kind[Any], namespace: str, name: str, generated: bool) -> AlreadyExists:
-        error = object_exists(kind.group, kind.plural, name)
+        text = object_exists(kind.group, kind.plural, name).message
         if generated:
-            error.message += ", the server was not able to generate a unique name for the object"
+            text += ", the server was not able to generate a unique name for the object"
         current = self._caches.of(kind).get(namespace, name)
         if current is not None and current.obj.metadata.deletion_timestamp:
-            error.message = f"object is being deleted: {error.message}"
-        return error
+            text = f"object is being deleted: {text}"
+        return AlreadyExists(text, name=name, group=kind.group, kind=kind.plural)
 
     # Update.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
+import sys
 import threading
 from collections.abc import Callable
 
@@ -17,6 +18,10 @@ from tiphys.store.embedded.disk import Disk, Unusable, Work
 from tiphys.store.interface import StoreFailed
 
 log = logging.getLogger(__name__)
+
+SWITCH_INTERVAL_S = 0.0005
+"""How long the writer may wait for the interpreter lock beside a busy loop; Python's own 5 ms would be felt in every
+commit, which takes the lock back several times."""
 
 TakeBatch = Callable[[], Work | None]
 """Closes the batch that is being filled and returns its bytes; None when it is empty. On the loop."""
@@ -38,6 +43,7 @@ class Writer:
         """A commit is in flight."""
         self._idle = asyncio.Event()
         self._idle.set()
+        sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL_S))
         self._thread = threading.Thread(target=self._run, name="tiphys-store-writer", daemon=True)
         self._thread.start()
 

@@ -1,0 +1,141 @@
+"""Addresses and ports of Services: given, honoured, refused, given back."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from tiphys.api.errors import InternalError, Invalid
+from tiphys.api.kind import new
+from tiphys.api.kinds import SERVICE
+from tiphys.api.kinds.core.service import ServicePort
+from tiphys.api.meta.schema import copy_of
+from tiphys.api.meta.types import DeleteOptions
+from tiphys.apiserver.registry.interface import PatchRequest
+from tiphys.apiserver.registry.registry import RegistrySettings, open_registry
+
+
+def service(name: str, *ports: int, **spec):
+    made = new(SERVICE, name)
+    made.spec.ports = [ServicePort(name=f"p{port}", port=port) for port in ports or (80,)]
+    for field, value in spec.items():
+        setattr(made.spec, field, value)
+    return made
+
+
+async def create(registry, opts, made):
+    return (await registry.create(SERVICE, "default", made, opts)).obj.spec
+
+
+async def change(registry, opts, name: str, **spec):
+    def transform(old):
+        changed = copy_of(old)
+        for field, value in spec.items():
+            setattr(changed.spec, field, value)
+        return changed
+
+    return (await registry.update(SERVICE, "default", name, transform, opts))[0].obj.spec
+
+
+async def test_an_address_is_given_kept_and_given_back(registry, opts) -> None:
+    spec = await create(registry, opts, service("a"))
+    assert spec.cluster_ip.startswith("10.96.0.")
+    assert (spec.cluster_ips, spec.ip_families, spec.ip_family_policy) == ([spec.cluster_ip], ["IPv4"], "SingleStack")
+    again = await change(registry, opts, "a", cluster_ip="", cluster_ips=[], session_affinity="ClientIP")
+    assert again.cluster_ip == spec.cluster_ip
+    asked = service("b", cluster_ip=spec.cluster_ip)
+    with pytest.raises(Invalid) as refused:
+        await create(registry, opts, asked)
+    assert refused.value.message == (
+        f'Service "b" is invalid: spec.clusterIPs: Invalid value: ["{spec.cluster_ip}"]: failed to allocate IP '
+        f"{spec.cluster_ip}: provided IP is already allocated"
+    )
+    await registry.delete(SERVICE, "default", "a", DeleteOptions(), opts)
+    assert (await create(registry, opts, service("b", cluster_ip=spec.cluster_ip))).cluster_ip == spec.cluster_ip
+
+
+async def test_an_address_outside_the_range(registry, opts) -> None:
+    with pytest.raises(Invalid, match=r"the provided IP \(10.97.0.1\) is not in the valid range. The range of valid IPs is 10.96.0.0/28"):  # fmt: skip # noqa: E501 # one text
+        await create(registry, opts, service("a", cluster_ip="10.97.0.1"))
+
+
+async def test_the_range_ends_and_failures_hold_nothing(registry, opts) -> None:
+    for number in range(14):
+        await create(registry, opts, service(f"s{number}"))
+    with pytest.raises(InternalError, match=r"range is full"):
+        await create(registry, opts, service("more"))
+    await registry.delete(SERVICE, "default", "s3", DeleteOptions(), opts)
+    with pytest.raises(Invalid):
+        await create(registry, opts, service("bad", session_affinity="Sometimes"))
+    await create(registry, replace(opts, dry_run=True), service("dry"))
+    await create(registry, opts, service("fits"))
+
+
+async def test_headless_and_external_names_have_no_address(registry, opts) -> None:
+    headless = await create(registry, opts, service("a", cluster_ip="None", selector={"a": "b"}))
+    assert (headless.cluster_ips, headless.ip_families) == (["None"], ["IPv4"])
+    named = await create(registry, opts, service("b", type="ExternalName", external_name="example.org"))
+    assert (named.cluster_ip, named.ip_families) == ("", [])
+
+
+async def test_node_ports(registry, opts) -> None:
+    spec = await create(registry, opts, service("a", 80, 443, type="NodePort"))
+    ports = [port.node_port for port in spec.ports]
+    assert len(set(ports)) == 2
+    assert all(30000 <= port <= 30009 for port in ports)
+    taken = service("b", type="NodePort")
+    taken.spec.ports[0].node_port = ports[1]
+    with pytest.raises(
+        Invalid, match=rf"spec.ports\[0\].nodePort: Invalid value: {ports[1]}: provided port is already"
+    ):
+        await create(registry, opts, taken)
+    outside = service("b", type="NodePort")
+    outside.spec.ports[0].node_port = 29000
+    with pytest.raises(Invalid, match=r"The range of valid ports is 30000-30009"):
+        await create(registry, opts, outside)
+    udp = service("c", 53, 53, type="NodePort")
+    udp.spec.ports[0].protocol, udp.spec.ports[1].protocol, udp.spec.ports[1].name = "UDP", "TCP", "tcp"
+    both = await create(registry, opts, udp)
+    assert both.ports[0].node_port == both.ports[1].node_port
+
+
+async def test_a_changed_type_takes_and_gives(registry, opts) -> None:
+    first = await create(registry, opts, service("a"))
+    ported = await change(registry, opts, "a", type="NodePort")
+    assert ported.cluster_ip == first.cluster_ip
+    number = ported.ports[0].node_port
+    plain = await change(registry, opts, "a", type="ClusterIP")
+    assert plain.ports[0].node_port == 0
+    other = service("b", type="NodePort")
+    other.spec.ports[0].node_port = number
+    await create(registry, opts, other)
+    external = await change(registry, opts, "a", type="ExternalName", external_name="example.org")
+    assert (external.cluster_ip, external.cluster_ips) == ("", [])
+    assert (await create(registry, opts, service("c", cluster_ip=first.cluster_ip))).cluster_ip == first.cluster_ip
+    back = await change(registry, opts, "a", type="ClusterIP", external_name="")
+    assert back.cluster_ip not in ("", first.cluster_ip)
+
+
+async def test_the_same_address_is_not_given_twice_at_once(registry, opts) -> None:
+    specs = await asyncio.gather(*[create(registry, opts, service(f"s{number}")) for number in range(14)])
+    assert len({spec.cluster_ip for spec in specs}) == 14
+
+
+async def test_a_restart_knows_what_is_taken(registry, store, clock, opts) -> None:
+    spec = await create(registry, opts, service("a", type="NodePort"))
+    await registry.close()
+    again = await open_registry(store, clock, RegistrySettings(service_cidr="10.96.0.0/28"))
+    with pytest.raises(Invalid, match=r"provided IP is already allocated"):
+        await create(again, opts, service("b", cluster_ip=spec.cluster_ip))
+    taken = service("b", type="NodePort")
+    taken.spec.ports[0].node_port = spec.ports[0].node_port
+    with pytest.raises(Invalid, match=r"provided port is already allocated"):
+        await create(again, opts, taken)
+    await again.close()
+
+
+async def test_a_patch_that_changes_nothing_else_keeps_the_ports(registry, opts) -> None:
+    spec = await create(registry, opts, service("a", type="NodePort"))
+    body = {"spec": {"ports": [{"port": 80, "targetPort": 8080, "name": "p80"}]}}
+    entry, _ = await registry.patch(SERVICE, "default", "a", PatchRequest("merge", body), opts)
+    assert entry.obj.spec.ports[0].node_port == spec.ports[0].node_port
