@@ -50,6 +50,7 @@ bench: .venv/dev ## measure; prints a table and writes build/bench.json
 
 .venv/installed: .venv/bin/python pyproject.toml
 	$(BIN)/pip install -q --disable-pip-version-check -e .
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m compileall -q src # halves the time of every start
 	@touch $@
 
 .venv/dev: .venv/installed
