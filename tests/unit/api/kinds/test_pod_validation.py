@@ -10,7 +10,7 @@ from tiphys.api import codec
 from tiphys.api.kinds import BINDING, POD
 from tiphys.api.kinds.core.pod.schema import Binding, Pod
 from tiphys.api.kinds.core.pod.strategy import prepare_ephemeral_containers, prepare_resize
-from tiphys.api.kinds.core.pod.validation_update import validate_ephemeral_update, validate_resize_update
+from tiphys.api.kinds.core.pod.validation import validate_ephemeral_containers, validate_resize
 from tiphys.api.meta.schema import copy_of
 
 LABEL_1123 = (
@@ -243,8 +243,8 @@ def test_ephemeral_containers_are_only_added() -> None:
     new.spec.node_name = "elsewhere"
     prepare_ephemeral_containers(new, old)
     assert new.spec.node_name == ""
-    assert list(validate_ephemeral_update(new, old)) == []
-    (error,) = validate_ephemeral_update(old, new)
+    assert list(validate_ephemeral_containers(new, old)) == []
+    (error,) = validate_ephemeral_containers(old, new)
     assert error.message == 'Forbidden: existing ephemeral containers "debug" may not be removed\n'
 
 
@@ -253,11 +253,9 @@ def test_resize_keeps_the_class_of_service() -> None:
     new = pod(resources={"requests": {"cpu": "2"}}, image="other")
     prepare_resize(new, old)
     assert new.spec.containers[0].image == "nginx"
-    assert list(validate_resize_update(new, old)) == []
+    assert list(validate_resize(new, old)) == []
     guaranteed = pod(resources={"limits": {"cpu": "1", "memory": "1Gi"}})
-    assert (
-        "Pod QOS Class may not change as a result of resizing" in next(validate_resize_update(guaranteed, old)).message
-    )
+    assert "Pod QOS Class may not change as a result of resizing" in next(validate_resize(guaranteed, old)).message
 
 
 def test_binding_needs_a_node() -> None:

@@ -16,7 +16,11 @@ from tiphys.api.kinds.core.pod.validation_containers import PodContext, validate
 from tiphys.api.kinds.core.pod.validation_placement import validate_affinity, validate_spreading, validate_tolerations
 from tiphys.api.kinds.core.pod.validation_resources import validate_pod_resources
 from tiphys.api.kinds.core.pod.validation_security import validate_pod_security
-from tiphys.api.kinds.core.pod.validation_update import validate_update
+from tiphys.api.kinds.core.pod.validation_update import (
+    validate_ephemeral_update,
+    validate_resize_update,
+    validate_update,
+)
 from tiphys.api.kinds.core.pod.validation_volumes import validate_volumes
 from tiphys.api.meta.validation import each, validate_annotations, validate_labels
 
@@ -44,6 +48,22 @@ def validate_pod(pod: Pod, old: Pod | None) -> Iterator[FieldError]:
         yield forbidden("spec.ephemeralContainers", "cannot be set on create")
     if pod.spec.node_name and pod.spec.scheduling_gates:
         yield forbidden("spec.nodeName", "cannot be set until all schedulingGates have been cleared")
+
+
+def validate_ephemeral_containers(pod: Pod, old: Pod | None) -> Iterator[FieldError]:
+    """`/ephemeralcontainers`, on update only."""
+    yield from validate_spec(pod.spec, "spec", pod.metadata.name)
+    yield from _only_for_pods(pod)
+    if old is not None:
+        yield from validate_ephemeral_update(pod, old)
+
+
+def validate_resize(pod: Pod, old: Pod | None) -> Iterator[FieldError]:
+    """`/resize`, on update only."""
+    yield from validate_spec(pod.spec, "spec", pod.metadata.name)
+    yield from _only_for_pods(pod)
+    if old is not None:
+        yield from validate_resize_update(pod, old)
 
 
 def _only_for_pods(pod: Pod) -> Iterator[FieldError]:
