@@ -292,4 +292,3 @@ def write_busybox(path: Path) -> None:
     files += [File("tmp", None, 0o1777), File("etc/passwd", b"root:x:0:0::/:/bin/sh\n", 0o644)]
     files += [File("etc/group", b"root:x:0:\n", 0o644)]
     write_image(path, BUSYBOX, [layer_of(files)], ImageConfig(command=("sh",), environment={"PATH": "/bin"}))
-

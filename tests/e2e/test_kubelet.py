@@ -55,7 +55,9 @@ LIVES = "trap 'exit 0' TERM; while true; do sleep 0.05; done"
 
 async def test_a_pod_runs_is_ready_and_goes_without_a_trace(node: TestNode) -> None:
     created = node.api.run(pod("plain", container(LIVES)))
-    running = await node.until("plain", lambda p: p and p.status.container_statuses and p.status.container_statuses[0].ready)
+    running = await node.until(
+        "plain", lambda p: p and p.status.container_statuses and p.status.container_statuses[0].ready
+    )
     status = running.status
     assert status.phase == "Running" and status.pod_ip.startswith("10.251.0.") and status.host_ip == "127.0.0.1"
     assert {c.type: c.status for c in status.conditions} == dict.fromkeys(
@@ -80,7 +82,11 @@ async def test_a_pod_runs_is_ready_and_goes_without_a_trace(node: TestNode) -> N
 async def test_a_pod_that_finishes_succeeds_and_one_that_fails_fails(node: TestNode) -> None:
     node.api.run(pod("good", container("echo done; printf bye > /dev/termination-log"), restartPolicy="Never"))
     node.api.run(
-        pod("bad", container("echo oh no; exit 3", terminationMessagePolicy="FallbackToLogsOnError"), restartPolicy="Never")
+        pod(
+            "bad",
+            container("echo oh no; exit 3", terminationMessagePolicy="FallbackToLogsOnError"),
+            restartPolicy="Never",
+        )
     )
     good = await node.until_phase("good", "Succeeded")
     ended = good.status.container_statuses[0].state.terminated
@@ -117,14 +123,18 @@ async def test_crashes_back_off_and_keep_the_last_state(node: TestNode) -> None:
     node.api.run(pod("crashes", container("exit 7")))
     looping = await node.until(
         "crashes",
-        lambda p: p
-        and p.status.container_statuses
-        and p.status.container_statuses[0].state.waiting
-        and p.status.container_statuses[0].state.waiting.reason == "CrashLoopBackOff",
+        lambda p: (
+            p
+            and p.status.container_statuses
+            and p.status.container_statuses[0].state.waiting
+            and p.status.container_statuses[0].state.waiting.reason == "CrashLoopBackOff"
+        ),
     )
     status = looping.status.container_statuses[0]
     assert status.restart_count == 1 and status.last_state.terminated and status.last_state.terminated.exit_code == 7
-    assert status.state.waiting and status.state.waiting.message.startswith("back-off 10s restarting failed container=c pod=")
+    assert status.state.waiting and status.state.waiting.message.startswith(
+        "back-off 10s restarting failed container=c pod="
+    )
     assert looping.status.phase == "Running"
     await node.api.delete(POD, "crashes", "default")
     await node.until_gone("crashes")
@@ -170,10 +180,12 @@ async def test_a_missing_config_map_is_said_and_waited_for(node: TestNode) -> No
     node.api.run(pod("waits", container("true", envFrom=[{"configMapRef": {"name": "late"}}]), restartPolicy="Never"))
     waiting = await node.until(
         "waits",
-        lambda p: p
-        and p.status.container_statuses
-        and p.status.container_statuses[0].state.waiting
-        and p.status.container_statuses[0].state.waiting.reason == "CreateContainerConfigError",
+        lambda p: (
+            p
+            and p.status.container_statuses
+            and p.status.container_statuses[0].state.waiting
+            and p.status.container_statuses[0].state.waiting.reason == "CreateContainerConfigError"
+        ),
     )
     state = waiting.status.container_statuses[0].state.waiting
     assert state and state.message == 'configmap "late" not found'
@@ -195,7 +207,9 @@ async def test_volumes_show_content_and_follow_changes(node: TestNode) -> None:
         {"name": "mem", "mountPath": "/mem"},
         {"name": "cm", "mountPath": "/one/file", "subPath": "b"},
     ]
-    show = "cat /cm/a /sec/k /one/file; ls /cm; stat -c '%a %g' /cm/..data/a; cat /all/name /all/token; stat -f -c %T /mem"
+    show = (
+        "cat /cm/a /sec/k /one/file; ls /cm; stat -c '%a %g' /cm/..data/a; cat /all/name /all/token; stat -f -c %T /mem"
+    )
     node.api.run(
         pod(
             "files",
@@ -263,7 +277,7 @@ async def test_probes_gate_readiness_and_restart(node: TestNode) -> None:
     assert restarted.status.phase == "Running"
     reasons = node.reasons("probed")
     assert ("Killing", "Container c failed liveness probe, will be restarted") in reasons
-    assert any(r == "Unhealthy" and m.startswith("Startup probe failed: Get \"http://") for r, m in reasons)
+    assert any(r == "Unhealthy" and m.startswith('Startup probe failed: Get "http://') for r, m in reasons)
     await node.api.delete(POD, "probed", "default")
     await node.until_gone("probed")
 

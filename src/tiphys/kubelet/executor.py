@@ -83,13 +83,19 @@ class PodExecutor:
         try:
             node.cgroups.add_pod(pod)
             node.settings.pod_logs_dir(meta.namespace, meta.name, meta.uid).mkdir(parents=True, exist_ok=True)
-            async with asyncio.timeout(_IMAGE_WAIT_S):
-                await node.image_ready.wait()
+            await self._sandbox_image()
             await node.cri.run_sandbox(self.sandbox_config(pod, attempt))
         except (RuntimeFailure, OSError) as error:
             text = error.rpc_text if isinstance(error, RuntimeFailure) else str(error)
             node.recorder.event(pod, "Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {text}")
             raise
+
+    async def _sandbox_image(self) -> None:
+        try:
+            async with asyncio.timeout(_IMAGE_WAIT_S):
+                await self._node.image_ready.wait()
+        except TimeoutError:
+            raise RuntimeFailure("the sandbox image is not there yet", "UNAVAILABLE") from None
 
     # --- starting ----------------------------------------------------------------------------------------------
 

@@ -118,7 +118,7 @@ class Kubelet:
                 if settings.serving_cert is not None:
                     group.create_task(supervised("kubelet server", self._serve, self._clock))
                 nodes.subscribe(self._node_changed)
-                await asyncio.gather(services.wait_synced(), self._pods.wait_synced())
+                await asyncio.gather(services.wait_synced(), self._pods.wait_synced(), reporter.check_runtime())
                 self._recorder.event(_node_reference(settings.node_name), "Normal", "Starting", "Starting kubelet.")
                 self._pods.subscribe(self._pod_changed)
                 group.create_task(supervised("orphans", self._clear_orphans, self._clock))

@@ -207,6 +207,7 @@ class PodWorker:
                 await self._refresh_volumes()
                 renewal_s = max(node.tokens.next_renewal_s(uid) or 0.0, 1.0)
             delay_s = min(delay_s, renewal_s)
+        left_s = self._deadline_left_s()
         return delay_s if left_s is None else min(delay_s, left_s)
 
     def _deadline_left_s(self) -> float | None:
