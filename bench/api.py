@@ -44,10 +44,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 async def measure(target: Target, args: argparse.Namespace) -> Sequence[Result]:
     tag = f"bench-{int(time.time())}"
     how = {"workers": args.workers, "seconds": args.seconds}
+    async with connections(target, 1) as (connection,):
+        await connection.ask("POST", f"{BASE}/pods", json.loads(json.dumps(POD).replace("NAME", tag)))
     results = [
         await load.create(target, "create ConfigMap", f"{BASE}/configmaps", tag, json.dumps(CONFIGMAP), **how),
         await load.create(target, "create Pod", f"{BASE}/pods", tag, json.dumps(POD), **how),
-        await load.get(target, "get Pod", f"{BASE}/pods/{tag}-0-1", **how),
+        await load.get(target, "get Pod", f"{BASE}/pods/{tag}", **how),
         await load.get(target, "list 500 Pods", f"{BASE}/pods?limit=500", **how),
         await load.get(
             target, "list all Pods from cache", f"{BASE}/pods?resourceVersion=0", workers=2, seconds=args.seconds

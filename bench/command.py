@@ -9,7 +9,7 @@ from pathlib import Path
 
 from calibrate import calibrate
 from results import Result, table, write_json
-from target import Target, add_arguments, resolve
+from target import Refused, Target, add_arguments, resolve
 
 Measure = Callable[[Target, argparse.Namespace], Awaitable[Sequence[Result]]]
 
@@ -42,5 +42,10 @@ def run_loop(work: Awaitable[Sequence[Result]]) -> Sequence[Result]:
     try:
         import uvloop
     except ImportError:
-        return asyncio.run(main())
-    return uvloop.run(main())
+        start = asyncio.run
+    else:
+        start = uvloop.run
+    try:
+        return start(main())
+    except Refused as error:
+        raise SystemExit(str(error)) from None

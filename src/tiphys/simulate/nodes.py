@@ -121,6 +121,7 @@ class SimulatedNodes:
         """The node is there from an earlier run: keep its object, renew its status."""
         node = copy_of(await self._client.get(NODE, wanted.metadata.name))
         node.status = wanted.status
+        node.metadata.resource_version = ""  # status is ours alone: no need to lose against who writes the rest
         return await self._client.update(NODE, node, subresource="status")
 
     async def _renew(self, name: str, first_delay_s: float | None = None) -> None:
