@@ -151,6 +151,8 @@ def deployment(name: str = "web", replicas: int = 3, image: str = "web:1") -> An
     obj.spec.selector = LabelSelector(match_labels={"app": name})
     obj.spec.template.metadata.labels = {"app": name}
     obj.spec.template.spec.containers = [Container(name="c", image=image)]
+    # Bound to a node, so that deletion is graceful and ends with the kubelet's word.
+    obj.spec.template.spec.node_name = "n1"
     return obj
 
 
