@@ -199,7 +199,7 @@ class StoreMachine(RuleBasedStateMachine):
 
         async def pass_time():
             await self.clock.advance(seconds)
-            for _ in range(400):  # expiry commits in a thread: real time, bounded
+            for _ in range(4000):  # expiry commits in a thread: real time, bounded
                 if self.store.revision == self.oracle.revision:
                     break
                 await asyncio.sleep(0.005)

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 ROOT = b"/registry/"
 BOOKMARK_INTERVAL_S = 60.0
 _LOAD_PAGE = 2000
+_REPLAYED = 1000
+"""Revisions before the newest that are replayed at start, so that watches go on over a restart."""
 
 
 class Pending:
@@ -80,14 +82,16 @@ class Caches:
         return self._by_prefix
 
     async def start(self) -> None:
-        """Read everything; from then on follow the store."""
-        self.revision = self._store.revision
+        """Read everything as it was a little while ago and replay what came after; from then on follow the store."""
+        self.revision = max(1, self._store.compact_revision, self._store.revision - _REPLAYED)
         loaded = {prefix: await self._read(prefix) for prefix in self._by_prefix}
         for prefix, records in loaded.items():
             self._by_prefix[prefix].load(records, self.revision)
         tap = getattr(self._store, "tap", None)
         if tap is None:
+            newest = self._store.revision
             self._tasks.append(asyncio.create_task(self._follow(), name="watch cache"))
+            await self.wait_for(newest)
         else:
             await self._catch_up()
             self._stop_tap = tap(self._changed)
@@ -104,7 +108,7 @@ class Caches:
             start = page.records[-1].key + b"\0"
 
     async def _catch_up(self) -> None:
-        """What was written while `start` was reading. Ends in the turn in which nothing is left."""
+        """Replay up to now, which moves on meanwhile. Ends in the turn in which nothing is left."""
         watch = self._store.watch(b"", b"\xff", self.revision + 1)
         batches = aiter(watch)
         while self.revision < self._store.revision:

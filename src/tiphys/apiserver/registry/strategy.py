@@ -10,6 +10,7 @@ from typing import Any
 
 from tiphys.api.errors import FieldError
 from tiphys.api.kind import Kind
+from tiphys.api.kinds.apps.deployment import DEPLOYMENT
 from tiphys.api.kinds.core import namespace as namespaces
 from tiphys.api.kinds.core.namespace import NAMESPACE
 from tiphys.api.kinds.core.pod.kind import POD
@@ -71,4 +72,5 @@ def counts_as_change(kind: Kind[Any], new: Any, old: Any) -> bool:
     for field in kind.schema.__struct_fields__:
         if field not in ("metadata", "status", "kind", "api_version") and getattr(new, field) != getattr(old, field):
             return True
-    return False
+    # Deployments alone count annotations too: their revision history is told through them.
+    return kind is DEPLOYMENT and new.metadata.annotations != old.metadata.annotations

@@ -5,6 +5,7 @@ Source: staging/src/k8s.io/apiserver/pkg/registry/generic/registry/store.go, ...
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from tiphys.api import codec
@@ -92,6 +93,8 @@ class Writes:
                     return None
                 return Entry(kind, key, meta.namespace, meta.name, 0, codec.encode(obj), obj)
             entry = await self._storage.put(kind, key, obj, 0)
+        except asyncio.CancelledError:
+            raise  # it may still be written: what it holds stays taken
         except BaseException:
             allocation.revert()
             raise
@@ -198,6 +201,8 @@ class Writes:
             _refuse(errors, kind, name)
             await _validate(kind, "UPDATE", namespace, name, obj, old, opts)
             entry = await self._store_update(kind, obj, view, current, opts)
+        except asyncio.CancelledError:
+            raise  # it may still be written: what it holds stays taken
         except BaseException:
             allocation.revert()
             raise

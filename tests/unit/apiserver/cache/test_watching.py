@@ -7,12 +7,13 @@ import pytest
 
 from tiphys.api.errors import BadRequest, Invalid
 from tiphys.api.kind import new
-from tiphys.api.kinds import CONFIGMAP, EVENT, EVENTS_EVENT, POD
+from tiphys.api.kinds import CONFIGMAP, EVENT, EVENTS_EVENT, NAMESPACE, POD
 from tiphys.api.kinds.core.pod.containers import Container
 from tiphys.api.meta.schema import copy_of
 from tiphys.api.meta.types import DeleteOptions
 from tiphys.apiserver.cache import fanout, ring
 from tiphys.apiserver.registry.interface import WatchOptions
+from tiphys.apiserver.registry.registry import open_registry
 
 
 def config(name: str, **labels: str):
@@ -234,3 +235,38 @@ async def test_subscribers_get_entries_in_order(registry, opts) -> None:
     stop()
     await registry.create(CONFIGMAP, "default", config("b"), opts)
     assert calls == [("ADDED", "1", None), ("MODIFIED", "2", "a"), ("DELETED", None, "a")]
+
+
+async def test_a_watch_goes_on_over_a_restart(registry, store, clock, opts) -> None:
+    start = str(registry.revision)
+    await registry.create(CONFIGMAP, "default", config("a"), opts)
+    await registry.delete(CONFIGMAP, "default", "a", DeleteOptions(), opts)
+    await registry.create(CONFIGMAP, "default", config("b"), opts)
+    await registry.close()
+    again = await open_registry(store, clock)
+    stream = await again.watch(CONFIGMAP, "", WatchOptions(resource_version=start))
+    assert [event[:2] for event in await seen(stream, 3)] == [("ADDED", "a"), ("DELETED", "a"), ("ADDED", "b")]
+    await again.close()
+
+
+class Untapped:
+    """A store as another process's would be: all one can do is watch."""
+
+    def __init__(self, store) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str):
+        if name == "tap":
+            raise AttributeError(name)
+        return getattr(self._store, name)
+
+
+async def test_a_store_elsewhere_is_followed_through_its_watch(store, clock, opts) -> None:
+    registry = await open_registry(Untapped(store), clock)
+    await registry.create(NAMESPACE, "", new(NAMESPACE, "default"), opts)
+    stream = await registry.watch(CONFIGMAP, "", WatchOptions())
+    entry = await registry.create(CONFIGMAP, "default", config("a"), opts)
+    assert (await registry.get(CONFIGMAP, "default", "a")).revision == entry.revision
+    await relabel(registry, opts, "a", x="y")
+    assert [event[0] for event in await seen(stream, 2)] == ["ADDED", "MODIFIED"]
+    await registry.close()

@@ -82,8 +82,8 @@ async def test_preconditions(registry, opts) -> None:
     entry = await config(registry, opts)
     with pytest.raises(Conflict, match=r"the UID in the precondition \(u\) does not match the UID in record"):
         await registry.delete(CONFIGMAP, "default", "a", DeleteOptions(preconditions=Preconditions(uid="u")), opts)
+    old = DeleteOptions(preconditions=Preconditions(resource_version="1"))
     with pytest.raises(Conflict, match=r"the ResourceVersion in the precondition \(1\) does not match"):
-        old = DeleteOptions(preconditions=Preconditions(resource_version="1"))
         await registry.delete(CONFIGMAP, "default", "a", old, opts)
     right = Preconditions(uid=entry.obj.metadata.uid, resource_version=str(entry.revision))
     assert (await registry.delete(CONFIGMAP, "default", "a", DeleteOptions(preconditions=right), opts)).deleted

@@ -8,7 +8,7 @@ import pytest
 
 from tiphys.api.errors import AlreadyExists, ApiError, BadRequest, Conflict, Forbidden, Invalid, NotFound
 from tiphys.api.kind import new
-from tiphys.api.kinds import CONFIGMAP, DEPLOYMENT, LEASE, NAMESPACE, POD, SERVICEACCOUNT
+from tiphys.api.kinds import CONFIGMAP, DEPLOYMENT, EVENT, LEASE, NAMESPACE, POD, SERVICEACCOUNT
 from tiphys.api.kinds.core.pod.containers import Container
 from tiphys.api.meta.schema import copy_of
 from tiphys.api.meta.types import DeleteOptions, LabelSelector
@@ -191,6 +191,27 @@ async def test_generation_counts_what_is_neither_metadata_nor_status(registry, o
     assert await patched({"spec": {"replicas": 3}}) == 2
     stored = (await registry.get(DEPLOYMENT, "default", "d")).obj
     assert (stored.status.observed_generation, stored.spec.replicas) == (1, 3)
+
+
+async def test_annotations_count_for_deployments_alone(registry, opts) -> None:
+    await registry.create(DEPLOYMENT, "default", deployment("d"), opts)
+    await registry.create(POD, "default", pod("p"), opts)
+    body = {"metadata": {"annotations": {"x": "y"}}}
+    changed, _ = await registry.patch(DEPLOYMENT, "default", "d", PatchRequest("merge", body), opts)
+    same, _ = await registry.patch(POD, "default", "p", PatchRequest("merge", body), opts)
+    assert (changed.obj.metadata.generation, same.obj.metadata.generation) == (2, 1)
+
+
+async def test_events_expire(registry, opts, clock) -> None:
+    event = new(EVENT, "e", "default", reason="Started")
+    event.involved_object.namespace = "default"
+    await registry.create(EVENT, "default", event, opts)
+    gone = asyncio.get_running_loop().create_future()
+    registry.cache_of(EVENT).subscribe(lambda kind, *_: gone.done() or gone.set_result(kind))
+    await clock.advance(3599)
+    assert not gone.done()
+    await clock.advance(70)
+    assert await asyncio.wait_for(gone, 5) == "DELETED"
 
 
 async def test_status_and_spec_have_paths_of_their_own(registry, opts) -> None:
