@@ -192,7 +192,7 @@ def owned(node: Node, value: Any, *, keyed: bool = False) -> Fields | None:
         claimed = owned(inner, item, keyed=not node.is_declared(element))
         if claimed is not None:
             out[element] = claimed
-    return out
+    return out or None
 
 
 def compare(node: Node, old: Any, new: Any) -> Difference:
