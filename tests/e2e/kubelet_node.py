@@ -261,7 +261,7 @@ async def node_in(directory: Path, **more: Any) -> AsyncIterator[TestNode]:
         for pod in list(api.informer(POD).list()):
             await api.delete(POD, pod.metadata.name, pod.metadata.namespace, grace_period_s=0)
         deadline = time.monotonic() + 15
-        while node.kubelet._workers and time.monotonic() < deadline:
+        while node.kubelet._workers and time.monotonic() < deadline:  # noqa: ASYNC110 - nothing tells of their end
             await asyncio.sleep(0.02)
         await node.stop("kubelet")
         await node.stop("containerd")

@@ -340,7 +340,7 @@ async def test_security_and_host_files(node: TestNode) -> None:
         pod(
             "secure",
             container(
-                "id -u; id -g; id -G; touch /x 2>&1 | head -1; hostname; cat /etc/resolv.conf; cat /etc/hosts | tail -1",
+                "id -u; id -g; id -G; touch /x 2>&1; hostname; cat /etc/resolv.conf; tail -n 1 /etc/hosts",
                 securityContext={
                     "runAsUser": 1234,
                     "runAsGroup": 5,
@@ -368,6 +368,18 @@ async def test_security_and_host_files(node: TestNode) -> None:
     )
     state = refused.status.container_statuses[0].state.waiting
     assert state and state.reason == "CreateContainerConfigError" and "image will run as root" in state.message
+
+
+async def test_a_pod_that_does_not_fit_is_refused(node: TestNode) -> None:
+    greedy = container("true", resources={"requests": {"cpu": "1000"}})
+    node.api.run(pod("greedy", greedy, restartPolicy="Never"))
+    refused = await node.until_phase("greedy", "Failed")
+    assert refused.status.reason == "OutOfcpu" and refused.status.message.startswith(
+        "Pod was rejected: Node didn't have"
+    )
+    assert not refused.status.container_statuses
+    await node.api.delete(POD, "greedy", "default")
+    await node.until_gone("greedy")
 
 
 async def test_a_deadline_ends_a_pod(node: TestNode) -> None:

@@ -10,6 +10,7 @@ from tiphys.api.kinds import NODE, POD, SERVICE
 from tiphys.api.kinds.core.node import Node
 from tiphys.api.kinds.core.pod.facts import is_terminal
 from tiphys.api.kinds.core.pod.schema import Pod
+from tiphys.api.kinds.core.pod.status import PodStatus
 from tiphys.api.kinds.core.references import ObjectReference
 from tiphys.base.clock import Clock
 from tiphys.base.tasks import TaskSet, described, supervised
@@ -57,7 +58,7 @@ class Kubelet:
         self._pod_cidr = ""
         self._image_ready = asyncio.Event()
         self.ready = asyncio.Event()
-        """Set once the node is registered and pods are being served."""
+        """Set once pods are being served."""
 
     # --- for the server ----------------------------------------------------------------------------------------
 
@@ -178,18 +179,20 @@ class Kubelet:
         context = self._context
         if context is None:
             return
-        if pod.status.start_time is None and not is_terminal(pod) and pod.metadata.deletion_timestamp is None:
-            others = [w.pod for w in self._workers.values() if not is_terminal(w.pod)]
-            refused = refusal(pod, others, context.capacity)
-            if refused is not None:
-                reason, message = refused
-                self._recorder.event(pod, "Warning", reason, message)
-                status = rejected_status(
-                    pod, reason, f"Pod was rejected: {message}", self._clock.now(), context.node_ips
-                )
-                context.statuses.put(pod, status)
-        worker = self._workers[pod.metadata.uid] = PodWorker(context, pod)
+        worker = self._workers[pod.metadata.uid] = PodWorker(context, pod, self._refusal(context, pod))
         self._tasks.spawn(self._work(worker), f"pod {worker.name}")
+
+    def _refusal(self, context: NodeContext, pod: Pod) -> PodStatus | None:
+        """The status of a new pod that does not fit; None: it does, or was taken before."""
+        if pod.status.start_time is not None or is_terminal(pod) or pod.metadata.deletion_timestamp is not None:
+            return None
+        others = [worker.pod for worker in self._workers.values() if not is_terminal(worker.pod)]
+        refused = refusal(pod, others, context.capacity)
+        if refused is None:
+            return None
+        reason, message = refused
+        self._recorder.event(pod, "Warning", reason, message)
+        return rejected_status(pod, reason, f"Pod was rejected: {message}", self._clock.now(), context.node_ips)
 
     async def _work(self, worker: PodWorker) -> None:
         uid = worker.pod.metadata.uid

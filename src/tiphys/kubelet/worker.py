@@ -44,6 +44,7 @@ _RETRY = Backoff(first_s=1.0, cap_s=10.0, jitter=0.1)
 _ROUNDS = 8
 _NETWORK_RETRY_S = 2.0
 _VOLUME_HEAD_START_S = 0.03
+_TERMINAL = {"Succeeded", "Failed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,8 @@ class Timings:
 class PodWorker:
     """Runs until its pod is gone."""
 
-    def __init__(self, node: NodeContext, pod: Pod) -> None:
+    def __init__(self, node: NodeContext, pod: Pod, refused: PodStatus | None = None) -> None:
+        """`refused`: the status of a pod that this node will not run."""
         self._node = node
         self.pod = pod
         uid = pod.metadata.uid
@@ -68,7 +70,7 @@ class PodWorker:
         self._volumes = PodVolumes(directory, node.references, node.tokens, node.clock, allocatable)
         self._executor = PodExecutor(node, self._volumes)
         self.observer = PodObserver(node.cri, node.clock, uid)
-        self._status: PodStatus = pod.status
+        self._status: PodStatus = refused or pod.status
         self._waiting: dict[str, Waiting] = {}
         self._waits: dict[str, float] = {}
         self._failure: Waiting | None = None
@@ -175,7 +177,7 @@ class PodWorker:
         uid = pod.metadata.uid
         node.references.use(pod)
         runtime = await self.observer.look()
-        if self._settled or pod.status.phase in ("Succeeded", "Failed"):
+        if self._settled or {pod.status.phase, self._status.phase} & _TERMINAL:
             return await self._settle(runtime)
         node.prober.sync(pod, runtime, runtime.ips or node.node_ips)
         left_s = self._deadline_left_s()
@@ -341,6 +343,10 @@ class PodWorker:
 
     def _report(self, runtime: PodRuntime, *, terminal: bool = False) -> None:
         node = self._node
+        if self._status.phase in _TERMINAL and not runtime.containers:
+            if not self._removed:
+                node.statuses.put(self.pod, self._status)
+            return  # it ended before, or never began here: nothing can be added
         outlook = Outlook(
             now=node.clock.now(),
             host_ips=node.node_ips,

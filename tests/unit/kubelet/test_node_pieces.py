@@ -1,4 +1,4 @@
-"""Small parts: names, hosts, back-off, admission, images, security, containerd's configuration, the server's options."""
+"""Small parts: names, hosts, back-off, admission, images, security, containerd's configuration, log options."""
 
 from __future__ import annotations
 
