@@ -10,6 +10,8 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import os
+import re
+import ssl
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -191,18 +193,40 @@ def new_signing_key() -> bytes:
     return key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, s.NoEncryption())
 
 
-def covers(certificate: bytes, names: Iterable[str], *, now: dt.datetime, spare_days: int = 30) -> bool:
-    """Whether a PEM certificate names all of `names` and lives at least `spare_days` longer."""
-    from cryptography import x509
+_TIME = re.compile(rb"\x17\x0d(\d{12})Z|\x18\x0f(\d{14})Z")
 
+
+def expires(certificate: bytes) -> dt.datetime:
+    """When a PEM certificate ends: the second time in its DER form. Raises ValueError for what is no certificate.
+
+    Read from the bytes, because a start that only finds its files should not import `cryptography` for it.
+    """
+    moments = _TIME.findall(ssl.PEM_cert_to_DER_cert(certificate.decode("ascii")))
+    if len(moments) < 2:
+        raise ValueError("the certificate states no validity")
+    short, long = moments[1]
+    text = long.decode() if long else ("20" if short[:2] < b"50" else "19") + short.decode()
+    return dt.datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=dt.UTC)
+
+
+def _encoded_name(name: str) -> bytes:
+    """A subject alternative name as DER has it: tag, length, value."""
     try:
-        loaded = x509.load_pem_x509_certificate(certificate)
-        stated = loaded.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (ValueError, x509.ExtensionNotFound):
+        value, tag = ipaddress.ip_address(name).packed, 0x87
+    except ValueError:
+        value, tag = name.encode("idna"), 0x82
+    return bytes((tag, len(value))) + value
+
+
+def covers(certificate: bytes, names: Iterable[str], *, now: dt.datetime, spare_days: int = 30) -> bool:
+    """Whether a PEM certificate that we made names all of `names` and lives at least `spare_days` longer."""
+    try:
+        if expires(certificate) < now + dt.timedelta(days=spare_days):
+            return False
+        der = ssl.PEM_cert_to_DER_cert(certificate.decode("ascii"))
+    except ValueError:
         return False
-    if loaded.not_valid_after_utc < now + dt.timedelta(days=spare_days):
-        return False
-    return set(_alternatives(names)) <= set(stated)
+    return all(_encoded_name(name) in der for name in names)
 
 
 def fingerprint(certificate: bytes) -> str:
@@ -252,20 +276,11 @@ def load_or_create_client(
     """The client certificate kept at `paths`; made anew when absent or near its end."""
     if paths.exist():
         pair = load(paths)
-        if _lives(pair.certificate, now):
+        if covers(pair.certificate, (), now=now):
             return pair
     pair = new_client(ca, user, groups, now=now)
     save(paths, pair)
     return pair
-
-
-def _lives(certificate: bytes, now: dt.datetime) -> bool:
-    from cryptography import x509
-
-    try:
-        return x509.load_pem_x509_certificate(certificate).not_valid_after_utc > now + dt.timedelta(days=30)
-    except ValueError:
-        return False
 
 
 def load_or_create_signing_key(path: Path) -> bytes:

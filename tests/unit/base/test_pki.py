@@ -37,3 +37,9 @@ def test_keys_are_private(tmp_path: Path) -> None:
     assert paths.key.stat().st_mode & 0o777 == 0o600
     assert pki.load_or_create_ca(paths, "ca", now=NOW) == made
     assert len(pki.fingerprint(made.certificate)) == 64
+
+
+def test_the_end_is_read_from_the_bytes() -> None:
+    pair = pki.new_client(pki.new_ca("ca", now=NOW), "bob", now=NOW)
+    assert pki.expires(pair.certificate) == x509.load_pem_x509_certificate(pair.certificate).not_valid_after_utc
+    assert not pki.covers(b"no certificate", [], now=NOW)
