@@ -71,6 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument(
         "--runtime", choices=("containerd", "simulated"), help="real containers (default), or nodes that only pretend"
     )
+    up.add_argument(
+        "--isolated", action="store_true", default=None, help="a single node, too, gets a network namespace of its own"
+    )
     up.add_argument("--api-port", type=_port, metavar="PORT", help="the API server's port on 127.0.0.1 (6443)")
     up.add_argument("--install", action="store_true", help="install missing Debian packages, saying which")
     command("install", _install, "Install the Debian packages that real nodes need, saying which and why.")
@@ -125,7 +128,12 @@ def _up(options: argparse.Namespace) -> None:
     data, progress = DataDirectory(options.data_dir), Progress()
     chosen = {
         name: value
-        for name, value in (("nodes", options.nodes), ("runtime", options.runtime), ("api_port", options.api_port))
+        for name, value in (
+            ("nodes", options.nodes),
+            ("runtime", options.runtime),
+            ("isolated", options.isolated),
+            ("api_port", options.api_port),
+        )
         if value is not None
     }
     wanted = msgspec.structs.replace(data.load_settings() or ClusterSettings(), **chosen)

@@ -30,8 +30,6 @@ def pair(data: DataDirectory, name: str) -> PairPaths:
 
 def create(data: DataDirectory, settings: ClusterSettings, now: datetime) -> None:
     """Make what is missing: CA, signing key, component and node certificates, kubeconfigs. Takes about 0.1 s once."""
-    from tiphys.cluster.namespaces import HOST_ADDRESS
-
     ca = pki.load_or_create_ca(pair(data, "ca"), "tiphys", now=now)
     pki.load_or_create_signing_key(data.pki / "sa.key")
     local = f"https://127.0.0.1:{settings.api_port}"
@@ -41,16 +39,14 @@ def create(data: DataDirectory, settings: ClusterSettings, now: datetime) -> Non
     _kubeconfig(data.admin_kubeconfig, local, ca, "kubernetes-admin", admin)
     for name in ("kube-controller-manager", "kube-scheduler"):
         _kubeconfig(data.kubeconfig(name), local, ca, _COMPONENTS[name][0], pki.load(pair(data, name)))
-    seen_by_nodes = f"https://{HOST_ADDRESS}:{settings.api_port}" if settings.namespaced else local
+    seen_by_nodes = f"https://{settings.networks.host_address}:{settings.api_port}" if settings.namespaced else local
     for node in settings.node_names if settings.runtime == "containerd" else ():
         _node(data, ca, node, seen_by_nodes, node_addresses(settings, node), now)
 
 
 def node_addresses(settings: ClusterSettings, node: str) -> Sequence[str]:
     """The InternalIP first, then what else the node answers on."""
-    from tiphys.cluster.namespaces import address_of
-
-    return (address_of(node), "127.0.0.1") if settings.namespaced else (host_address(), "127.0.0.1")
+    return (settings.networks.address_of(node) if settings.namespaced else host_address(), "127.0.0.1")
 
 
 def host_address() -> str:

@@ -66,10 +66,9 @@ async def run(data: DataDirectory, settings: ClusterSettings) -> None:
 def _api_settings(data: DataDirectory, settings: ClusterSettings) -> ApiServerSettings:
     from tiphys.apiserver.settings import ApiServerSettings, Bind
     from tiphys.cluster.certificates import host_address
-    from tiphys.cluster.namespaces import HOST_ADDRESS
 
     binds = [Bind("127.0.0.1", settings.api_port)]
-    outside = HOST_ADDRESS if settings.namespaced else host_address()
+    outside = settings.networks.host_address if settings.namespaced else host_address()
     if settings.runtime == "containerd" and outside != "127.0.0.1":
         # Pods reach the API through the `kubernetes` Service, which cannot lead to loopback.
         binds.append(Bind(outside, settings.api_port))
@@ -110,11 +109,10 @@ async def _components(data: DataDirectory, settings: ClusterSettings, server: Ap
 
 async def _cluster_dns(server: ApiServer, settings: ClusterSettings) -> None:
     """Make the Service that pods' resolv.conf leads to; the nodes add their endpoints."""
-    from tiphys.dns.manifests import dns_service
-
     from tiphys.api.errors import AlreadyExists, Invalid
     from tiphys.api.kinds import SERVICE
     from tiphys.apiserver.request import User
+    from tiphys.dns.manifests import dns_service
 
     client = server.local_client(User("system:apiserver", groups=(ADMIN_GROUP,)))
     try:

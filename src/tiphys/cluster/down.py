@@ -9,7 +9,6 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tiphys.cluster import namespaces
 from tiphys.cluster.failure import ClusterError
 from tiphys.cluster.process import running, stop
 from tiphys.cluster.progress import Progress
@@ -42,7 +41,7 @@ def down(data: DataDirectory, progress: Progress) -> None:
             _unmount(data.state)
             shutil.rmtree(data.state, ignore_errors=True)
             _remove_network(settings)
-            _remove_cgroups(settings)
+            _remove_cgroups(data)
 
 
 def reset(data: DataDirectory, progress: Progress) -> None:
@@ -124,19 +123,18 @@ def _remove_network(settings: ClusterSettings) -> None:
     from tiphys.proxy.proxy import cleanup as remove_rules
 
     if settings.namespaced:
-        namespaces.remove(settings.node_names)
+        settings.networks.remove(settings.node_names)
     else:
         remove_rules()
         remove_pod_network()
 
 
-def _remove_cgroups(settings: ClusterSettings) -> None:
+def _remove_cgroups(data: DataDirectory) -> None:
     """Delete the (now empty) cgroups of the nodes' pods in every hierarchy."""
     for hierarchy in (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").glob("*")):
-        for node in settings.node_names:
-            top = hierarchy / "tiphys" / node
-            for directory, _, _ in os.walk(top, topdown=False) if top.is_dir() else ():
-                with contextlib.suppress(OSError):
-                    os.rmdir(directory)
+        top = hierarchy / data.cgroup.lstrip("/")
+        for directory, _, _ in os.walk(top, topdown=False) if top.is_dir() else ():
+            with contextlib.suppress(OSError):
+                os.rmdir(directory)
         with contextlib.suppress(OSError):
-            os.rmdir(hierarchy / "tiphys")
+            top.parent.rmdir()

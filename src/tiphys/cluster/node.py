@@ -46,12 +46,11 @@ def main(data_dir: Path, name: str) -> None:
 
 async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None:
     """All parts of the node until cancelled. Raises ClusterError when containerd cannot be started."""
-    from tiphys.dns.server import ClusterDns, DnsSettings
-
     from tiphys.base.clock import SystemClock
     from tiphys.client import kubeconfig
     from tiphys.client.events import EventRecorder
     from tiphys.client.rest import RestClient
+    from tiphys.dns.cluster_dns import ClusterDns, DnsSettings
     from tiphys.kubelet.kubelet import Kubelet
     from tiphys.kubelet.settings import KubeletSettings
     from tiphys.network.pod_network import NetworkSettings, PodNetwork
@@ -75,7 +74,7 @@ async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None
             logs_dir=data.node(name) / "logs",
             cluster_dns=(settings.dns_ip,),
             cluster_domain=settings.cluster_domain,
-            cgroup_root=f"/tiphys/{name}",
+            cgroup_root=f"{data.cgroup}/{name}",
             serving_cert=serving.certificate,
             serving_key=serving.key,
             client_ca=pair(data, "ca").certificate,
@@ -97,7 +96,7 @@ async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None
         recorder.named("kube-proxy"),
         ProxySettings(node_name=name, cluster_cidr=settings.pod_cidr, service_cidr=settings.service_cidr),
     )
-    dns = ClusterDns(client, clock, DnsSettings(node_name=name, node_ip=address, domain=settings.cluster_domain))
+    dns = ClusterDns(client, clock, DnsSettings(name, domain=settings.cluster_domain, dns_ip=settings.dns_ip))
     guard(data)
     try:
         async with asyncio.TaskGroup() as tasks:

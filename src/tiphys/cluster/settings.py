@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from tiphys.cluster.failure import ClusterError
+
+if TYPE_CHECKING:
+    from tiphys.cluster.namespaces import NodeNetworks
 
 Runtime = Literal["containerd", "simulated"]
 
@@ -19,6 +22,10 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     nodes: int = 1
     """How many nodes. One lives in the machine's own network; several get a network namespace each."""
+    isolated: bool = False
+    """A single node, too, gets a network namespace: nothing of it collides with the machine or another cluster."""
+    number: int = 0
+    """Tells the clusters of this machine apart whose nodes live in namespaces; chosen by `up`."""
     runtime: Runtime = "containerd"
     api_port: int = 6443
     """The API server's port on 127.0.0.1 and, with several nodes, on the bridge that joins them."""
@@ -37,7 +44,14 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     @property
     def namespaced(self) -> bool:
         """Whether the nodes live in network namespaces of their own."""
-        return self.nodes > 1 and self.runtime == "containerd"
+        return (self.nodes > 1 or self.isolated) and self.runtime == "containerd"
+
+    @property
+    def networks(self) -> NodeNetworks:
+        """The nodes' networks, where they have networks of their own."""
+        from tiphys.cluster.namespaces import NodeNetworks
+
+        return NodeNetworks(self.number)
 
     @property
     def node_names(self) -> tuple[str, ...]:
@@ -67,10 +81,19 @@ class DataDirectory:
         self.admin_kubeconfig = self.root / "admin.kubeconfig"
 
     @property
+    def digest(self) -> str:
+        """Tells this cluster's things from another's on the same machine."""
+        return hashlib.sha256(str(self.root).encode()).hexdigest()[:8]
+
+    @property
     def state(self) -> Path:
         """Sockets and runtime state that a reboot may empty; short, because a socket's path has 107 bytes at most."""
-        digest = hashlib.sha256(str(self.root).encode()).hexdigest()[:8]
-        return Path("/run/tiphys") / digest
+        return Path("/run/tiphys") / self.digest
+
+    @property
+    def cgroup(self) -> str:
+        """The cgroup above all pods of this cluster."""
+        return f"/tiphys/{self.digest}"
 
     def node(self, name: str) -> Path:
         """All that a node keeps: containerd's root and state, the kubelet's pods."""

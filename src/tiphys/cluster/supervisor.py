@@ -128,8 +128,6 @@ def guard(data: DataDirectory) -> None:
 
 def programs_of(data: DataDirectory, settings: ClusterSettings) -> list[Program]:
     """The processes of this cluster: the control plane, then a process for each node (simulated nodes need none)."""
-    from tiphys.cluster.namespaces import enter_command
-
     base = (sys.executable, "-m", "tiphys")
     where = ("--data-dir", str(data.root))
     # Compiled modules are kept wherever possible: they halve the time of a start.
@@ -139,6 +137,6 @@ def programs_of(data: DataDirectory, settings: ClusterSettings) -> list[Program]
     if settings.runtime == "containerd":
         for name in settings.node_names:
             command = (*base, "node", *where, "--name", name)
-            argv = (*enter_command(name), *command) if settings.namespaced else command
+            argv = (*settings.networks.enter_command(name), *command) if settings.namespaced else command
             programs.append(Program(name, argv, environment))
     return programs

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from tiphys.cluster import certificates, namespaces, preflight, probe
 from tiphys.cluster.failure import ClusterError
 from tiphys.cluster.process import running, spawn, tail
@@ -22,6 +24,8 @@ def up(data: DataDirectory, wanted: ClusterSettings, progress: Progress, *, inst
     kept = data.load_settings()
     already = running(supervisor_program(data).pid_file(data.run))
     settings = wanted if wanted.runtime == "simulated" else _real_or_simulated(wanted, progress, install=install)
+    if settings.namespaced and not settings.number:
+        settings = msgspec.structs.replace(settings, number=namespaces.free_number(data.root))
     if already and kept and kept != settings:
         raise ClusterError(
             f"a cluster with other settings runs here ({_described(kept)})",
@@ -37,14 +41,12 @@ def up(data: DataDirectory, wanted: ClusterSettings, progress: Progress, *, inst
         certificates.create(data, settings, SystemClock().now())
     if settings.namespaced:
         with progress.step("Networks of the nodes"):
-            namespaces.create(settings.node_names)
+            settings.networks.create(settings.node_names)
     _start(data, settings, progress)
     return settings
 
 
 def _real_or_simulated(wanted: ClusterSettings, progress: Progress, *, install: bool) -> ClusterSettings:
-    import msgspec
-
     obstacle = preflight.obstacle()
     needs = [] if obstacle else preflight.missing()
     if needs and install:
