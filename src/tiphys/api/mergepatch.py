@@ -40,16 +40,3 @@ def _without_nulls(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_nulls(item) for item in value]
     return value
-
-
-def difference(old: Any, new: Any) -> Any:
-    """The smallest merge patch that makes `old` into `new` (objects without nulls): what clients send."""
-    if not isinstance(old, dict) or not isinstance(new, dict):
-        return new
-    patch = {key: None for key in old if key not in new}
-    for key, value in new.items():
-        if key not in old:
-            patch[key] = value
-        elif old[key] != value or type(old[key]) is not type(value):
-            patch[key] = difference(old[key], value)
-    return patch

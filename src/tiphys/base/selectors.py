@@ -177,14 +177,6 @@ class LabelSelector:
         """Matches everything."""
         return not self.nothing and not self.requirements
 
-    def exact(self, key: str) -> str | None:
-        """The one value that `key` must have, if there is just one: for indexes."""
-        for item in self.requirements:
-            if item.key == key:
-                only = item.operator in ("=", "==", "in") and len(item.values) == 1
-                return item.values[0] if only else None
-        return None
-
     def __str__(self) -> str:
         return ",".join(map(str, self.requirements))
 

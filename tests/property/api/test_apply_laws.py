@@ -20,7 +20,7 @@ def _node(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return branch | branch.map(lambda node: {".": {}, **node})
 
 
-_NODES = st.recursive(st.just({}), _node, max_leaves=6)
+_NODES: st.SearchStrategy[Any] = st.recursive(st.just({}), _node, max_leaves=6)
 _SETS = st.none() | st.dictionaries(_ELEMENTS, _NODES, min_size=1, max_size=3)
 
 
@@ -38,7 +38,7 @@ def test_field_sets_obey_set_algebra(left: Any, right: Any) -> None:
 
 
 _NAMES = st.sampled_from(["a", "b", "c"])
-_CONTAINERS = st.lists(
+_CONTAINERS: st.SearchStrategy[list[dict[str, Any]]] = st.lists(
     st.fixed_dictionaries(
         {"name": _NAMES},
         optional={
@@ -48,7 +48,7 @@ _CONTAINERS = st.lists(
         },
     ),
     max_size=3,
-    unique_by=lambda item: item["name"],
+    unique_by=lambda item: str(item["name"]),
 )
 _CONFIGS = st.builds(
     lambda labels, spec: {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "labels": labels}, "spec": spec},

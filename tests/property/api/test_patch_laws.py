@@ -27,9 +27,22 @@ _PATCHES = st.dictionaries(
 )
 
 
+def _difference(old: Any, new: Any) -> Any:
+    """The smallest merge patch that makes `old` into `new` (objects without nulls): what clients send."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return new
+    patch = {key: None for key in old if key not in new}
+    for key, value in new.items():
+        if key not in old:
+            patch[key] = value
+        elif not equal(old[key], value):
+            patch[key] = _difference(old[key], value)
+    return patch
+
+
 @given(_OBJECTS, _OBJECTS)
 def test_a_merge_patch_made_from_a_difference_leads_there(old: dict[str, Any], new: dict[str, Any]) -> None:
-    assert equal(mergepatch.apply(old, mergepatch.difference(old, new)), new)
+    assert equal(mergepatch.apply(old, _difference(old, new)), new)
 
 
 @given(_OBJECTS, _PATCHES)

@@ -55,11 +55,6 @@ def test_a_bad_label_value_is_refused() -> None:
         LabelSelector.parse("a=-x-")
 
 
-def test_exact_finds_the_one_value() -> None:
-    selector = LabelSelector.parse("a=1,b in (2),c in (3,4),!d")
-    assert [selector.exact(key) for key in "abcd"] == ["1", "2", None, None]
-
-
 def test_field_selectors_compare_and_unescape() -> None:
     selector = FieldSelector.parse(r"spec.nodeName=n\,1,status.phase!=Failed")
     fields = {"spec.nodeName": "n,1", "status.phase": "Running"}

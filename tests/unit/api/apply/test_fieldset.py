@@ -2,10 +2,10 @@
 
 import pytest
 
-from tiphys.api.apply.fieldset import difference, intersection, is_valid, paths, union, without
+from tiphys.api.apply.fieldset import Fields, difference, intersection, is_valid, paths, union, without
 
-_A = {"f:spec": {"f:replicas": {}, "f:template": {".": {}, "f:x": {}}}}
-_B = {"f:spec": {"f:template": {}, "f:paused": {}}}
+_A: Fields = {"f:spec": {"f:replicas": {}, "f:template": {".": {}, "f:x": {}}}}
+_B: Fields = {"f:spec": {"f:template": {}, "f:paused": {}}}
 
 
 def test_algebra() -> None:
@@ -28,7 +28,7 @@ def test_without_drops_whole_branches() -> None:
 
 
 def test_paths_are_upstreams_text_near_members_first() -> None:
-    fields = {
+    fields: Fields = {
         "f:spec": {"f:b": {}, "f:a": {'k:{"name":"x","port":80}': {".": {}, "f:image": {}}, 'v:"q"': {}}},
         "f:z": {},
     }

@@ -66,7 +66,7 @@ def test_repeated_items_are_compared_together() -> None:
     one = _spec(containers=[{"name": "x", "ports": ports}])
     other = _spec(containers=[{"name": "x", "ports": [ports[0], {"containerPort": 1, "name": "c"}]}])
     _, modified, _ = compare(_ROOT, one, other)
-    path = {'k:{"containerPort":1,"protocol":"TCP"}': {}}
+    path: dict[str, Any] = {'k:{"containerPort":1,"protocol":"TCP"}': {}}
     assert modified == {"f:spec": {"f:containers": {'k:{"name":"x"}': {"f:ports": path}}}}
 
 
