@@ -13,9 +13,11 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
+from tiphys.api import codec
 from tiphys.api.kind import Kind
 from tiphys.apiserver.cache.cache import KindCache, key_prefix
 from tiphys.apiserver.cache.entry import Entry, served
+from tiphys.base import verify
 from tiphys.base.clock import Clock
 from tiphys.store.interface import Change, Compacted, Record, Store, StoreError, Watch, prefix_end
 
@@ -144,6 +146,9 @@ class Caches:
         meta = pending.obj.metadata
         meta.resource_version = str(record.mod_revision)
         data = served(record.value, record.mod_revision)
+        if verify.enabled:
+            decoded = codec.decode(cache.kind.schema, data)
+            verify.that(decoded == pending.obj, f"{record.key!r}: {pending.obj} was written, {decoded} is read")
         pending.entry = Entry(cache.kind, record.key, meta.namespace, meta.name, record.mod_revision, data, pending.obj)
         return pending.entry
 
