@@ -1,0 +1,99 @@
+"""The pod network in a network namespace of the test's own: made, followed, taken away."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0 or not Path("/proc/sys/net").exists(), reason="needs root and network namespaces"
+)
+
+STORY = """
+import asyncio, json, subprocess, sys
+from tiphys.api.kinds import NODE
+from tiphys.api.kinds.core.node import Node, NodeAddress, NodeSpec, NodeStatus
+from tiphys.api.meta.types import ObjectMeta
+from tiphys.base.clock import SystemClock
+from tiphys.network.pod_network import NetworkSettings, PodNetwork, cleanup
+from tiphys.testing.memory_api import MemoryApi
+
+def node(name, address, cidr):
+    status = NodeStatus(addresses=[NodeAddress(type="InternalIP", address=address)])
+    return Node(metadata=ObjectMeta(name=name), spec=NodeSpec(pod_cidr=cidr), status=status)
+
+def seen():
+    routes = subprocess.run(["ip", "-j", "route"], capture_output=True, text=True, check=True).stdout
+    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
+    return [{r["dst"]: r.get("gateway", r.get("dev")) for r in json.loads(routes)}, tables.split()]
+
+async def story():
+    api = MemoryApi()
+    api.put(NODE, node("node-1", "172.30.0.11", ""))
+    network = PodNetwork(api, SystemClock(), NetworkSettings("node-1", sys.argv[1]))
+    running = asyncio.create_task(network.run())
+    await asyncio.sleep(0.1)
+    assert not network.ready.is_set()
+    api.put(NODE, node("node-1", "172.30.0.11", "10.244.0.0/24"))
+    api.put(NODE, node("node-2", "172.30.0.12", "10.244.1.0/24"))
+    api.put(NODE, node("far", "203.0.113.1", "10.244.9.0/24"))
+    await asyncio.wait_for(network.ready.wait(), 5)
+    yield seen()
+    api.put(NODE, node("node-2", "172.30.0.13", "10.244.1.0/24"))
+    api.put(NODE, node("node-3", "172.30.0.14", "10.244.2.0/24"))
+    await asyncio.sleep(0.3)
+    api.remove(NODE, "node-3")
+    await asyncio.sleep(0.3)
+    yield seen()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    yield seen()
+    cleanup(); cleanup()
+    yield seen()
+
+async def main():
+    print(json.dumps([step async for step in story()]))
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def namespace() -> Iterator[str]:
+    name = f"tntest{os.getpid()}"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        for words in (
+            "link add v0 type veth peer name v1",
+            "link set v0 up",
+            "link set v1 up",
+            "address add 172.30.0.11/24 dev v0",
+        ):
+            subprocess.run(["ip", "-n", name, *words.split()], check=True)
+        yield name
+    finally:
+        subprocess.run(["ip", "netns", "delete", name], check=True)
+
+
+def test_routes_follow_the_nodes_and_cleanup_leaves_nothing(namespace: str, tmp_path: Path) -> None:
+    command = ["ip", "netns", "exec", namespace, sys.executable, "-c", STORY, str(tmp_path / "net.d")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stderr
+    before = {"172.30.0.0/24": "v0"}
+    own = {**before, "10.244.0.0/24": "tiphys0", "10.96.0.0/16": "tiphys0"}
+    table = ["table", "ip", "tiphys-network"]
+    assert json.loads(result.stdout) == [
+        [{**own, "10.244.1.0/24": "172.30.0.12"}, table],
+        [{**own, "10.244.1.0/24": "172.30.0.13"}, table],
+        # The process ends, the pods' network does not.
+        [{**own, "10.244.1.0/24": "172.30.0.13"}, table],
+        [before, []],
+    ]
+    # A node that is no neighbour is reported, and holds up nobody.
+    assert "10.244.9.0/24" in result.stderr
+    assert (tmp_path / "net.d" / "10-tiphys.conflist").exists()

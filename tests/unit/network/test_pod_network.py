@@ -1,0 +1,34 @@
+"""What follows from the Nodes."""
+
+from __future__ import annotations
+
+from tiphys.api.kinds.core.node import Node, NodeAddress, NodeSpec, NodeStatus
+from tiphys.api.meta.types import ObjectMeta
+from tiphys.network.links import Route
+from tiphys.network.pod_network import NetworkSettings, masquerade_rules, plan
+
+SETTINGS = NetworkSettings(node_name="node-1", cni_directory="/nowhere")
+
+
+def node(name: str, address: str = "", cidr: str = "") -> Node:
+    addresses = [NodeAddress(type="Hostname", address=name)]
+    if address:
+        addresses += [NodeAddress(type="InternalIP", address=a) for a in ("fd00::1", address)]
+    return Node(metadata=ObjectMeta(name=name), spec=NodeSpec(pod_cidr=cidr), status=NodeStatus(addresses=addresses))
+
+
+def test_other_nodes_are_gateways_and_services_stay_on_the_bridge() -> None:
+    nodes = [
+        node("node-1", "172.30.0.11", "10.244.0.0/24"),
+        node("node-2", "172.30.0.12", "10.244.1.0/24"),
+        node("no-subnet-yet", "172.30.0.13"),
+        node("no-address-yet", "", "10.244.3.0/24"),
+    ]
+    found = plan(nodes, SETTINGS)
+    assert found.routes == {
+        Route("10.96.0.0/16", device="tiphys0", source="10.244.0.1"),
+        Route("10.244.1.0/24", gateway="172.30.0.12"),
+    }
+    # Pods and nodes see pods under their own addresses.
+    assert found.not_masqueraded == ("10.244.0.0/16", "172.30.0.11", "172.30.0.12", "172.30.0.13")
+    assert "elements = { 10.244.0.0/16, 172.30.0.11," in masquerade_rules(found.not_masqueraded, "10.244.0.0/16")
