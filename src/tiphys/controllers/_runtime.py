@@ -19,6 +19,7 @@ from tiphys.api.kind import Kind
 from tiphys.api.meta.resource import Resource
 from tiphys.base.backoff import Backoff
 from tiphys.base.clock import Clock
+from tiphys.base.metrics import Metrics
 from tiphys.base.tasks import described, supervised
 from tiphys.base.workqueue import QueueStatistics, WorkQueue
 from tiphys.client.events import EventRecorder, Recorder
@@ -26,11 +27,15 @@ from tiphys.client.interface import Client, EventType, Handler, Informer
 from tiphys.client.leases import LeaderElector
 from tiphys.controllers._apply import Applier, Stale
 from tiphys.controllers._expectations import Expectations
+from tiphys.controllers._metrics import ControllerMetrics
 from tiphys.controllers._registry import CONTROLLERS, selected
 from tiphys.controllers._spec import ControllerSpec, Listers, Watch
 from tiphys.controllers.settings import ControllerSettings
 
 log = logging.getLogger(__name__)
+
+SERIAL_WAIT_S = 0.05
+"""How soon a serial controller looks again whether its earlier writes are seen; any change may be the last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +51,16 @@ class Controller:
     """One spec at work."""
 
     def __init__(
-        self, spec: ControllerSpec[Any], client: Client, clock: Clock, recorder: Recorder, settings: ControllerSettings
+        self,
+        spec: ControllerSpec[Any],
+        client: Client,
+        clock: Clock,
+        recorder: Recorder,
+        settings: ControllerSettings,
+        metrics: ControllerMetrics,
     ) -> None:
         self._spec, self._client, self._clock, self._settings = spec, client, clock, settings
+        self._metrics = metrics
         self._informers: dict[Kind[Any], Informer[Any]] = {kind: client.informer(kind) for kind in spec.kinds}
         for index in spec.indexes:
             self._informers[index.kind].add_index(index.name, index.values)
@@ -129,40 +141,48 @@ class Controller:
     async def _work(self) -> None:
         while True:
             key = await self._queue.get()
+            started_s = self._clock.monotonic()
             try:
-                await self._sync(key)
-                self._queue.forget(key)
+                if await self._sync(key):
+                    self._queue.forget(key)
             except (Stale, Conflict) as error:
                 log.debug("%s %s: %s", self._spec.name, key, described(error))
-                self._queue.failed(key)
+                self._failed(key)
             except ApiError as error:
                 self._errors_total += 1
-                delay_s = self._queue.failed(key)
+                delay_s = self._failed(key)
                 log.warning("%s %s: %s; again in %.3g s", self._spec.name, key, described(error), delay_s)
             except Exception as error:
                 # Whatever is wrong with one key, the others must be served: it becomes a retry like any other.
                 self._errors_total += 1
-                self._queue.failed(key)
+                self._failed(key)
                 log.error("%s %s: %s", self._spec.name, key, described(error), exc_info=error)
             finally:
                 self._queue.done(key)
+                self._metrics.work_s.observe(self._clock.monotonic() - started_s, self._spec.name)
 
-    async def _sync(self, key: Hashable) -> None:
+    def _failed(self, key: Hashable) -> float:
+        self._metrics.retries.inc(self._spec.name)
+        return self._queue.failed(key)
+
+    async def _sync(self, key: Hashable) -> bool:
+        """Whether `key` was looked at; False: it still waits to see its last writes."""
         spec = self._spec
         waits = self._expectations.waits_at_all() if spec.serial else self._expectations.waits(key)
         if waits:
             # What is awaited wakes the key when it shows; the delay is for what never shows.
-            self._queue.add_after(key, 0.05 if spec.serial else self._settings.expectation_timeout_s)
-            return
+            self._queue.add_after(key, SERIAL_WAIT_S if spec.serial else self._settings.expectation_timeout_s)
+            return False
         world = spec.read(self._listers, key, self._clock.now())
         if world is None:
-            return
+            return True
         self._plans_total += 1
         actions = spec.plan(key, world)
         self._actions_total += len(actions)
         delay_s = await self._applier.apply(key, actions)
         if delay_s is not None:
             self._queue.add_after(key, delay_s)
+        return True
 
 
 class ControllerManager:
@@ -176,12 +196,19 @@ class ControllerManager:
         settings: ControllerSettings | None = None,
         *,
         controllers: Sequence[ControllerSpec[Any]] = CONTROLLERS,
+        metrics: Metrics | None = None,
     ) -> None:
-        """Raises ValueError for a selection that names an unknown controller. `recorder.run` is the caller's to run."""
+        """`recorder.run` is the caller's to run; `metrics` is where to show figures, if anywhere.
+
+        Raises ValueError for a selection that names an unknown controller.
+        """
         self._client, self._clock, self._recorder = client, clock, recorder
         self._settings = settings or ControllerSettings()
         self._specs = selected(controllers, self._settings.controllers)
         self._running: dict[str, Controller] = {}
+        self._metrics = ControllerMetrics(
+            metrics or Metrics(), lambda: {name: each.queue for name, each in self.statistics().items()}
+        )
 
     @property
     def names(self) -> Iterable[str]:
@@ -213,5 +240,7 @@ class ControllerManager:
 
     async def _start(self, spec: ControllerSpec[Any]) -> None:
         recorder = self._recorder.named(spec.component or spec.name)
-        controller = self._running[spec.name] = Controller(spec, self._client, self._clock, recorder, self._settings)
+        controller = self._running[spec.name] = Controller(
+            spec, self._client, self._clock, recorder, self._settings, self._metrics
+        )
         await controller.run()

@@ -105,6 +105,27 @@ async def test_a_fault_in_a_plan_is_a_retry_and_no_end() -> None:
         assert r.manager.statistics()["deployment-controller"].errors_total > 0
 
 
+async def test_a_key_that_writes_something_and_then_fails_backs_off_all_the_same() -> None:
+    """Waiting to see its own write is no success that would start the back-off over."""
+    async with running("replicaset") as r:
+
+        def refuse(verb: str, kind: Any, name: str) -> Any:
+            if verb == "create":
+                # Something else about the replica set changes with every try, so every try writes a status.
+                r.client.edit(REPLICASET, "web", "default", bump)
+                return InternalError("no")
+            return None
+
+        def bump(obj: Any) -> None:
+            obj.metadata.generation += 1
+
+        r.client.refuse = refuse
+        r.client.put(REPLICASET, objects.replica_set(replicas=1))
+        await r.clock.advance(100)
+        tries = sum(call[0] == "create" for call in r.client.calls)
+        assert tries <= 110, "at most one a second, plus the quick first ones"
+
+
 async def test_an_unknown_controller_stops_the_start() -> None:
     with pytest.raises(ValueError, match="nonsense"):
         ControllerManager(
