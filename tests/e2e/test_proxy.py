@@ -267,6 +267,18 @@ def test_the_local_policy_keeps_the_clients_address_and_drops_without_local_endp
     assert names(lab.ask(lab.node, NODE_IP, NODE_PORT)) == {"a"}
 
 
+@pytest.mark.parametrize("protocol", ["TCP", "UDP"])
+def test_an_endpoint_may_be_the_node_itself(lab: Lab, protocol: str) -> None:
+    """As cluster DNS is: on the bridge's address, for this node's pods only."""
+    if protocol == "TCP":
+        lab.serve(lab.node, "node", "10.244.0.1")
+    lab.service(protocol, internalTrafficPolicy="Local")
+    lab.endpoints("10.244.0.1", protocol=protocol)
+    wait_for_answer(lab, {"node"}, kind=protocol.lower())
+    for namespace, peer in ((f"{lab.tag}-a", "10.244.0.2"), (lab.node, "10.244.0.1")):
+        assert lab.ask(namespace, VIP, 80, 3, protocol.lower()) == [f"node {peer}"] * 3
+
+
 def test_without_endpoints_connections_are_refused(lab: Lab) -> None:
     lab.service()
     wait_for_answer(lab, {"refused"}, namespace=lab.node)
