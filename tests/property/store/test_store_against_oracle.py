@@ -232,7 +232,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule()
     def snapshot(self) -> None:
-        target = tempfile.mkdtemp() + "/copy"
+        target = self.path + ".copy"
         revision = self.run(self.store.snapshot(target))
         assert revision == max([1, *[change.revision for change in self.oracle.changes]])
         copy = self.run(EmbeddedStore.open(target, clock=self.clock))
