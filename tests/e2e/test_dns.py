@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -135,6 +136,20 @@ async def test_without_a_resolver_the_rest_fails_at_once(api: MemoryApi) -> None
     async with serving(api) as server:
         async with asyncio.timeout(1):
             assert (await ask(server, "example.com.")).rcode() == dns.rcode.SERVFAIL
+
+
+async def test_a_taken_port_is_waited_for(api: MemoryApi, caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        settings = DnsSettings(node_name="node-1", address="127.0.0.1", port=other.getsockname()[1])
+        server = ClusterDns(api, SystemClock(), settings)  # type: ignore[arg-type] # the memory API has no leases
+        running = asyncio.create_task(server.run())
+        while "does another DNS server hold the port?" not in caplog.text:
+            await asyncio.sleep(0.01)
+        other.close()
+        async with asyncio.timeout(5):
+            await server.listening.wait()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_many_questions_over_one_connection(api: MemoryApi) -> None:

@@ -72,7 +72,7 @@ class ClusterDns:
         self.port = 0
 
     async def run(self) -> None:
-        """Runs until cancelled. Raises OSError where the port is taken."""
+        """Runs until cancelled. A port that is taken is reported and tried again: the rest of the node goes on."""
         self._slices.add_index(_INDEX, _service_of)
         await asyncio.gather(self._services.wait_synced(), self._slices.wait_synced(), self._namespaces.wait_synced())
         stops = (
@@ -84,7 +84,7 @@ class ClusterDns:
         server = DnsServer(self._responder)
         try:
             address = self._settings.address or await self._bridge_address()
-            self.port = await server.listen(address, self._settings.port)
+            self.port = await self._listen(server, address)
             self.listening.set()
             log.info("cluster DNS of node %s: listening on %s:%d", self._settings.node_name, address, self.port)
             if self._settings.publish:
@@ -95,6 +95,22 @@ class ClusterDns:
             for stop in stops:
                 stop()
             await server.close()
+
+    async def _listen(self, server: DnsServer, address: str) -> int:
+        failures = 0
+        while True:
+            try:
+                return await server.listen(address, self._settings.port)
+            except OSError as error:
+                failures += 1
+                log.error(
+                    "cluster DNS of node %s: listening on %s:%d: %s; does another DNS server hold the port?",
+                    self._settings.node_name,
+                    address,
+                    self._settings.port,
+                    error.strerror or error,
+                )
+                await self._clock.sleep(RETRY.delay_s(failures))
 
     # --- records
 
