@@ -19,7 +19,7 @@ Source: pkg/scheduler/backend/queue.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.base.backoff import Backoff
 from tiphys.base.clock import Clock
-from tiphys.scheduler.events import Change
+from tiphys.scheduler.events import Change, Hint
 from tiphys.scheduler.pods import PodRecord
 
 if TYPE_CHECKING:
@@ -211,20 +211,7 @@ class SchedulingQueue:
             hints = self._wakes.get(name)
             if hints is None or change.wake not in hints:
                 continue
-            hint = hints[change.wake]
-            answers: dict[int, bool] = {}
-            for uid, item in items.items():
-                if uid in helped:
-                    continue
-                shape = item.record.shape
-                answer = True if hint is None else answers.get(id(shape))
-                if answer is None:
-                    assert hint is not None  # noqa: S101 - for the type checker: None answered True above
-                    answer = hint(item.record, change)
-                    if not shape.spread:  # spreading looks at more than the shape
-                        answers[id(shape)] = answer
-                if answer:
-                    helped[uid] = item
+            helped |= _helped(items, hints[change.wake], change, helped)
         for item in helped.values():
             self._release(item)
         return len(helped)
@@ -292,3 +279,25 @@ class SchedulingQueue:
             first = -float(item.record.priority) if place is Place.ACTIVE else item.rest_until_s
             second = item.since_s if place is Place.ACTIVE else -float(item.record.priority)
             self._heaps[place].push(first, second, item.entry, item)
+
+
+def _helped(
+    items: Mapping[str, QueuedPod], hint: Hint | None, change: Change, already: Mapping[str, QueuedPod]
+) -> dict[str, QueuedPod]:
+    """Those of `items` that `hint` lets out; without a hint, all. Pods of one shape are asked about once."""
+    if hint is None:
+        return dict(items)
+    found: dict[str, QueuedPod] = {}
+    answers: dict[int, bool] = {}
+    for uid, item in items.items():
+        if uid in already:
+            continue
+        shape = item.record.shape
+        answer = answers.get(id(shape))
+        if answer is None:
+            answer = hint(item.record, change)
+            if not shape.spread:  # spreading looks at more than the shape
+                answers[id(shape)] = answer
+        if answer:
+            found[uid] = item
+    return found
