@@ -143,7 +143,7 @@ async def test_a_taken_port_is_waited_for(api: MemoryApi, caplog: pytest.LogCapt
         settings = DnsSettings(node_name="node-1", address="127.0.0.1", port=other.getsockname()[1])
         server = ClusterDns(api, SystemClock(), settings)  # type: ignore[arg-type] # the memory API has no leases
         running = asyncio.create_task(server.run())
-        while "does another DNS server hold the port?" not in caplog.text:
+        while "does another DNS server hold the port?" not in caplog.text:  # noqa: ASYNC110 - a log line sets no event
             await asyncio.sleep(0.01)
         other.close()
         async with asyncio.timeout(5):
