@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from kubelet_node import BUSYBOX, TestNode, missing, node_in, own_network
 
 from tiphys.api.kind import new
 from tiphys.api.kinds import CONFIGMAP, NODE, POD, SECRET, SERVICE
 from tiphys.api.kinds.core.service import ServicePort
 from tiphys.kubelet.logs import LogOptions, read_log
 from tiphys.kubelet.volumes.mounts import mounted_under
+
+from .kubelet_node import BUSYBOX, TestNode, missing, node_in, own_network
 
 pytestmark = [pytest.mark.skipif(bool(missing()), reason=missing() or "-"), pytest.mark.asyncio(loop_scope="module")]
 
@@ -96,7 +97,9 @@ async def test_a_pod_that_finishes_succeeds_and_one_that_fails_fails(node: TestN
     ended = bad.status.container_statuses[0].state.terminated
     assert ended and (ended.exit_code, ended.reason, ended.message) == (3, "Error", "oh no\n")
     assert await log_of(node, "bad") == "oh no\n"
-    assert not (node.settings.root_dir / "pods" / bad.metadata.uid).exists()
+    async with asyncio.timeout(5):  # released right after the report
+        while (node.settings.root_dir / "pods" / bad.metadata.uid).exists():  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.01)
 
 
 async def test_init_containers_run_in_order_and_a_sidecar_stays(node: TestNode) -> None:
@@ -419,6 +422,23 @@ async def test_containers_survive_kubelet_and_containerd(node: TestNode) -> None
     run = (await node.kubelet.cri.list_containers({"io.kubernetes.pod.uid": after.metadata.uid}))[0]
     await node.kubelet.cri.stop_container(run.id, 0)
     await node.until("stays", lambda p: p and p.status.container_statuses[0].restart_count == 1, 5)
+
+
+async def test_a_containerd_left_over_is_replaced(node: TestNode) -> None:
+    node.api.run(pod("outlives", container(LIVES)))
+    before = await node.until_phase("outlives", "Running")
+    left = node.containerd._process
+    assert left is not None
+    node.containerd._process = None  # as if the process that started it had been killed: nobody stops it
+    await node.stop("containerd")
+    assert left.returncode is None
+    await node.start_runtime()
+    assert await left.wait() is not None
+    await asyncio.sleep(1.5)  # the connection's own pause before it tries again
+    runs = await node.kubelet.cri.list_containers({"io.kubernetes.pod.uid": before.metadata.uid})
+    assert [(run.state, f"containerd://{run.id}") for run in runs] == [
+        (1, before.status.container_statuses[0].container_id)
+    ]
 
 
 async def test_the_node_is_registered_and_reports(node: TestNode) -> None:

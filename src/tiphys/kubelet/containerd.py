@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import shutil
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ _log = logging.getLogger(__name__)
 
 _CAP_SYS_RESOURCE = 24
 _START_TIMEOUT_S = 30.0
+_STOP_TIMEOUT_S = 10.0
 _MAX_SOCKET_PATH = 107
 
 
@@ -165,6 +167,7 @@ class Containerd:
 
     async def _start(self) -> asyncio.subprocess.Process:
         settings = self.settings
+        await self._end_stale()
         settings.socket.unlink(missing_ok=True)
         # Its own session: a signal to the kubelet's terminal must not end it or the shims that it starts.
         with (settings.directory / "containerd.log").open("ab") as log:
@@ -180,6 +183,7 @@ class Containerd:
                 start_new_session=True,
                 env={k: v for k, v in os.environ.items() if k != "NOTIFY_SOCKET"},
             )
+        self._pid_file.write_text(f"{process.pid}\n")
         deadline = self._clock.monotonic() + _START_TIMEOUT_S
         while not await self._answers():
             if process.returncode is not None:
@@ -189,6 +193,24 @@ class Containerd:
                 raise ContainerdFailure(f"containerd does not answer after {_START_TIMEOUT_S:.0f} s")
             await self._clock.sleep(0.02)
         return process
+
+    @property
+    def _pid_file(self) -> Path:
+        return self.settings.state / "containerd.pid"
+
+    async def _end_stale(self) -> None:
+        """A containerd that outlived a killed node process holds the database: end it, its containers go on."""
+        try:
+            pid = int(self._pid_file.read_text())
+        except (OSError, ValueError):
+            return
+        config = str(self.settings.directory / "config.toml").encode()
+        deadline = self._clock.monotonic() + _STOP_TIMEOUT_S
+        while _runs_with(pid, config):
+            over = self._clock.monotonic() > deadline
+            os.kill(pid, signal.SIGKILL if over else signal.SIGTERM)
+            await self._clock.sleep(0.05)
+        self._pid_file.unlink(missing_ok=True)
 
     async def _answers(self) -> bool:
         try:
@@ -211,8 +233,17 @@ class Containerd:
             return
         process.terminate()
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(_STOP_TIMEOUT_S):
                 await process.wait()
         except TimeoutError:
             process.kill()
             await process.wait()
+
+
+def _runs_with(pid: int, config: bytes) -> bool:
+    """Whether the process is a living containerd of this configuration, and not another that got its number."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return config in words

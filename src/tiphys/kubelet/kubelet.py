@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from tiphys.api.kinds import NODE, POD, SERVICE
@@ -109,6 +110,7 @@ class Kubelet:
             image_ready=self._image_ready,
             node=lambda: reporter.node,
         )
+        unsubscribe: list[Callable[[], None]] = []
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(supervised("sandbox image", self._prepare_image, self._clock))
@@ -118,13 +120,15 @@ class Kubelet:
                 group.create_task(supervised("log rotation", self._rotate_logs, self._clock))
                 if settings.serving_cert is not None:
                     group.create_task(supervised("kubelet server", self._serve, self._clock))
-                nodes.subscribe(self._node_changed)
+                unsubscribe.append(nodes.subscribe(self._node_changed))
                 await asyncio.gather(services.wait_synced(), self._pods.wait_synced(), reporter.check_runtime())
                 self._recorder.event(_node_reference(settings.node_name), "Normal", "Starting", "Starting kubelet.")
-                self._pods.subscribe(self._pod_changed)
+                unsubscribe.append(self._pods.subscribe(self._pod_changed))
                 group.create_task(supervised("orphans", self._clear_orphans, self._clock))
                 self.ready.set()
         finally:
+            for stop in unsubscribe:
+                stop()
             await self._tasks.close()
             await prober.close()
             await references.close()

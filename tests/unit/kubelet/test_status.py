@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from test_lifecycle import DEAD, READY, ended, make_pod, up
 
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.pod.status import PodCondition, PodStatus
@@ -13,6 +12,8 @@ from tiphys.kubelet.lifecycle import Health
 from tiphys.kubelet.state import ContainerRun, PodRuntime, RunState
 from tiphys.kubelet.status import Outlook, Waiting, pod_status
 from tiphys.kubelet.statuswriter import status_patch
+
+from .test_lifecycle import DEAD, READY, ended, make_pod, up
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
