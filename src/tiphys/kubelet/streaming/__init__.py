@@ -1,12 +1,13 @@
 """Exec, attach and port-forward: who is meant (`target`), and the tunnels to the runtime's stream server.
 
-The server asks `ROUTES` for what it serves below /exec, /attach and /portForward, behind its own authentication.
+The runtime speaks SPDY and the older WebSocket protocols itself: for those, bytes pass untouched (`splice`). What it
+does not speak is translated: WebSocket v5, whose streams can be half-closed (`v5`), and SPDY inside a WebSocket
+(`inside`). `routes` decides. The server asks `ROUTES` for what it serves, behind its own authentication.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from tiphys.kubelet.streaming.routes import add_routes
 
-ROUTES: list[Callable[[Any, Any], None]] = []
+ROUTES = [add_routes]
 """Each is called once with (aiohttp.web.UrlDispatcher, Kubelet) and adds its routes."""
