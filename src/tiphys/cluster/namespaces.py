@@ -110,7 +110,7 @@ class NodeNetworks:
         rules = (
             f"table ip {table}\ndelete table ip {table}\n"
             f"table ip {table} {{ chain post {{ type nat hook postrouting priority srcnat; policy accept;\n"
-            f'ip saddr 172.30.{self.number}.0/24 oifname != "{self.bridge}" masquerade\n}} }}\n'
+            f'ip saddr 172.30.{self.number}.0/24 oifname != "{self.bridge}" masquerade;\n}}\n}}\n'
         )
         result = subprocess.run(["nft", "-f", "-"], input=rules, capture_output=True, text=True, check=False)
         if result.returncode:
