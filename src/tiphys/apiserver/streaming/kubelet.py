@@ -7,6 +7,8 @@ another. Source: pkg/kubelet/client/kubelet_client.go.
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import ssl
 from dataclasses import dataclass
 
@@ -63,16 +65,28 @@ class KubeletConnector:
         return self._context
 
     async def connect(self, address: KubeletAddress) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A TLS connection. Raises InternalError in upstream's words."""
+        """A TLS connection. Raises Unreachable in upstream's words."""
         try:
             async with asyncio.timeout(CONNECT_S):
                 return await asyncio.open_connection(
                     address.host, address.port, ssl=self.tls(), server_hostname=address.node, limit=READ_LIMIT
                 )
         except (OSError, TimeoutError) as error:
-            raise dial_error(error) from error
+            raise dial_error(error, address.authority) from error
 
 
-def dial_error(error: BaseException) -> ApiError:
-    text = str(error) or type(error).__name__
-    return InternalError(f"Internal error occurred: error dialing backend: {text}")
+class Unreachable(ApiError):
+    """The backend cannot be reached or makes no sense. Upstream shows the bare error, without a reason."""
+
+    code = 500
+    reason = ""
+
+
+def dial_error(error: BaseException, authority: str = "") -> Unreachable:
+    """As Go words it where the system's error number is known: `dial tcp HOST:PORT: connect: connection refused`."""
+    text = str(error) or "i/o timeout"
+    if authority:
+        number = error.errno if isinstance(error, OSError) else None
+        cause = f"connect: {os.strerror(number).lower()}" if number and number in errno.errorcode else text
+        text = f"dial tcp {authority}: {cause}"
+    return Unreachable(f"error dialing backend: {text}")

@@ -1,4 +1,4 @@
-"""Raw tunnels: the client's upgrade is replayed to a backend, and from then on bytes pass both ways untouched.
+"""Raw tunnels: the client's upgrade is replayed to a backend, and once that agrees, bytes pass both ways untouched.
 
 What the two say to each other (SPDY, WebSocket) is none of our business: even the answer to the upgrade is the
 backend's own. Source: staging/src/k8s.io/apimachinery/pkg/util/proxy/upgradeaware.go.
@@ -10,13 +10,22 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Iterable
+from http import HTTPStatus
+from http.client import HTTPMessage, parse_headers
+from io import BytesIO
 
 from tiphys.api.errors import BadRequest
-from tiphys.apiserver.chain.exchange import Duplex, Exchange, Takeover
+from tiphys.apiserver.chain.exchange import TEXT, Answer, Duplex, Exchange, Reply, Takeover
+from tiphys.apiserver.streaming.kubelet import Unreachable
 
 log = logging.getLogger(__name__)
 
 _CHUNK = 64 * 1024
+_END = b"\r\n\r\n"
+_REFUSAL_BYTES_MAX = 64 * 1024
+_ANSWER_S = 130.0
+"""A kubelet waits up to two minutes for its runtime."""
+_CLOSE_S = 10.0
 _FORWARDED = (
     "Upgrade", "Connection", "X-Stream-Protocol-Version", "Sec-WebSocket-Key", "Sec-WebSocket-Version",
     "Sec-WebSocket-Extensions", "Origin", "User-Agent",
@@ -62,25 +71,94 @@ def _protocols(headers: Iterable[str]) -> Iterable[str]:
                 yield protocol.strip()
 
 
-def tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> Takeover:
-    """A takeover that joins the client and an open connection to the backend."""
+async def tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> Reply:
+    """Sends the upgrade; a takeover that joins the client and the backend, or the backend's refusal as an answer.
 
+    Not one byte of the client's passes before the backend has said 101: until then the connection is one of HTTP with
+    our own credentials, and what a client sent behind a refused upgrade would be a request in our name.
+    Raises ApiError.
+    """
+    try:
+        async with asyncio.timeout(_ANSWER_S):
+            writer.write(head)
+            answer = await reader.readuntil(_END)
+            status, headers = _parsed(answer)
+            if status != HTTPStatus.SWITCHING_PROTOCOLS:
+                refusal = await _refusal(reader, status, headers)
+                writer.close()
+                return refusal
+    except (OSError, TimeoutError, EOFError, asyncio.LimitOverrunError) as error:
+        writer.close()
+        raise Unreachable(f"error dialing backend: {error or 'i/o timeout'}") from error
+    except BaseException:
+        writer.close()
+        raise
+    return _joined(reader, writer, answer)
+
+
+def _parsed(answer: bytes) -> tuple[int, HTTPMessage]:
+    """Raises Unreachable."""
+    line, _, rest = answer.partition(b"\r\n")
+    words = line.split(None, 2)
+    if len(words) < 2 or not words[0].startswith(b"HTTP/1.") or not words[1].isdigit():
+        raise Unreachable("error dialing backend: malformed HTTP response")
+    return int(words[1]), parse_headers(BytesIO(rest))
+
+
+async def _refusal(reader: asyncio.StreamReader, status: int, headers: HTTPMessage) -> Answer:
+    """The backend's own answer. Raises Unreachable where it neither upgrades nor fails."""
+    if status < 400:
+        raise Unreachable(f"invalid upgrade response: status code {status}")
+    length = headers.get("Content-Length", "")
+    if length.isdigit():
+        body = await reader.readexactly(min(int(length), _REFUSAL_BYTES_MAX))
+    elif headers.get("Transfer-Encoding", "").lower() == "chunked":
+        body = await _chunked(reader)
+    else:
+        body = b""
+    return Answer(body, status, headers.get("Content-Type", TEXT))
+
+
+async def _chunked(reader: asyncio.StreamReader) -> bytes:
+    body = b""
+    while True:
+        size_text, _, _ = (await reader.readuntil(b"\n")).partition(b";")
+        try:
+            size = int(size_text, 16)
+        except ValueError:
+            raise Unreachable("error dialing backend: malformed chunked encoding") from None
+        if not size or len(body) + size > _REFUSAL_BYTES_MAX:
+            return body
+        body += await reader.readexactly(size)
+        await reader.readuntil(b"\n")
+
+
+def _joined(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: bytes) -> Takeover:
     async def run(client: Duplex) -> None:
         try:
-            writer.write(head)
+            await client.write(answer)
             async with asyncio.TaskGroup() as group:
                 up = group.create_task(_upstream(client, writer))
                 await _downstream(reader, client)
                 # The backend has said all: what the client still sends has no one to read it.
                 up.cancel()
-        except* (ConnectionError, OSError) as gone:
+        except* OSError as gone:
             log.debug("tunnel ended: %s", gone.exceptions[0])
         finally:
-            writer.close()
-            with contextlib.suppress(ConnectionError, OSError):
-                await writer.wait_closed()
+            await _shut(writer)
 
     return Takeover(run)
+
+
+async def _shut(writer: asyncio.StreamWriter) -> None:
+    """Close, giving what is still to be sent a while; a backend that does not read is cut off."""
+    writer.close()
+    try:
+        async with asyncio.timeout(_CLOSE_S):
+            await writer.wait_closed()
+    except (OSError, TimeoutError):
+        with contextlib.suppress(OSError):
+            writer.transport.abort()
 
 
 async def _upstream(client: Duplex, writer: asyncio.StreamWriter) -> None:
@@ -88,7 +166,7 @@ async def _upstream(client: Duplex, writer: asyncio.StreamWriter) -> None:
         writer.write(data)
         await writer.drain()
     # The client is gone. TLS knows no half-closed connection, so the backend is closed, which ends the other direction.
-    writer.close()
+    await _shut(writer)
 
 
 async def _downstream(reader: asyncio.StreamReader, client: Duplex) -> None:

@@ -6,6 +6,7 @@ Source: pkg/registry/core/pod/rest/subresources.go, pkg/registry/core/pod/strate
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from urllib.parse import quote, urlencode
 
 from tiphys.api.errors import BadRequest
@@ -33,6 +34,9 @@ def install(router: Router, context: Context) -> None:
 def _handler(context: Context, subresource: str) -> Callable[[Exchange], Awaitable[Reply]]:
     async def connect(exchange: Exchange) -> Reply:
         info = exchange.info
+        if info.verb != "create":
+            # A WebSocket is opened by GET, but what it may do is not reading: `get` alone is not enough.
+            context.authorizer.authorize(exchange.user, replace(info, verb="create"))
         pod, address = await located(context.registry, context.kubelets, info.namespace, info.name)
         target = _target(exchange, subresource, pod)
         if address is None:
@@ -46,7 +50,7 @@ def _handler(context: Context, subresource: str) -> Callable[[Exchange], Awaitab
         require_upgrade(exchange)
         head = request_head(exchange, target, address.authority)
         reader, writer = await context.kubelets.connect(address)
-        return tunnel(reader, writer, head)
+        return await tunnel(reader, writer, head)
 
     return connect
 

@@ -170,7 +170,7 @@ async def _upgrade(exchange: Exchange, place: _Place, target: str) -> Reply:
             )  # fmt: skip
     except (OSError, TimeoutError) as error:
         raise ServiceUnavailable(f"error trying to reach service: {error}") from error
-    return tunnel(reader, writer, request_head(exchange, target, place.authority))
+    return await tunnel(reader, writer, request_head(exchange, target, place.authority))
 
 
 async def _batches(response: aiohttp.ClientResponse) -> AsyncIterator[list[bytes]]:

@@ -30,7 +30,7 @@ def running_container(worker: PodWorker, container: str) -> ContainerRun:
     """Raises NotFound, BadRequest."""
     run = worker.observer.runtime.latest(container)
     if run is None:
-        raise NotFound(f"container not found ({container})")
+        raise NotFound(f'container not found ("{container}")')
     if not run.running:
         raise BadRequest(f"container {container} is not running")
     return run
