@@ -98,10 +98,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_components(command: Callable[..., argparse.ArgumentParser]) -> None:
+    from tiphys.cluster.components import add_commands as add_component_commands
+
     command("supervise", _supervise, "Keep the processes of a cluster running (what `up` starts in the background).")
     command("control-plane", _control_plane, "API server, controllers and scheduler in one process.")
     node = command("node", _node, "Kubelet, kube-proxy, pod network and DNS of one node in one process.")
     node.add_argument("--name", required=True, help="the node's name")
+    add_component_commands(command)
 
 
 def _count(text: str) -> int:

@@ -35,13 +35,19 @@ def create(data: DataDirectory, settings: ClusterSettings, now: datetime) -> Non
     local = f"https://127.0.0.1:{settings.api_port}"
     for name, (user, groups) in _COMPONENTS.items():
         pki.load_or_create_client(pair(data, name), ca, user, groups, now=now)
-    admin = pki.load_or_create_client(pair(data, "admin"), ca, "kubernetes-admin", (ADMIN_GROUP,), now=now)
-    _kubeconfig(data.admin_kubeconfig, local, ca, "kubernetes-admin", admin)
+    create_admin(data, local, now)
     for name in ("kube-controller-manager", "kube-scheduler"):
         _kubeconfig(data.kubeconfig(name), local, ca, _COMPONENTS[name][0], pki.load(pair(data, name)))
     seen_by_nodes = f"https://{settings.networks.host_address}:{settings.api_port}" if settings.namespaced else local
     for node in settings.node_names if settings.runtime == "containerd" else ():
         _node(data, ca, node, seen_by_nodes, node_addresses(settings, node), now)
+
+
+def create_admin(data: DataDirectory, server: str, now: datetime) -> None:
+    """The administrator's certificate and kubeconfig for `server`, and the CA where there is none yet."""
+    ca = pki.load_or_create_ca(pair(data, "ca"), "tiphys", now=now)
+    admin = pki.load_or_create_client(pair(data, "admin"), ca, "kubernetes-admin", (ADMIN_GROUP,), now=now)
+    _kubeconfig(data.admin_kubeconfig, server, ca, "kubernetes-admin", admin)
 
 
 def node_addresses(settings: ClusterSettings, node: str) -> Sequence[str]:
