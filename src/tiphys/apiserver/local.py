@@ -244,6 +244,9 @@ class LocalInformer(Generic[R]):
     def indexed(self, index: str, value: str) -> Iterable[R]:
         return list(self._indexes[index].get(value, {}).values())
 
+    def count(self, index: str, value: str) -> int:
+        return len(self._indexes[index].get(value, ()))
+
     def add_index(self, index: str, values: Callable[[R], Iterable[str]]) -> None:
         if index in self._values:
             return

@@ -2,8 +2,9 @@
 
 Three steps, as upstream: events that differ only in their message are folded into one once there are too many of them;
 an event that was seen before becomes a higher `count` of the first; and per source and object a token bucket drops the
-rest. Recording never waits: events go through a bounded queue to one sender, and are lost when it is full, because an
-event is never worth stopping the work that it reports. Source: client-go tools/record (event.go, events_cache.go).
+rest. Recording never waits: events go through bounded queues to a few senders, and are lost when these are full,
+because an event is never worth stopping the work that it reports. Events about one object are sent in order, those
+about different ones side by side. Source: client-go tools/record (event.go, events_cache.go).
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ log = logging.getLogger(__name__)
 
 EventKind = Literal["Normal", "Warning"]
 
-QUEUE_MAX = 1000
+QUEUE_MAX = 5000
+"""Events that may wait to be sent, in all lanes together."""
+LANES = 16
+"""How many are sent at once."""
 CACHE_MAX = 4096
 SIMILAR_MAX = 10
 SIMILAR_WINDOW_S = 600.0
@@ -207,29 +211,40 @@ def _next_serial() -> int:
 class _Sender:
     def __init__(self, client: Client, clock: Clock) -> None:
         self._client, self._clock = client, clock
-        self._queue: asyncio.Queue[Event] = asyncio.Queue(QUEUE_MAX)
+        self._lanes: tuple[asyncio.Queue[Event], ...] = tuple(asyncio.Queue() for _ in range(LANES))
+        self._waiting = 0
         self._correlator = Correlator()
         self.dropped_total = 0
 
     def offer(self, event: Event) -> None:
-        try:
-            self._queue.put_nowait(event)
-        except asyncio.QueueFull:
+        if self._waiting >= QUEUE_MAX:
             self.dropped_total += 1
             if self.dropped_total % 1000 == 1:
                 log.warning("the event queue is full: %d events were dropped so far", self.dropped_total)
+            return
+        self._waiting += 1
+        # What is about one object is correlated and sent in order.
+        about = event.involved_object
+        self._lanes[hash((about.namespace, about.name)) % LANES].put_nowait(event)
 
     async def run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for lane in self._lanes:
+                tasks.create_task(self._drain(lane))
+
+    async def _drain(self, lane: asyncio.Queue[Event]) -> None:
         while True:
-            event = await self._queue.get()
+            event = await lane.get()
+            self._waiting -= 1
             try:
                 if self._correlator.correlate(event, self._clock.monotonic()):
                     await self._send(event)
             finally:
-                self._queue.task_done()
+                lane.task_done()
 
     async def flush(self) -> None:
-        await self._queue.join()
+        for lane in self._lanes:
+            await lane.join()
 
     async def _send(self, event: Event) -> None:
         for _ in range(SEND_ATTEMPTS_MAX):

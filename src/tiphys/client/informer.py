@@ -55,6 +55,9 @@ class Store(Generic[R]):
     def indexed(self, index: str, value: str) -> Sequence[R]:
         return list(self._indexes[index].get(value, {}).values())
 
+    def count(self, index: str, value: str) -> int:
+        return len(self._indexes[index].get(value, ()))
+
     def add_index(self, index: str, values: Callable[[R], Iterable[str]]) -> None:
         if index in self._index_functions:
             return
@@ -178,6 +181,9 @@ class SharedInformer(Generic[R]):
 
     def indexed(self, index: str, value: str) -> Iterable[R]:
         return self._store.indexed(index, value)
+
+    def count(self, index: str, value: str) -> int:
+        return self._store.count(index, value)
 
     def add_index(self, index: str, values: Callable[[R], Iterable[str]]) -> None:
         self._store.add_index(index, values)

@@ -64,6 +64,9 @@ class Informer(Protocol[R]):
     def indexed(self, index: str, value: str) -> Iterable[R]:
         """Objects that `add_index`'s function filed under `value`."""
 
+    def count(self, index: str, value: str) -> int:
+        """How many `indexed` would give, without giving them."""
+
     def add_index(self, index: str, values: Callable[[R], Iterable[str]]) -> None:
         """Register an index; the same name again is ignored. `owner` (controller UID) is always there."""
 

@@ -29,6 +29,9 @@ _SWITCH_INTERVAL_S = 0.0005
 """The store's writer thread asks for the interpreter's lock many times in a commit; at the default of 5 ms a busy loop
 would make each commit wait for tens of milliseconds."""
 
+_SIMULATED_POD_CIDR = "10.128.0.0/9"
+"""Leads nowhere, and has a range for each of 32768 nodes."""
+
 
 def main(data_dir: Path) -> None:
     """Run until told to stop."""
@@ -94,8 +97,9 @@ async def _components(data: DataDirectory, settings: ClusterSettings, server: Ap
     recorder = EventRecorder(manager_client, clock, "controllermanager")
     scheduler_recorder = EventRecorder(scheduler_client, clock, "default-scheduler")
     root_ca = (data.pki / "ca.crt").read_text()
+    pod_cidr = _SIMULATED_POD_CIDR if settings.runtime == "simulated" else settings.pod_cidr
     controllers = ControllerManager(
-        manager_client, clock, recorder, ControllerSettings(root_ca=root_ca, cluster_cidr=settings.pod_cidr)
+        manager_client, clock, recorder, ControllerSettings(root_ca=root_ca, cluster_cidr=pod_cidr)
     )
     scheduler = Scheduler(scheduler_client, clock, scheduler_recorder)
     async with asyncio.TaskGroup() as tasks:

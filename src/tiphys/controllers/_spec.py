@@ -52,6 +52,10 @@ class Listers:
     def indexed(self, kind: Kind[R], index: str, value: str) -> Iterable[R]:
         return self._informers[kind].indexed(index, value)
 
+    def count(self, kind: Kind[Any], index: str, value: str) -> int:
+        """How many objects `indexed` would give; costs nothing."""
+        return self._informers[kind].count(index, value)
+
     def owned(self, kind: Kind[R], owner: Resource) -> Iterable[R]:
         """Objects whose controller is `owner`."""
         return self._informers[kind].indexed("owner", owner.metadata.uid)

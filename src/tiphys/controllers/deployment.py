@@ -399,11 +399,9 @@ class _Draft:
         for each in self._deleted:
             metadata = each.metadata
             actions.append(Delete(REPLICASET, metadata.name, metadata.namespace, metadata.uid))
-        if self._status != deployment.status:
-            actions.append(_status_update(deployment, self._status))
-        if self._revision and deployment.metadata.annotations.get(REVISION) != self._revision:
-            patch = {"metadata": {"uid": deployment.metadata.uid, "annotations": {REVISION: self._revision}}}
-            actions.append(Patch(DEPLOYMENT, deployment.metadata.name, deployment.metadata.namespace, patch, "merge"))
+        is_renumbered = bool(self._revision) and deployment.metadata.annotations.get(REVISION) != self._revision
+        if self._status != deployment.status or is_renumbered:
+            actions.append(_status_update(deployment, self._status, self._revision))
         if self._requeue_s is not None:
             actions.append(RequeueAfter(self._requeue_s))
         return actions
@@ -446,9 +444,12 @@ class WhenFailing:
         return () if status == self.deployment.status else (_status_update(self.deployment, status),)
 
 
-def _status_update(deployment: Deployment, status: DeploymentStatus) -> UpdateStatus:
+def _status_update(deployment: Deployment, status: DeploymentStatus, revision: str = "") -> UpdateStatus:
+    """The revision annotation goes with the status, where it does not count as a new generation."""
     changed = copy_of(deployment)
     changed.status = status
+    if revision:
+        changed.metadata.annotations[REVISION] = revision
     return UpdateStatus(DEPLOYMENT, changed)
 
 

@@ -22,6 +22,8 @@ from tiphys.api.kinds.core.service import Service
 from tiphys.api.meta.schema import copy_of
 from tiphys.controllers._actions import Action, Create, Delete, Report, Update
 from tiphys.controllers._endpoints import (
+    BY_LABEL,
+    BY_SELECTOR,
     HEADLESS,
     Port,
     address_of,
@@ -140,5 +142,6 @@ SPEC = ControllerSpec(
     read=read,
     plan=plan,
     watches=(Watch(POD, services_of_pod, when=pod_matters), Watch(ENDPOINTS)),
+    indexes=(BY_LABEL, BY_SELECTOR),
     workers=5,
 )

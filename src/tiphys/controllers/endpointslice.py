@@ -27,6 +27,8 @@ from tiphys.api.meta.owners import owner_reference
 from tiphys.api.meta.schema import copy_of
 from tiphys.controllers._actions import Action, Create, Delete, Report, Update
 from tiphys.controllers._endpoints import (
+    BY_LABEL,
+    BY_SELECTOR,
     HEADLESS,
     Port,
     address_of,
@@ -255,6 +257,6 @@ SPEC = ControllerSpec(
         Watch(ENDPOINTSLICE, _key_of_slice),
         Watch(NODE, _services_of_node, when=_zone_changed),
     ),
-    indexes=(_BY_SERVICE, BY_NODE),
+    indexes=(_BY_SERVICE, BY_NODE, BY_LABEL, BY_SELECTOR),
     workers=5,
 )

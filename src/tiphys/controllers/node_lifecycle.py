@@ -25,7 +25,7 @@ from tiphys.api.kinds.core.references import Taint
 from tiphys.base.clock import rfc3339
 from tiphys.controllers._actions import Action, Event, Patch, RequeueAfter
 from tiphys.controllers._nodes import BY_NODE, condition_of, condition_status
-from tiphys.controllers._spec import ControllerSpec, Key, Listers, Watch
+from tiphys.controllers._spec import ControllerSpec, Index, Key, Listers, Watch
 
 LEASES = "kube-node-lease"
 JUDGED = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
@@ -46,6 +46,9 @@ _OURS = frozenset(
     | {(NOT_READY, "NoExecute"), (UNREACHABLE, "NoExecute")}
 )
 """Taints that only this controller puts and takes."""
+
+
+_READINESS = Index(NODE, "readiness", lambda node: (condition_status(node, "Ready"),))
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def read(listers: Listers, key: Key, now: datetime) -> World | None:
         heard=heard,
         grace_s=settings.node_startup_grace_s if silent_from_start else settings.node_monitor_grace_s,
         pods=tuple(listers.indexed(POD, BY_NODE.name, key.name)),
-        any_ready=any(condition_status(other, "Ready") == "True" for other in listers.list(NODE)),
+        any_ready=listers.count(NODE, _READINESS.name, "True") > 0,
         now=now,
     )
 
@@ -194,12 +197,18 @@ def _taint_patch(node: Node, taints: list[Taint]) -> Patch:
 # --- what wakes a node
 
 
-def _keys_of_node(listers: Listers, node: Node) -> Iterable[Key]:
-    yield Key("", node.metadata.name)
-    # The first ready node, or the loss of the last, decides whether the others may be evicted from.
-    for other in listers.list(NODE):
-        if condition_status(other, "Ready") != "True":
+def _keys_of_others(listers: Listers, _node: Node) -> Iterable[Key]:
+    """The first ready node, or the loss of the last, decides whether the others may be evicted from."""
+    if listers.count(NODE, _READINESS.name, "True") > 1:
+        return
+    for status in ("False", "Unknown"):
+        for other in listers.indexed(NODE, _READINESS.name, status):
             yield Key("", other.metadata.name)
+
+
+def _readiness_changed(old: Node | None, new: Node | None) -> bool:
+    before = old is not None and condition_status(old, "Ready") == "True"
+    return before != (new is not None and condition_status(new, "Ready") == "True")
 
 
 def _key_of_lease(_listers: Listers, lease: Lease) -> Iterable[Key]:
@@ -250,10 +259,11 @@ SPEC = ControllerSpec(
     read=read,
     plan=plan,
     watches=(
-        Watch(NODE, _keys_of_node, when=_judged, stamp=_heartbeat),
+        Watch(NODE, when=_judged, stamp=_heartbeat),
+        Watch(NODE, _keys_of_others, when=_readiness_changed),
         Watch(LEASE, _key_of_lease, when=_came_back, stamp=_renewal),
         Watch(POD, _node_of_pod, when=_pod_became_ready),
     ),
-    indexes=(BY_NODE,),
+    indexes=(BY_NODE, _READINESS),
     workers=8,
 )

@@ -39,6 +39,9 @@ class MemoryInformer:
     def indexed(self, index: str, value: str) -> Iterable[Any]:
         return [obj for obj in self.objects.values() if value in self.indexes[index](obj)]
 
+    def count(self, index: str, value: str) -> int:
+        return len(list(self.indexed(index, value)))
+
     def subscribe(self, handler: Callable[[EventType, Any, Any], None]) -> Callable[[], None]:
         for obj in self.objects.values():
             handler("ADDED", None, obj)

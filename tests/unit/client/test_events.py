@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tiphys.api.errors import NotFound
+from tiphys.api.errors import NotFound, ServiceUnavailable
 from tiphys.api.kind import new
 from tiphys.api.kinds import CONFIGMAP, EVENT
 from tiphys.client import events
@@ -96,6 +96,25 @@ async def test_spam_about_one_object_is_dropped_and_others_are_heard() -> None:
         recorder.event(thing(), "Normal", "Later", "text")
         await recorder.flush()
         assert sent.created[-1].reason == "Later"
+
+
+async def test_one_slow_event_does_not_hold_up_those_of_other_objects() -> None:
+    async with recording() as (recorder, sent, clock):
+        refuse, sent.create = sent.create, _unavailable  # type: ignore[method-assign] # the server is away
+        recorder.event(thing("slow"), "Normal", "Reason", "text")
+        await settle()
+        sent.create = refuse  # type: ignore[method-assign] # and back
+        for number in range(100):
+            recorder.event(thing(f"other-{number}"), "Normal", "Reason", "text")
+        await settle()
+        assert len(sent.created) >= 100 * (events.LANES - 4) // events.LANES
+        await clock.advance(events.SEND_RETRY_S)
+        await recorder.flush()
+        assert len(sent.created) == 101
+
+
+async def _unavailable(_kind: Any, _obj: Any) -> Any:
+    raise ServiceUnavailable("away")
 
 
 async def test_recording_never_waits() -> None:

@@ -46,6 +46,9 @@ class MemoryInformer:
     def indexed(self, index: str, value: str) -> Iterable[Any]:
         return self.store.indexed(index, value)
 
+    def count(self, index: str, value: str) -> int:
+        return self.store.count(index, value)
+
     def add_index(self, index: str, values: Callable[[Any], Iterable[str]]) -> None:
         self.store.add_index(index, values)
 

@@ -107,6 +107,20 @@ async def test_nobody_is_evicted_when_no_node_is_ready() -> None:
     assert taints(b) == {("not-ready", "NoSchedule")}
 
 
+def test_only_the_first_ready_node_and_the_loss_of_the_last_wake_the_others() -> None:
+    watch = node_lifecycle.SPEC.watches[1]
+    lost, ready = objects.node("n1", "Unknown"), objects.node("n1", "True")
+    assert watch.when is not None
+    assert watch.when(lost, ready)
+    assert watch.when(ready, None)
+    assert not watch.when(ready, ready)
+    for others, woken in ((0, ["n0"]), (1, ["n0"]), (2, [])):
+        b = bench("Unknown", others)
+        b.client.put(NODE, objects.node("n0", "False"))
+        b.client.drop(NODE, "n1")
+        assert [key.name for key in watch.keys(b.listers, lost)] == woken
+
+
 # --- eviction
 
 

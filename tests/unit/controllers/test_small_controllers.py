@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tiphys.api.errors import InternalError
@@ -180,8 +182,19 @@ async def test_each_node_gets_its_own_range() -> None:
 
 
 def test_a_range_given_by_hand_is_kept_free() -> None:
-    assert node_ipam.free_range("10.0.0.0/22", 24, frozenset({"10.0.1.0/25"})) == "10.0.2.0/24"
-    assert node_ipam.free_range("10.0.0.0/23", 24, frozenset({"10.0.0.0/24", "10.0.1.0/24"})) is None
+    free = node_ipam.free_range("10.0.0.0/22", 24, lambda _: False, start=1, odd=["10.0.1.0/25", "fd00::/64"])
+    assert free == "10.0.2.0/24"
+    assert node_ipam.free_range("10.0.0.0/23", 24, {"10.0.0.0/24", "10.0.1.0/24"}.__contains__) is None
+
+
+async def test_a_range_of_another_size_is_found_among_the_nodes() -> None:
+    b = Bench(node_ipam.SPEC)
+    for name, cidr in (("n0", "10.244.0.0/24"), ("n1", "10.244.1.128/25"), ("n2", "")):
+        node = objects.node(name)
+        node.spec.pod_cidr = cidr
+        b.client.put(NODE, node)
+    await b.settle(Key("", "n2"))
+    assert b.client.informer(NODE).get("n2").spec.pod_cidr == "10.244.2.0/24"
 
 
 async def test_no_range_left_is_said() -> None:
@@ -190,3 +203,29 @@ async def test_no_range_left_is_said() -> None:
         b.client.put(NODE, objects.node(name))
         await b.apply(Key("", name))
     assert b.events.events == [("n1", "Normal", "CIDRNotAvailable", "Node n1 status is now: CIDRNotAvailable")]
+    assert b.plan(Key("", "n1"))[-1] == RequeueAfter(10.0)
+    await b.clock.advance(100)
+    assert b.plan(Key("", "n1"))[-1] == RequeueAfter(100.0)
+    await b.clock.advance(100_000)
+    assert b.plan(Key("", "n1"))[-1] == RequeueAfter(600.0)
+
+
+def woken(b: Bench, change: str, old: Any, new: Any) -> set[str]:
+    """The nodes that a change of a node wakes."""
+    (watch,) = node_ipam.SPEC.watches
+    assert watch.when is not None
+    if not watch.when(old, new):
+        return set()
+    return {key.name for obj in (old, new) if obj is not None for key in watch.keys(b.listers, obj)}
+
+
+def test_a_range_that_becomes_free_wakes_one_that_waits() -> None:
+    b = Bench(node_ipam.SPEC, ControllerSettings(cluster_cidr="10.244.0.0/24"))
+    n0, n1 = objects.node("n0"), b.client.put(NODE, objects.node("n1"))
+    n0.spec.pod_cidr = "10.244.0.0/24"
+    n0 = b.client.put(NODE, n0)
+    assert woken(b, "ADDED", None, n1) == {"n1"}
+    assert woken(b, "ADDED", None, n0) == set()
+    assert woken(b, "MODIFIED", n1, n1) == set()
+    b.client.drop(NODE, "n0")
+    assert woken(b, "DELETED", n0, None) == {"n1"}
