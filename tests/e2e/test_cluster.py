@@ -102,7 +102,8 @@ def test_the_example_answers_on_every_node(cluster: RunningCluster) -> None:
 
 
 def test_a_pod_finds_services_by_name_and_tells_how_it_ended(cluster: RunningCluster, namespace: str) -> None:
-    script = "nslookup kubernetes.default.svc.cluster.local && cat /var/run/secrets/kubernetes.io/serviceaccount/namespace; exit 3"
+    account = "/var/run/secrets/kubernetes.io/serviceaccount"
+    script = f"nslookup kubernetes.default.svc.cluster.local && cat {account}/namespace; exit 3"
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",

@@ -29,7 +29,8 @@ def test_follows_the_instructions(tmp_path: Path) -> None:
     image = made(
         tmp_path,
         "ARG PORT=8080\nFROM scratch\n# a comment\nENV HOME=/srv PORT=${PORT}\nWORKDIR $HOME\n"
-        'COPY --chmod=600 --chown=7:8 \\\n  site www/\nEXPOSE $PORT\nUSER 7\nENTRYPOINT ["/server"]\nCMD --port $PORT\n',
+        "COPY --chmod=600 --chown=7:8 \\\n  site www/\nEXPOSE $PORT\nUSER 7\n"
+        'ENTRYPOINT ["/server"]\nCMD --port $PORT\n',
     )
     found = entries(image.layers[0])
     assert (found["srv/www/index.html"].mode, found["srv/www/index.html"].uid, found["srv/www/index.html"].gid) == (
