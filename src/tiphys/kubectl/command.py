@@ -72,6 +72,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "logs": ("logs:COMMAND", "Print what a container wrote"),
     "exec": ("exec:EXEC", "Run a command in a container"),
     "attach": ("exec:ATTACH", "Connect to a running container's main process"),
+    "port-forward": ("port_forward:COMMAND", "Forward one or more local ports to a pod"),
     "scale": ("scale:COMMAND", "Set how many pods a workload has"),
     "rollout": ("rollout:COMMAND", "Follow or steer the rollout of a deployment"),
     "wait": ("wait:COMMAND", "Wait until objects meet a condition"),

@@ -33,16 +33,26 @@ def _stream(context: Context, action: str, command: list[str]) -> int:
     from tiphys.kubectl import streams
 
     pod = _pod(context)
+    _require_not_over(pod, action)
     container = _container(context, pod)
     stdin = bool(context.options["stdin"])
     terminal = bool(context.options["tty"]) and stdin and sys.stdin.isatty()
     if context.options["tty"] and not terminal:
         print("Unable to use a TTY - input is not a terminal or the right kind of file", file=sys.stderr)
+    remote_terminal = terminal
+    if action == "attach":
+        # The process has a terminal or not since it began; ours has to follow.
+        remote_terminal = _has_terminal(pod, container)
+        if terminal and not remote_terminal:
+            print(f"error: Unable to use a TTY - container {container} did not allocate one", file=sys.stderr)
+        terminal = terminal and remote_terminal
+        if terminal and not context.options["quiet"]:
+            print("If you don't see a command prompt, try pressing enter.", file=sys.stderr)
     query: dict[str, Any] = {"container": container, "stdout": "true", "command": command}
     if stdin:
         query["stdin"] = "true"
     # A terminal has one output: the container's errors come through it too.
-    query["tty" if terminal else "stderr"] = "true"
+    query["tty" if remote_terminal else "stderr"] = "true"
     path = f"/api/v1/namespaces/{context.namespace}/pods/{pod['metadata']['name']}/{action}"
     code = streams.run(context.session, path, query, stdin=stdin, terminal=terminal)
     if code and action == "exec":
@@ -60,6 +70,19 @@ def _pod(context: Context) -> dict[str, Any]:
         return pods[0]
     pod: dict[str, Any] = context.session.get(f"/api/v1/namespaces/{context.namespace}/pods/{word.rpartition('/')[2]}")
     return pod
+
+
+def _require_not_over(pod: dict[str, Any], action: str) -> None:
+    phase = (pod.get("status") or {}).get("phase")
+    if phase in ("Succeeded", "Failed"):
+        doing = "exec into a container" if action == "exec" else "attach a container"
+        raise UsageError(f"cannot {doing} in a completed pod; current phase is {phase}")
+
+
+def _has_terminal(pod: dict[str, Any], container: str) -> bool:
+    spec = pod["spec"]
+    every = [c for key in ("containers", "initContainers", "ephemeralContainers") for c in spec.get(key) or ()]
+    return any(c["name"] == container and bool(c.get("tty")) for c in every)
 
 
 def _container(context: Context, pod: dict[str, Any]) -> str:

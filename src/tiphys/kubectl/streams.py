@@ -12,8 +12,9 @@ import os
 import signal
 import sys
 import termios
+import threading
 import tty
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -35,48 +36,50 @@ def run(session: Session, path: str, query: Mapping[str, Any], *, stdin: bool, t
 
 
 async def _run(session: Session, path: str, query: Mapping[str, Any], *, stdin: bool, terminal: bool) -> int:
-    address = f"{session.access.server}{path}?{urlencode(query, doseq=True)}"
+    async with connected(session, path, query, _PROTOCOLS) as socket:
+        sending = ([_send_input(socket)] if stdin else []) + ([_send_sizes(socket)] if terminal else [])
+        tasks = [asyncio.create_task(each) for each in sending]
+        try:
+            return await _receive(socket)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    session: Session, path: str, query: Mapping[str, Any], protocols: Sequence[str]
+) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    """A WebSocket to the API server. Raises ServerError with the server's own words, Unreachable."""
+    address = f"{session.access.server}{path}" + (f"?{urlencode(query, doseq=True)}" if query else "")
     context = tls_context(session.access)
-    async with aiohttp.ClientSession(headers=session.headers()) as client:
+    async with aiohttp.ClientSession(headers=session.headers(), raise_for_status=_refuse) as client:
         try:
             socket = await client.ws_connect(
                 address,
-                protocols=_PROTOCOLS,
+                protocols=protocols,
                 ssl=context if context is not None else True,
                 max_msg_size=_MESSAGE_BYTES_MAX,
             )
         except aiohttp.WSServerHandshakeError as error:
-            raise await _refusal(session, client, address, context, error) from error
+            raise ServerError({"message": error.message}, error.status) from error
         except (OSError, aiohttp.ClientError) as error:
             raise Unreachable(f"Unable to connect to the server: {error}") from error
         async with socket:
-            return await _exchange(socket, stdin=stdin, terminal=terminal)
+            yield socket
 
 
-async def _refusal(
-    session: Session, client: aiohttp.ClientSession, address: str, context: Any, error: aiohttp.WSServerHandshakeError
-) -> ServerError:
-    """The Status behind a refused upgrade: the handshake's error carries no body, a plain request does."""
-    ssl = context if context is not None else True
-    async with client.get(address, ssl=ssl, headers=session.headers()) as answer:
-        with contextlib.suppress(ValueError, aiohttp.ClientError):
-            status = json.loads(await answer.content.read(1 << 20))
-            if isinstance(status, dict) and status.get("kind") == "Status":
-                return ServerError(status, error.status)
-    return ServerError({"message": error.message}, error.status)
-
-
-async def _exchange(socket: aiohttp.ClientWebSocketResponse, *, stdin: bool, terminal: bool) -> int:
-    tasks = [asyncio.ensure_future(_send_input(socket))] if stdin else []
-    if terminal:
-        await _send_size(socket)
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGWINCH, lambda: tasks.append(asyncio.ensure_future(_send_size(socket))))
-    try:
-        return await _receive(socket)
-    finally:
-        for task in tasks:
-            task.cancel()
+async def _refuse(answer: aiohttp.ClientResponse) -> None:
+    """The reason stands in the body, which aiohttp's own error does not have."""
+    if answer.status < 400:
+        return
+    text = (await answer.content.read(1 << 20)).decode(errors="replace")
+    with contextlib.suppress(ValueError):
+        status = json.loads(text)
+        if isinstance(status, dict) and status.get("kind") == "Status":
+            raise ServerError(status, answer.status)
+    raise ServerError({"message": f"unable to upgrade connection: {text.strip()[:500]}"}, answer.status)
 
 
 async def _receive(socket: aiohttp.ClientWebSocketResponse) -> int:
@@ -88,7 +91,7 @@ async def _receive(socket: aiohttp.ClientWebSocketResponse) -> int:
         if channel in outputs:
             outputs[channel].write(content)
             outputs[channel].flush()
-        elif channel == ERROR:
+        elif channel == ERROR and content:
             return exit_code(json.loads(content))
     raise Unreachable("error: the connection ended before the command did")
 
@@ -105,16 +108,47 @@ def exit_code(status: dict[str, Any]) -> int:
 
 
 async def _send_input(socket: aiohttp.ClientWebSocketResponse) -> None:
+    # The command may have ended meanwhile: then `_receive` hears of it.
+    with contextlib.suppress(ConnectionError):
+        async for chunk in _input():
+            await socket.send_bytes(bytes([STDIN]) + chunk)
+        if socket.protocol == _PROTOCOLS[0]:
+            await socket.send_bytes(bytes([CLOSE, STDIN]))
+
+
+async def _input() -> AsyncIterator[bytes]:
+    """Our standard input, read by a thread that nobody waits for: a read that never returns must not keep us here."""
     loop = asyncio.get_running_loop()
-    while chunk := await loop.run_in_executor(None, os.read, sys.stdin.fileno(), _CHUNK):
-        await socket.send_bytes(bytes([STDIN]) + chunk)
-    if socket.protocol == _PROTOCOLS[0]:
-        await socket.send_bytes(bytes([CLOSE, STDIN]))
+    chunks: asyncio.Queue[bytes] = asyncio.Queue(1)
+
+    def read() -> None:
+        descriptor = sys.stdin.fileno()
+        chunk = b"more"
+        with contextlib.suppress(OSError, RuntimeError):  # the terminal, or the loop, is gone
+            while chunk:
+                chunk = os.read(descriptor, _CHUNK)
+                asyncio.run_coroutine_threadsafe(chunks.put(chunk), loop).result()
+
+    threading.Thread(target=read, daemon=True, name="stdin").start()
+    while chunk := await chunks.get():
+        yield chunk
 
 
-async def _send_size(socket: aiohttp.ClientWebSocketResponse) -> None:
-    size = os.get_terminal_size(sys.stdout.fileno())
-    await socket.send_bytes(bytes([RESIZE]) + json.dumps({"Width": size.columns, "Height": size.lines}).encode())
+async def _send_sizes(socket: aiohttp.ClientWebSocketResponse) -> None:
+    """Now, and whenever the window changes."""
+    changed = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGWINCH, changed.set)
+    try:
+        while True:
+            with contextlib.suppress(OSError):  # the output is no terminal: it has no size
+                size = os.get_terminal_size(sys.stdout.fileno())
+                text = json.dumps({"Width": size.columns, "Height": size.lines})
+                await socket.send_bytes(bytes([RESIZE]) + text.encode())
+            await changed.wait()
+            changed.clear()
+    finally:
+        loop.remove_signal_handler(signal.SIGWINCH)
 
 
 @contextlib.contextmanager
