@@ -1,309 +1,348 @@
-"""HTTP by aiohttp's low-level server: connections in, `Exchange`s to the chain, `Reply`s out.
+"""HTTP/1.1 on httptools' parser: connections in, `Exchange`s to the chain, `Reply`s out.
 
-The only file of the API server that knows the framework. Answers are written as one piece straight to the transport
-(status line, headers, body), which is what makes a GET cheap; a stream is written as HTTP chunks; after a takeover
-every byte that arrives belongs to the tunnel.
+The only file of the API server that knows HTTP's wire. A connection answers one request after the other, pipelined
+ones too. An upgrade ends HTTP on its connection: what the client sends from then on belongs to the tunnel, and where
+the upgrade is refused, the connection is closed behind the answer. Why not a framework: docs/adr/0001.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import http
 import logging
+import socket
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
-from email.utils import formatdate
-from typing import Any
+from typing import Any, cast
+from urllib.parse import unquote, urlsplit
 
-from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.web_protocol import RequestHandler
+import httptools
 
-from tiphys.api.errors import BadRequest, RequestTooLarge
 from tiphys.apiserver.chain.certificates import user_of
-from tiphys.apiserver.chain.exchange import Answer, Exchange, Reply, Stream, Takeover
+from tiphys.apiserver.chain.exchange import Answer, Exchange, Reply, Stream
+from tiphys.apiserver.http_messages import Incoming, Tunnel, head_of, refusal
 from tiphys.apiserver.request import User
 
 log = logging.getLogger(__name__)
 
 Serve = Callable[[Exchange], Awaitable[Reply]]
-_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
+
 _KEEP_ALIVE_S = 180.0
+"""How long a connection may be without a request, or be sending the head of one."""
+_SWEEP_S = 30.0
+_LINGER_S = 2.0
+"""How long the rest of a body that nobody wants is read, so that the client sees the answer."""
 _LARGE = 64 * 1024
-_MAX_TUNNEL_BUFFER = 1024 * 1024
-_MAX_LINE = 32 * 1024
-_MAX_HEADER = 64 * 1024
+_MAX_HEAD = 64 * 1024
+_MAX_PIPELINED = 16
+_MAX_WAITING_BODY = 1024 * 1024
 
 
-class Connection(RequestHandler):  # type: ignore[misc, type-arg, unused-ignore] # aiohttp does not mean it to be subclassed
-    """One client connection: remembers whom its certificate names, and may become a tunnel."""
+class Connection(asyncio.Protocol):
+    """One client: its requests in order, whom its certificate names, and what became of it after an upgrade.
 
-    __slots__ = ("client_user", "lost", "remote", "tunnel")
+    The methods called `on_...` are the parser's.
+    """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    __slots__ = (
+        "_begun", "_drained", "_head_bytes", "_incoming", "_loop", "_more", "_parser", "_paused", "_requests",
+        "_server", "_task", "_transport", "client_user", "idle_since", "lost", "remote", "tunnel",
+    )  # fmt: skip
+
+    def __init__(self, server: HttpServer) -> None:
+        self._server = server
+        self._loop = server.loop
+        self._parser: Any = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._incoming: Incoming | None = None
+        """The request whose head or body is being read."""
+        self._begun = False
+        self._head_bytes = 0
+        self._requests: deque[Incoming] = deque()
+        """Whole heads that wait to be answered."""
+        self._more: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._drained: asyncio.Future[None] | None = None
+        self._paused = False
         self.client_user: User | None = None
         self.remote = ""
         self.tunnel: Tunnel | None = None
         self.lost: Callable[[], None] | None = None
         """Called when the client goes away while a stream is being written."""
+        self.idle_since = self._loop.time()
+        """When the last answer was written; infinity while one is being made."""
+
+    # The transport's side.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
+        self._transport = cast("asyncio.Transport", transport)
+        if not self._server.admit(self):
+            self._transport.abort()
+            return
         self.client_user = user_of(transport.get_extra_info("ssl_object"))
         peer = transport.get_extra_info("peername")
         self.remote = str(peer[0]) if peer else ""
+        with contextlib.suppress(OSError, AttributeError):
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._task = self._loop.create_task(self._run())
 
     def data_received(self, data: bytes) -> None:
         if self.tunnel is not None:
             self.tunnel.feed(data)
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self.tunnel = Tunnel(self)
+            if rest := data[upgrade.args[0] :]:
+                self.tunnel.feed(rest)
+        except httptools.HttpParserError as error:
+            self._refuse(400, f"Bad Request: {error}")
         else:
-            super().data_received(data)
+            if self._begun:
+                self._head_bytes += len(data)
+                if self._head_bytes > _MAX_HEAD:
+                    self._refuse(431, "Request Header Fields Too Large")
 
     def eof_received(self) -> None:
         if self.tunnel is not None:
             self.tunnel.feed_eof()
-        else:
-            super().eof_received()
 
-    def connection_lost(self, exc: BaseException | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._server.leave(self)
+        for waiter in (self._drained, self._more):
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
+        for incoming in (self._incoming, *self._requests):
+            if incoming is not None:
+                incoming.cut()
         if self.tunnel is not None:
             self.tunnel.feed_eof()
         if self.lost is not None:
             self.lost()
-        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._drained = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        self._drained = None
 
     async def room(self) -> None:
         """Waits while the client does not read. Raises ConnectionError when it is gone."""
-        await self._drain_helper()
+        if self._drained is not None:
+            await asyncio.shield(self._drained)
+        if self._transport is None:
+            raise ConnectionResetError("the client is gone")
 
-    def hijack(self) -> Tunnel:
-        """From now on, bytes go to the tunnel. What arrived behind the request's head comes first."""
-        self.tunnel = Tunnel(self)
-        if self._message_tail:
-            self.tunnel.feed(bytes(self._message_tail))
-            self._message_tail = b""
-        return self.tunnel
-
-
-class Tunnel:
-    """The client's end of a connection that has left HTTP. A `Duplex`."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._chunks: list[bytes] = []
-        self._size = 0
-        self._ended = False
-        self._wake = asyncio.Event()
-        self._paused = False
-
-    def feed(self, data: bytes) -> None:
-        self._chunks.append(data)
-        self._size += len(data)
-        self._wake.set()
-        transport = self._connection.transport
-        if self._size > _MAX_TUNNEL_BUFFER and not self._paused and transport is not None:
-            self._paused = True
-            transport.pause_reading()
-
-    def feed_eof(self) -> None:
-        self._ended = True
-        self._wake.set()
-
-    async def read(self) -> bytes:
-        while not self._chunks:
-            if self._ended:
-                return b""
-            self._wake.clear()
-            await self._wake.wait()
-        data = b"".join(self._chunks) if len(self._chunks) > 1 else self._chunks[0]
-        self._chunks.clear()
-        self._size = 0
-        transport = self._connection.transport
-        if self._paused and transport is not None:
-            self._paused = False
-            transport.resume_reading()
-        return data
-
-    async def write(self, data: bytes) -> None:
-        transport = self._connection.transport
+    def write(self, data: bytes) -> None:
+        """Raises ConnectionError when the client is gone."""
+        transport = self._transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client is gone")
         transport.write(data)
-        await self._connection.room()
+
+    def hold(self, hold: bool) -> None:
+        """Stop or go on reading from the client."""
+        if hold != self._paused and self._transport is not None:
+            self._paused = hold
+            (self._transport.pause_reading if hold else self._transport.resume_reading)()
 
     def close(self) -> None:
-        if self._connection.transport is not None:
-            self._connection.transport.close()
+        """After what is written has gone out."""
+        if self._transport is not None:
+            self._transport.close()
 
+    def abort(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+        if self._transport is not None:
+            self._transport.abort()
 
-class _Dates:
-    """The Date header, made once per second."""
+    @property
+    def busy(self) -> bool:
+        return self.idle_since == float("inf")
 
-    def __init__(self) -> None:
-        self._second = 0
-        self._line = b""
+    def _refuse(self, status: int, text: str) -> None:
+        """What cannot be parsed: answered when nothing else is being answered, and never again listened to."""
+        if self._transport is not None:
+            if not self.busy and not self._requests:
+                self._transport.write(refusal(status, text))
+            self._transport.close()
 
-    def line(self) -> bytes:
-        now = int(time.time())
-        if now != self._second:
-            self._second = now
-            self._line = f"Date: {formatdate(now, usegmt=True)}\r\n".encode()
-        return self._line
+    # The parser's side.
 
+    def on_message_begin(self) -> None:
+        self._incoming = Incoming(self)
+        self._begun, self._head_bytes = True, 0
 
-_dates = _Dates()
+    def on_url(self, url: bytes) -> None:
+        if self._incoming is not None:
+            self._incoming.target += url
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._incoming is not None:
+            self._incoming.headers.add(name, value)
 
-def _head(answer: Answer | Stream, audit_id: str, length: int | None, keep_alive: bool) -> bytes:
-    extra = "".join([f"{name}: {value}\r\n" for name, value in answer.headers])
-    framing = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
-    tail = "" if keep_alive else "Connection: close\r\n"
-    line = _STATUS_LINES.get(answer.status) or f"HTTP/1.1 {answer.status} \r\n".encode()
-    # http.client joins header values by UTF-8; latin-1 is what a header may hold beyond ASCII.
-    text = (
-        f"Audit-Id: {audit_id}\r\nCache-Control: no-cache, private\r\nContent-Type: {answer.content_type}\r\n"
-        f"{extra}{framing}\r\n{tail}"
-    )
-    return line + text.encode("utf-8") + _dates.line() + b"\r\n"
-
-
-class _Written(web.StreamResponse):
-    """What aiohttp gets back: a response that writes itself."""
-
-    def __init__(self, reply: Reply, connection: Connection, audit_id: str) -> None:
-        super().__init__(status=reply.status if not isinstance(reply, Takeover) else 101)
-        self._reply = reply
-        self._connection = connection
-        self._audit_id = audit_id
-
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        keep_alive = request.keep_alive and not self._connection._close
-        self._keep_alive = keep_alive
-        reply = self._reply
-        if isinstance(reply, Answer):
-            await self._whole(reply, head_only=request.method == "HEAD", keep_alive=keep_alive)
-        elif isinstance(reply, Stream):
-            await self._chunks(reply, head_only=request.method == "HEAD")
-        else:
-            self._keep_alive = False
-            tunnel = self._connection.hijack()
-            try:
-                await reply.run(tunnel)
-            finally:
-                tunnel.close()
-        return None
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        return None
-
-    async def _whole(self, answer: Answer, *, head_only: bool, keep_alive: bool) -> None:
-        transport = self._connection.transport
-        if transport is None:
+    def on_headers_complete(self) -> None:
+        incoming = self._incoming
+        if incoming is None:
             return
-        body = answer.body
-        head = _head(answer, self._audit_id, len(body), keep_alive)
-        if head_only:
-            transport.write(head)
-        elif len(body) < _LARGE:
-            transport.write(head + body)
-        else:
-            transport.write(head)
-            transport.write(body)
-            await self._connection.room()
+        self._begun = False
+        incoming.method = self._parser.get_method().decode("ascii")
+        incoming.keep_alive = self._parser.should_keep_alive()
+        self._requests.append(incoming)
+        if len(self._requests) > _MAX_PIPELINED:
+            self.hold(True)
+        if self._more is not None and not self._more.done():
+            self._more.set_result(None)
 
-    async def _chunks(self, stream: Stream, *, head_only: bool) -> None:
-        connection = self._connection
-        transport = connection.transport
+    def on_body(self, piece: bytes) -> None:
+        incoming = self._incoming
+        if incoming is not None and incoming.feed(piece) > _MAX_WAITING_BODY:
+            self.hold(True)
+
+    def on_message_complete(self) -> None:
+        if self._incoming is not None:
+            self._incoming.complete = True
+            self._incoming.wake()
+            self._incoming = None
+
+    # Answering.
+
+    async def _run(self) -> None:
         try:
-            if transport is None:
-                return
-            connection.lost = stream.close
-            transport.write(_head(stream, self._audit_id, None, True))
+            while self._transport is not None:
+                if not self._requests:
+                    self._more = self._loop.create_future()
+                    await self._more
+                    continue
+                incoming = self._requests.popleft()
+                if self._paused and not self._requests:
+                    self.hold(False)
+                self.idle_since = float("inf")
+                if not await self._one(incoming):
+                    self.close()
+                    return
+                self.idle_since = self._loop.time()
+        except ConnectionError:
+            self.close()
+        except Exception:
+            log.exception("%s: an answer broke off", self.remote)
+            self.abort()
+
+    async def _one(self, incoming: Incoming) -> bool:
+        """Answer one request; whether the connection is good for another."""
+        server = self._server
+        path, _, query = incoming.target.decode("utf-8", "surrogateescape").partition("?")
+        if path[:1] != "/":
+            path = urlsplit(path).path or "/"
+        if "%" in path:
+            path = unquote(path)
+        headers = incoming.headers
+        exchange = Exchange(
+            incoming.method, path, query, headers, incoming.read,
+            client_user=self.client_user, remote=self.remote, started=time.monotonic(), stopping=server.stopping,
+        )  # fmt: skip
+        audit_id = (headers.get("audit-id") or server.audit_ids())[:64]
+        reply = await server.serve(exchange)
+        keep_alive = incoming.keep_alive and incoming.complete and self.tunnel is None and not server.stopping.is_set()
+        if isinstance(reply, Answer):
+            await self._whole(reply, audit_id, head_only=incoming.method == "HEAD", keep_alive=keep_alive)
+        elif isinstance(reply, Stream):
+            await self._chunks(reply, audit_id, head_only=incoming.method == "HEAD", keep_alive=keep_alive)
+        else:
+            await self._take_over(reply.run)
+            return False
+        if not incoming.complete and not incoming.unasked:
+            await incoming.discard(_LINGER_S)
+        return keep_alive and not server.stopping.is_set()
+
+    async def _whole(self, answer: Answer, audit_id: str, *, head_only: bool, keep_alive: bool) -> None:
+        body = answer.body
+        head = head_of(answer, audit_id, len(body), keep_alive)
+        if head_only:
+            self.write(head)
+        elif len(body) < _LARGE:
+            self.write(head + body)
+        else:
+            self.write(head)
+            self.write(body)
+            await self.room()
+
+    async def _chunks(self, stream: Stream, audit_id: str, *, head_only: bool, keep_alive: bool) -> None:
+        try:
+            self.lost = stream.close
+            self.write(head_of(stream, audit_id, None, keep_alive))
             if not head_only:
                 async for batch in stream.batches:
                     data = batch[0] if len(batch) == 1 else b"".join(batch)
-                    if connection.transport is None:
-                        return
-                    transport.write(b"%x\r\n%b\r\n" % (len(data), data))
-                    await connection.room()
-            if connection.transport is not None:
-                transport.write(b"0\r\n\r\n")
-        except ConnectionError:
-            self._keep_alive = False
+                    self.write(b"%x\r\n%b\r\n" % (len(data), data))
+                    if self._drained is not None:
+                        await self.room()
+                self.write(b"0\r\n\r\n")
         finally:
-            connection.lost = None
+            self.lost = None
             stream.close()
 
+    async def _take_over(self, run: Callable[[Tunnel], Awaitable[None]]) -> None:
+        tunnel = self.tunnel = self.tunnel or Tunnel(self)
+        try:
+            await run(tunnel)
+        finally:
+            tunnel.close()
 
-class HttpServer(web.Server):  # type: ignore[misc, type-arg, unused-ignore] # as above
-    """The protocol factory of every listener: aiohttp's server with our connections."""
+
+class HttpServer:
+    """The protocol factory of every listener."""
 
     def __init__(self, serve: Serve, *, max_connections: int, audit_ids: Callable[[], str]) -> None:
-        self._kwargs_of_connection: dict[str, Any] = {
-            "keepalive_timeout": _KEEP_ALIVE_S, "tcp_keepalive": True, "access_log": None, "lingering_time": 2.0,
-            "max_line_size": _MAX_LINE, "max_field_size": _MAX_HEADER,
-        }  # fmt: skip
-        super().__init__(self._answer)
-        self._serve = serve
-        self._max_connections = max_connections
-        self._audit_ids = audit_ids
+        self.loop = asyncio.get_running_loop()
+        self.serve = serve
+        self.audit_ids = audit_ids
+        self.connections: set[Connection] = set()
         self.stopping = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._max_connections = max_connections
+        self._sweeper = self.loop.call_later(_SWEEP_S, self._sweep)
 
-    def __call__(self) -> RequestHandler:  # type: ignore[type-arg, unused-ignore]
-        connection = Connection(self, loop=self._loop, **self._kwargs_of_connection)
+    def __call__(self) -> Connection:
+        return Connection(self)
+
+    def admit(self, connection: Connection) -> bool:
+        """Count a new connection in, unless there are too many."""
         if len(self.connections) >= self._max_connections:
             log.warning("more than %d connections: one is refused", self._max_connections)
-            self._loop.call_soon(connection.force_close)
-        return connection
+            return False
+        self.connections.add(connection)
+        self._empty.clear()
+        return True
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        connection = request.protocol
-        if not isinstance(connection, Connection):
-            raise TypeError("requests of this server come from its own connections")
-        target = request.raw_path
-        path, _, query = target.partition("?")
-        if "%" in path:
-            path = request.path
+    def leave(self, connection: Connection) -> None:
+        self.connections.discard(connection)
+        if not self.connections:
+            self._empty.set()
 
-        async def read(limit: int) -> bytes:
-            return await _body(request, limit)
+    def _sweep(self) -> None:
+        """Close connections that have been without a request for too long."""
+        self._sweeper = self.loop.call_later(_SWEEP_S, self._sweep)
+        limit = self.loop.time() - _KEEP_ALIVE_S
+        for connection in [one for one in self.connections if one.idle_since < limit]:
+            connection.close()
 
-        exchange = Exchange(
-            request.method, path, query, request.headers, read,
-            client_user=connection.client_user, remote=connection.remote, started=time.monotonic(),
-            stopping=self.stopping,
-        )  # fmt: skip
-        audit_id = request.headers.get("Audit-ID") or self._audit_ids()
-        reply = await self._serve(exchange)
-        return _Written(reply, connection, audit_id[:64])
-
-
-async def _body(request: web.BaseRequest, limit: int) -> bytes:
-    """The whole body. Raises RequestTooLarge in upstream's words, BadRequest when it is cut short."""
-    content = request.content
-    if content.is_eof() and not content.total_bytes:
-        return b""
-    stated = request.content_length
-    if stated is not None and stated > limit:
-        raise _too_large(limit)
-    pieces: list[bytes] = []
-    size = 0
-    try:
-        while True:
-            piece = await content.readany()
-            if not piece:
-                return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            size += len(piece)
-            if size > limit:
-                raise _too_large(limit)
-            pieces.append(piece)
-    except (web.HTTPException, ConnectionError, ValueError) as error:
-        with contextlib.suppress(AttributeError):
-            request.protocol.force_close()
-        raise BadRequest(f"the body of the request could not be read: {error}") from None
-
-
-def _too_large(limit: int) -> RequestTooLarge:
-    return RequestTooLarge(f"Request entity too large: limit is {limit}")
+    async def shutdown(self, timeout_s: float) -> None:
+        """Close idle connections now, the others when they have answered, and all of them after `timeout_s`."""
+        self.stopping.set()
+        self._sweeper.cancel()
+        for connection in list(self.connections):
+            if not connection.busy:
+                connection.close()
+        if self.connections:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout_s):
+                    await self._empty.wait()
+        for connection in list(self.connections):
+            connection.abort()

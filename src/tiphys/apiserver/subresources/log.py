@@ -5,24 +5,24 @@ Source: pkg/registry/core/pod/rest/log.go.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
-
-import aiohttp
 
 from tiphys.api import errors
 from tiphys.api.errors import BadRequest, InternalError, invalid_object
 from tiphys.api.kinds import POD
 from tiphys.apiserver.chain.exchange import Answer, Exchange, Reply, Stream
 from tiphys.apiserver.chain.requestinfo import is_true
-from tiphys.apiserver.streaming.backend import Backend
+from tiphys.apiserver.streaming.backend import Backend, batches
 from tiphys.apiserver.streaming.kubelet import dial_error
 from tiphys.apiserver.subresources.containers import container_of, located
 from tiphys.apiserver.verbs import options
 from tiphys.apiserver.verbs.context import Context
 from tiphys.apiserver.verbs.router import Router
 from tiphys.base.clock import parse_rfc3339
+
+if TYPE_CHECKING:
+    import aiohttp
 
 _FLAGS = ("follow", "previous", "timestamps")
 _TEXT = "text/plain"
@@ -47,14 +47,12 @@ async def _log(context: Context, backend: Backend, exchange: Exchange) -> Reply:
     path = f"/containerLogs/{quote(info.namespace)}/{quote(info.name)}/{quote(container)}"
     url = f"https://{address.authority}{path}" + (f"?{urlencode(query)}" if query else "")
     try:
-        response = await backend.session.get(
-            url, ssl=context.kubelets.tls(), server_hostname=address.node, timeout=backend.no_total_timeout
-        )
-    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        response = await backend.open("GET", url, tls=context.kubelets.tls(), server_name=address.node)
+    except (OSError, TimeoutError) as error:
         raise dial_error(error) from error
     if response.status != 200:
         raise await _refusal(response)
-    return Stream(_batches(response), content_type=_TEXT, close=response.close)
+    return Stream(batches(response), content_type=_TEXT, close=response.close)
 
 
 def _kubelet_query(query: options.Query) -> dict[str, str]:
@@ -97,14 +95,3 @@ async def _refusal(response: aiohttp.ClientResponse) -> Exception:
     if response.status == 404:
         return errors.NotFound(f"the server could not find the requested resource: {text}" if text else "not found")
     return InternalError(f"Internal error occurred: {text}")
-
-
-async def _batches(response: Any) -> AsyncIterator[list[bytes]]:
-    try:
-        async for chunk in response.content.iter_any():
-            yield [chunk]
-    except (aiohttp.ClientError, OSError):
-        # The kubelet went away in mid-stream; all that can be said is the end.
-        return
-    finally:
-        response.close()

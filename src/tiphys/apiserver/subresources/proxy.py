@@ -9,17 +9,15 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-import aiohttp
-
 from tiphys.api.errors import BadRequest, ServiceUnavailable
 from tiphys.api.kinds import ENDPOINTSLICE, NODE, POD, SERVICE
 from tiphys.apiserver.chain.exchange import Exchange, Reply, Stream
-from tiphys.apiserver.streaming.backend import Backend
+from tiphys.apiserver.streaming.backend import Backend, batches
 from tiphys.apiserver.streaming.kubelet import CONNECT_S, READ_LIMIT
 from tiphys.apiserver.streaming.tunnel import request_head, tunnel, wants_upgrade
 from tiphys.apiserver.verbs.context import Context
@@ -137,16 +135,15 @@ class Proxies:
         headers.append(("X-Forwarded-For", exchange.remote))
         body = await exchange.body(self._context.settings.max_body_bytes)
         try:
-            response = await self._backend.session.request(
-                exchange.method, f"{place.scheme}://{place.authority}{target}", headers=headers, data=body or None,
-                ssl=place.tls if place.tls is not None else False, server_hostname=place.server_name or None,
-                allow_redirects=False,
+            response = await self._backend.open(
+                exchange.method, f"{place.scheme}://{place.authority}{target}", headers=headers, body=body,
+                tls=place.tls, server_name=place.server_name,
             )  # fmt: skip
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        except (OSError, TimeoutError) as error:
             raise ServiceUnavailable(f"error trying to reach service: {error}") from error
         answered = tuple((n, v) for n, v in response.headers.items() if n.lower() not in (*_DROPPED, "content-type"))
         return Stream(
-            _batches(response), response.status, response.headers.get("Content-Type", "application/octet-stream"),
+            batches(response), response.status, response.headers.get("Content-Type", "application/octet-stream"),
             answered, response.close,
         )  # fmt: skip
 
@@ -171,13 +168,3 @@ async def _upgrade(exchange: Exchange, place: _Place, target: str) -> Reply:
     except (OSError, TimeoutError) as error:
         raise ServiceUnavailable(f"error trying to reach service: {error}") from error
     return await tunnel(reader, writer, request_head(exchange, target, place.authority))
-
-
-async def _batches(response: aiohttp.ClientResponse) -> AsyncIterator[list[bytes]]:
-    try:
-        async for chunk in response.content.iter_any():
-            yield [chunk]
-    except (aiohttp.ClientError, OSError):
-        return
-    finally:
-        response.close()

@@ -1,0 +1,177 @@
+"""The wire: what a client sends byte by byte, and what it gets back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tiphys.api.errors import ApiError
+from tiphys.apiserver.chain.exchange import Answer, Duplex, Exchange, Reply, Stream, Takeover
+from tiphys.apiserver.http import HttpServer
+
+LIMIT = 100
+
+
+async def answer(exchange: Exchange) -> Reply:
+    if exchange.path == "/stream":
+        return Stream(batches(exchange))
+    if exchange.path == "/tunnel":
+        return Takeover(echo)
+    if exchange.path == "/unread":
+        return Answer(b"no", 403)
+    try:
+        body = await exchange.body(LIMIT)
+    except ApiError as error:
+        return Answer(error.message.encode(), error.code)
+    return Answer(f"{exchange.method} {exchange.path}?{exchange.raw_query} {body.decode()}".encode())
+
+
+async def batches(_exchange: Exchange) -> AsyncIterator[list[bytes]]:
+    yield [b"one", b"two"]
+    yield [b"three"]
+
+
+async def echo(client: Duplex) -> None:
+    while data := await client.read():
+        await client.write(data.upper())
+
+
+@asynccontextmanager
+async def connected() -> AsyncIterator[tuple[HttpServer, asyncio.StreamReader, asyncio.StreamWriter]]:
+    http = HttpServer(answer, max_connections=1, audit_ids=lambda: "an-id")
+    listener = await asyncio.get_running_loop().create_server(http, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*listener.sockets[0].getsockname())
+    try:
+        yield http, reader, writer
+    finally:
+        writer.close()
+        listener.close()
+        await http.shutdown(5.0)
+
+
+async def one(reader: asyncio.StreamReader) -> tuple[str, dict[str, str], bytes]:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:-2])}
+    return head[0], headers, await reader.readexactly(int(headers.get("content-length", 0)))
+
+
+async def test_pipelined_requests_are_answered_in_order() -> None:
+    async with connected() as (_, reader, writer):
+        writer.write(
+            b"GET /a%20b?x=%20 HTTP/1.1\r\n\r\nPOST /c HTTP/1.1\r\nContent-Length: 2\r\n\r\nhiGET /d HTTP/1.1\r\n\r\n"
+        )
+        assert [(await one(reader))[2] for _ in range(3)] == [b"GET /a b?x=%20 ", b"POST /c? hi", b"GET /d? "]
+
+
+async def test_a_request_may_come_in_single_bytes() -> None:
+    async with connected() as (_, reader, writer):
+        for byte in b"POST /slow HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n":
+            writer.write(bytes([byte]))
+            await asyncio.sleep(0)
+        assert (await one(reader))[2] == b"POST /slow? hi"
+
+
+async def test_absolute_targets_and_old_clients() -> None:
+    async with connected() as (_, reader, writer):
+        writer.write(b"GET http://host:1/a HTTP/1.0\r\n\r\n")
+        status, headers, body = await one(reader)
+        assert (status, headers["connection"], body) == ("HTTP/1.1 200 OK", "close", b"GET /a? ")
+        assert await reader.read() == b""
+
+
+async def test_head_has_no_body() -> None:
+    async with connected() as (_, reader, writer):
+        writer.write(b"HEAD /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert b"Content-Length: 9\r\n" in head
+        assert (await one(reader))[2] == b"GET /b? "
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 101\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n65\r\n"])
+async def test_a_body_that_is_too_large_is_refused(framing: bytes) -> None:
+    async with connected() as (_, reader, writer):
+        writer.write(b"POST /a HTTP/1.1\r\n" + framing + b"x" * 101)
+        status, headers, _ = await one(reader)
+        assert status == "HTTP/1.1 413 Request Entity Too Large"
+        if b"chunked" in framing:
+            assert headers["connection"] == "close"
+
+
+async def test_a_client_that_waits_for_permission_gets_it_only_when_its_body_is_read() -> None:
+    async with connected() as (_, reader, writer):
+        writer.write(b"POST /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
+        writer.write(b"hi")
+        assert (await one(reader))[2] == b"POST /a? hi"
+        writer.write(b"POST /unread HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+        assert (await one(reader))[0] == "HTTP/1.1 403 Forbidden"
+        assert await reader.read() == b""
+
+
+async def test_a_body_that_breaks_off_answers_nobody() -> None:
+    async with connected() as (http, _, writer):
+        writer.write(b"POST /a HTTP/1.1\r\nContent-Length: 5\r\n\r\nhi")
+        await writer.drain()
+        writer.close()
+        await http._empty.wait()
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [(b"\x16\x03\x01\x02", b"400 Bad Request"), (b"GET / HTTP/1.1\r\nA: " + b"b" * 70_000, b"431 ")],
+)
+async def test_what_is_no_request_is_refused_and_the_connection_closed(sent: bytes, status: bytes) -> None:
+    async with connected() as (_, reader, writer):
+        writer.write(sent)
+        assert (await reader.read()).startswith(b"HTTP/1.1 " + status)
+
+
+async def test_a_stream_is_sent_batch_by_batch() -> None:
+    async with connected() as (_, reader, writer):
+        writer.write(b"GET /stream HTTP/1.1\r\n\r\nGET /next HTTP/1.1\r\n\r\n")
+        assert b"Transfer-Encoding: chunked\r\n" in await reader.readuntil(b"\r\n\r\n")
+        assert await reader.readuntil(b"0\r\n\r\n") == b"6\r\nonetwo\r\n5\r\nthree\r\n0\r\n\r\n"
+        assert (await one(reader))[2] == b"GET /next? "
+
+
+async def test_after_an_upgrade_every_byte_is_the_tunnels() -> None:
+    async with connected() as (_, reader, writer):
+        writer.write(b"GET /tunnel HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nfirst")
+        assert await reader.readexactly(5) == b"FIRST"
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        assert await reader.readexactly(18) == b"GET / HTTP/1.1\r\n\r\n"
+
+
+async def test_a_refused_upgrade_ends_the_connection() -> None:
+    async with connected() as (_, reader, writer):
+        writer.write(b"GET /unread HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+        assert (await one(reader))[1]["connection"] == "close"
+        assert await reader.read() == b""
+
+
+async def test_more_connections_than_allowed_are_cut() -> None:
+    async with connected() as (_, reader, writer):
+        writer.write(b"GET /a HTTP/1.1\r\n\r\n")
+        await one(reader)
+        second, other = await asyncio.open_connection(*writer.get_extra_info("peername"))
+        with contextlib.suppress(ConnectionResetError):
+            assert await second.read() == b""
+        other.close()
+
+
+async def test_a_repeated_header_is_kept() -> None:
+    seen: list[list[str]] = []
+
+    async def look(exchange: Exchange) -> Reply:
+        seen.append(exchange.all_values("impersonate-group"))
+        return Answer(exchange.headers["IMPERSONATE-GROUP"].encode())
+
+    async with connected() as (http, reader, writer):
+        http.serve = look
+        writer.write(b"GET /a HTTP/1.1\r\nImpersonate-Group: a\r\nimpersonate-group: b\r\n\r\n")
+        assert (await one(reader))[2] == b"a"
+        assert seen == [["a", "b"]]
