@@ -152,6 +152,12 @@ def has_container(pod: Pod, name: str) -> bool:
     return any(container.name == name for group in every for container in group)
 
 
+_PULL_FAILURES = {
+    "ErrImagePull": "image can't be pulled",
+    "ImagePullBackOff": "trying and failing to pull image",
+}
+
+
 def logged_run(worker: PodWorker, name: str, *, previous: bool) -> ContainerRun:
     """The run whose log is meant. Raises BadRequest with upstream's words."""
     pod, runtime = worker.pod.metadata.name, worker.observer.runtime
@@ -166,7 +172,8 @@ def logged_run(worker: PodWorker, name: str, *, previous: bool) -> ContainerRun:
     run = runtime.latest(name)
     if run is None or not run.log_path:
         reason = _waits(worker, name) or "ContainerCreating"
-        raise BadRequest(f'container "{name}" in pod "{pod}" is waiting to start: {reason}')
+        said = _PULL_FAILURES.get(reason, reason)
+        raise BadRequest(f'container "{name}" in pod "{pod}" is waiting to start: {said}')
     return run
 
 

@@ -62,15 +62,11 @@ def _time(nanoseconds: int) -> str | None:
 def pod_status(pod: Pod, old: PodStatus, runtime: PodRuntime, health: Health, outlook: Outlook) -> PodStatus:
     """The whole status. `old` is what was reported before; times in it stay where nothing changed."""
     now = rfc3339(outlook.now)
-    has_init = bool(pod.spec.init_containers)
-    main = _container_statuses(
-        pod.spec.containers, old.container_statuses, runtime, outlook, pod, initializing=has_init
-    )
-    init = _container_statuses(
-        pod.spec.init_containers, old.init_container_statuses, runtime, outlook, pod, initializing=has_init
-    )
+    lost = _expected(pod, old, runtime) if outlook.terminal else frozenset()
+    main = _container_statuses(pod.spec.containers, old.container_statuses, runtime, outlook, pod, lost)
+    init = _container_statuses(pod.spec.init_containers, old.init_container_statuses, runtime, outlook, pod, lost)
     ephemeral = _container_statuses(
-        pod.spec.ephemeral_containers, old.ephemeral_container_statuses, runtime, outlook, pod, initializing=has_init
+        pod.spec.ephemeral_containers, old.ephemeral_container_statuses, runtime, outlook, pod, lost
     )
     main.sort(key=lambda status: status.name)
     phase = _sticky(_phase(pod, [*main, *init], outlook.terminal), old.phase, outlook)
@@ -118,23 +114,53 @@ def _container_statuses(
     runtime: PodRuntime,
     outlook: Outlook,
     pod: Pod,
-    *,
-    initializing: bool,
+    lost: frozenset[str],
 ) -> list[ContainerStatus]:
+    """`lost`: the containers that failed if the runtime does not know them."""
     known = {status.name: status for status in before}
-    default = ContainerStateWaiting(reason="PodInitializing" if initializing else "ContainerCreating")
+    default = ContainerStateWaiting(reason="PodInitializing" if pod.spec.init_containers else "ContainerCreating")
     result = []
     for container in containers:
         old = known.get(container.name)
         run = runtime.latest(container.name)
         if run is None:
-            status = _unseen(container, old, default, outlook.terminal)
+            status = _unseen(container, old, default, container.name in lost)
         else:
             status = _seen(container, run, runtime.previous(container.name), old)
         status.volume_mounts = _mounts(container)
         _apply_waiting(pod, container, status, outlook, run)
         result.append(status)
     return result
+
+
+def _expected(pod: Pod, old: PodStatus, runtime: PodRuntime) -> frozenset[str]:
+    """The containers of an ended pod that must have run once, and so failed where no trace of them is left.
+
+    Those behind an init container that did not succeed never had their turn. Source: TerminatePod and
+    hasPodInitialized in pkg/kubelet/status/status_manager.go.
+    """
+    before = {each.name: each for each in (*old.container_statuses, *old.init_container_statuses)}
+
+    def tried(container: Container) -> bool:
+        status = before.get(container.name)
+        seen = status is not None and (status.state.waiting is None or status.last_state.terminated is not None)
+        return seen or runtime.latest(container.name) is not None
+
+    inits, main = pod.spec.init_containers, pod.spec.containers
+    last = max((index for index, each in enumerate(inits) if tried(each)), default=0)
+    names = {each.name for each in inits[: last + 1]}
+    if not inits or any(map(tried, main)) or _has_passed(inits[-1], before.get(inits[-1].name), runtime):
+        names |= {each.name for each in main}
+    return frozenset(names)
+
+
+def _has_passed(container: Container, old: ContainerStatus | None, runtime: PodRuntime) -> bool:
+    run = runtime.latest(container.name)
+    if is_sidecar(container):
+        return old is not None and bool(old.started)
+    if run is not None:
+        return run.state is RunState.EXITED and run.exit_code == 0
+    return old is not None and old.state.terminated is not None and old.state.terminated.exit_code == 0
 
 
 def _seen(

@@ -182,7 +182,10 @@ class PodWorker:
         node.prober.sync(pod, runtime, runtime.ips or node.node_ips)
         left_s = self._deadline_left_s()
         if left_s is not None and left_s <= 0:
-            self._failure = Waiting("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
+            late = Waiting("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
+            if self._failure is None:
+                node.recorder.event(pod, "Normal", late.reason, late.message)
+            self._failure = late
             return await self._settle(runtime)
         if self._stale_content:
             self._stale_content = False

@@ -45,6 +45,25 @@ def test_phase(pod: Pod, runs: tuple[ContainerRun, ...], phase: str) -> None:
     assert status(pod, PodRuntime((READY,), runs)).phase == phase
 
 
+LOST = "ContainerStatusUnknown"
+ENDED = [
+    ("init failed: the rest never had its turn", ("i", "j"), (ended("i", 1),), {"i": "Error", "j": "", "a": ""}),
+    ("init passed, main gone", ("i", "j"), (ended("i"), ended("j")), {"i": "Completed", "j": "Completed", "a": LOST}),
+    ("nothing is left of it", ("i", "j"), (), {"i": LOST, "j": "", "a": ""}),
+    ("no init containers", (), (), {"a": LOST}),
+]
+
+
+@pytest.mark.parametrize(("init", "runs", "reasons"), [c[1:] for c in ENDED], ids=[c[0] for c in ENDED])
+def test_what_an_ended_pod_says_of_containers_the_runtime_does_not_know(
+    init: tuple[str, ...], runs: tuple[ContainerRun, ...], reasons: dict[str, str]
+) -> None:
+    found = status(make_pod("Never", init=init), PodRuntime((READY,), runs), terminal=True)
+    statuses = (*found.init_container_statuses, *found.container_statuses)
+    assert {s.name: s.state.terminated.reason if s.state.terminated else "" for s in statuses} == reasons
+    assert found.phase == "Failed"
+
+
 def test_a_running_pod() -> None:
     found = status(make_pod(), PodRuntime((READY,), (up("a"),)))
     (container,) = found.container_statuses
