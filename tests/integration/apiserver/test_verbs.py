@@ -134,6 +134,19 @@ def test_lists_in_pages(api: RunningServer, namespace: str) -> None:
     assert rest["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
 
 
+def test_a_negative_limit_is_none(api: RunningServer) -> None:
+    page = api.request("GET", "/api/v1/namespaces?limit=-1").json
+    assert len(page["items"]) > 1 and "continue" not in page["metadata"]
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_only_reads_span_namespaces(api: RunningServer, namespace: str, method: str) -> None:
+    kept = f"/api/v1/namespaces/{namespace}/configmaps"
+    assert api.request("POST", kept, {"metadata": {"name": "kept"}}).status == 201
+    assert api.request(method, "/api/v1/configmaps", {}).json["reason"] == "MethodNotAllowed"
+    assert api.request("GET", f"{kept}/kept").status == 200
+
+
 def test_delete_collection_by_label(api: RunningServer, namespace: str) -> None:
     for name, label in (("a", "x"), ("b", "y")):
         body = config_map(name)

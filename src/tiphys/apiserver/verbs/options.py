@@ -61,7 +61,7 @@ def list_options(query: Query) -> ListOptions:
     return ListOptions(
         label_selector=one(query, "labelSelector"),
         field_selector=one(query, "fieldSelector"),
-        limit=number(query, "limit") or 0,
+        limit=max(number(query, "limit") or 0, 0),
         continue_token=one(query, "continue"),
         resource_version=one(query, "resourceVersion"),
         resource_version_match=one(query, "resourceVersionMatch"),

@@ -15,6 +15,9 @@ from tiphys.apiserver.verbs.watching import WatchHandler
 Key = tuple[str, str, str, str, str]
 """(group, version, plural, subresource, verb)"""
 
+_IN_A_NAMESPACE = frozenset({"create", "deletecollection"})
+"""Verbs that objects with namespaces have only below one: nothing deletes the pods of all namespaces at once."""
+
 
 def not_found() -> Answer:
     """What upstream answers for a path that nobody knows."""
@@ -28,6 +31,7 @@ class Router:
         self._context = context
         self._table: dict[Key, Handler] = {}
         self._known: set[tuple[str, str, str, str]] = set()
+        self._namespaced: set[tuple[str, str, str]] = set()
         self._plain: dict[str, Handler] = {}
         self._prefixes: list[tuple[str, Handler]] = []
         for kind in kinds:
@@ -37,6 +41,8 @@ class Router:
     def add(self, kind: Kind[Any], subresource: str, verb: str, handler: Handler) -> None:
         self._table[kind.group, kind.version, kind.plural, subresource, verb] = handler
         self._known.add((kind.group, kind.version, kind.plural, subresource))
+        if kind.namespaced:
+            self._namespaced.add((kind.group, kind.version, kind.plural))
 
     def add_kind(self, kind: Kind[Any]) -> None:
         """The verbs that the kind declares, its status and its scale; other subresources add themselves."""
@@ -69,6 +75,9 @@ class Router:
         self._prefixes.append((prefix, handler))
         self._prefixes.sort(key=lambda item: -len(item[0]))
 
+    def _is_namespaced(self, info: RequestInfo) -> bool:
+        return (info.group, info.version, info.resource) in self._namespaced
+
     @property
     def paths(self) -> list[str]:
         return sorted(self._plain)
@@ -76,6 +85,8 @@ class Router:
     def find(self, info: RequestInfo) -> Handler:
         """Always a handler: unknown paths get one that says so."""
         if info.is_resource:
+            if not info.namespace and info.verb in _IN_A_NAMESPACE and self._is_namespaced(info):
+                return _not_allowed
             handler = self._table.get((info.group, info.version, info.resource, info.subresource, info.verb))
             if handler is not None:
                 return handler
