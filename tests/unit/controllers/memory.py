@@ -207,9 +207,9 @@ class MemoryClient:
 
     def _change(self, kind: Kind[Any], old: Any, new: Any, subresource: str) -> Any:
         if subresource == "status":
-            # What is not status stays, whatever the request says.
+            # Besides the status only metadata may come along, of which controllers use the annotations.
             kept = copy_of(old)
-            kept.status = new.status
+            kept.status, kept.metadata.annotations = new.status, new.metadata.annotations
             new = kept
         elif subresource == "" and hasattr(old, "status"):
             new.status = copy_of(old).status

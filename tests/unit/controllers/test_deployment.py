@@ -78,7 +78,9 @@ async def test_makes_a_replica_set_named_after_its_template() -> None:
     assert made.spec.selector.match_labels == {"app": "web", "pod-template-hash": digest}
     assert made.spec.template.metadata.labels == made.spec.selector.match_labels
     assert made.metadata.annotations["deployment.kubernetes.io/revision"] == "1"
-    assert b.client.all(DEPLOYMENT)[0].metadata.annotations["deployment.kubernetes.io/revision"] == "1"
+    (deployment,) = b.client.all(DEPLOYMENT)
+    assert deployment.metadata.annotations["deployment.kubernetes.io/revision"] == "1"
+    assert deployment.metadata.generation == 1, "the revision is no change of the deployment"
     assert b.events.events == [
         ("web", "Normal", "ScalingReplicaSet", f"Scaled up replica set {made.metadata.name} from 0 to 3")
     ]
