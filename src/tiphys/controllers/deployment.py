@@ -32,7 +32,6 @@ from tiphys.controllers._actions import (
     Create,
     Delete,
     Event,
-    Patch,
     Report,
     RequeueAfter,
     Update,
