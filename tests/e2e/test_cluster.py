@@ -194,7 +194,10 @@ def test_down_leaves_nothing_behind_and_up_brings_all_back(tmp_path: Path) -> No
 def test_a_port_in_use_is_told_in_a_sentence(cluster: RunningCluster, tmp_path: Path) -> None:
     port = json.loads((cluster.data_dir / "cluster.json").read_text())["api_port"]
     command = [*TIPHYS, "up", "--runtime", "simulated", "--data-dir", str(tmp_path), "--api-port", str(port)]
-    refused = run(command, check=False)
+    try:
+        refused = run(command, check=False)
+    finally:
+        run([*TIPHYS, "reset", "--data-dir", str(tmp_path)], check=False)
     assert refused.returncode == 1
     assert f"port {port} is in use" in refused.stderr
     assert "Traceback" not in refused.stderr
