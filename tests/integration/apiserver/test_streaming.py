@@ -136,6 +136,10 @@ async def test_binding_and_eviction(api: RunningServer, session: aiohttp.ClientS
     binding = {"metadata": {"name": "q"}, "target": {"kind": "Node", "name": "n9"}}
     async with session.post(f"{pods}/q/binding", json=binding) as answer:
         assert (answer.status, (await answer.json())["status"]) == (201, "Success")
+    async with session.get(f"{pods}/q") as answer:
+        bound = await answer.json()
+    assert (bound["spec"]["nodeName"], bound["metadata"]["generation"]) == ("n9", 1)
+    assert "f:nodeName" not in str(bound["metadata"]["managedFields"])
     async with session.post(f"{pods}/q/binding", json=binding) as answer:
         assert (await answer.json())["message"] == (
             'Operation cannot be fulfilled on pods/binding "q": pod q is already assigned to node "n9"'

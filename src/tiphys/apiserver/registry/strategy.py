@@ -20,23 +20,13 @@ Prepare = Callable[[Any, Any], None]
 Validate = Callable[[Any, Any], Iterable[FieldError]]
 
 
-def _trusted(_new: Any, _old: Any) -> None:
-    """The caller changed a copy of the old object itself (binding): there is nothing to take back."""
-
-
-def _no_complaint(_new: Any, _old: Any) -> Iterable[FieldError]:
-    return ()
-
-
 _PREPARE: Mapping[tuple[str, str], Prepare] = {
     (NAMESPACE.kind, "finalize"): namespaces.prepare_finalize,
     (POD.kind, "ephemeralcontainers"): prepare_ephemeral_containers,
     (POD.kind, "resize"): prepare_resize,
-    (POD.kind, "binding"): _trusted,
 }
 _VALIDATE: Mapping[tuple[str, str], Validate] = {
     (NAMESPACE.kind, "finalize"): namespaces.validate_finalize,
-    (POD.kind, "binding"): _no_complaint,
 }
 
 RETURNS_DELETED: frozenset[str] = frozenset(

@@ -62,13 +62,14 @@ class Writes:
     ) -> Entry:
         meta = obj.metadata
         generates = bool(meta.generate_name) and not meta.name
-        metadata.begin(kind, meta, self.now())
+        now = self.now()
+        metadata.begin(kind, meta, now)
         strategy.prepare(kind, "", obj, None)
         kind.default(obj)
         for _ in range(_GENERATE_ATTEMPTS):
             if generates:
                 meta.name = metadata.generated_name(kind, meta.generate_name)
-            entry = await self._store_new(kind, namespace, obj, opts, applied)
+            entry = await self._store_new(kind, namespace, obj, opts, now, applied)
             if entry is not None:
                 return entry
             if not generates:
@@ -76,7 +77,7 @@ class Writes:
         raise self._exists(kind, namespace, meta.name, generates)
 
     async def _store_new(
-        self, kind: Kind[Any], namespace: str, obj: Any, opts: WriteOptions, applied: bool
+        self, kind: Kind[Any], namespace: str, obj: Any, opts: WriteOptions, now: str, applied: bool
     ) -> Entry | None:
         cache = self._caches.of(kind)
         meta = obj.metadata
@@ -85,7 +86,7 @@ class Writes:
         allocation = self._services.for_create(obj, opts.dry_run) if kind is SERVICE else NOTHING
         try:
             if not applied:
-                ownership.on_write(kind, obj, None, opts, self.now())
+                ownership.on_write(kind, obj, None, opts, now)
             _refuse([*strategy.validate(kind, "", obj, None), *validate_meta(kind, meta, None)], kind, meta.name)
             await _validate(kind, "CREATE", namespace, meta.name, obj, None, opts)
             if opts.dry_run:
@@ -140,6 +141,26 @@ class Writes:
             entry = await self._update_once(kind, namespace, name, obj, cache, current, opts, applied)
             if entry is not None:
                 return entry, False
+        raise object_conflict(kind.group, kind.plural, name, metadata.MODIFIED)
+
+    async def rewrite(
+        self, kind: Kind[Any], namespace: str, name: str, transform: Transform, uid: str, dry_run: bool
+    ) -> Entry:
+        """See `interface.Registry.rewrite`."""
+        cache = self._caches.of(kind)
+        for _ in range(_UPDATE_ATTEMPTS):
+            current = cache.get(namespace, name)
+            if current is None:
+                raise object_not_found(kind.group, kind.plural, name)
+            found = current.obj.metadata.uid
+            if uid and uid != found:
+                raise metadata.uid_conflict(kind, name, current.key, uid, found)
+            obj = transform(entry_in(cache, kind, current).obj)
+            if dry_run:
+                return entry_in(cache, kind, current)
+            entry = await self._storage.put(kind, current.key, obj, current.revision)
+            if entry is not None:
+                return entry
         raise object_conflict(kind.group, kind.plural, name, metadata.MODIFIED)
 
     async def _create_by_update(

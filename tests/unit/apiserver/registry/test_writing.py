@@ -2,9 +2,9 @@
 
 import asyncio
 import json
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from tiphys.api.errors import AlreadyExists, ApiError, BadRequest, Conflict, Forbidden, Invalid, NotFound
 from tiphys.api.kind import new
@@ -359,3 +359,34 @@ async def test_scale(registry, opts) -> None:
     assert (await registry.get(DEPLOYMENT, "default", "d")).obj.metadata.generation == 3
     with pytest.raises(Invalid, match=r"spec.replicas: Invalid value: -1: must be greater than or equal to 0"):
         await registry.patch_scale(DEPLOYMENT, "default", "d", PatchRequest("merge", {"spec": {"replicas": -1}}), opts)
+
+
+async def test_the_server_itself_writes_past_strategy_and_managers(registry, opts) -> None:
+    made = await registry.create(POD, "default", pod("p"), opts)
+    before = json.loads(made.data)
+
+    def on_node(old):
+        return replace(old, metadata=replace(old.metadata), spec=replace(old.spec, node_name="n"))
+
+    dry = await registry.rewrite(POD, "default", "p", on_node, dry_run=True)
+    assert (dry, registry.revision) == (made, made.revision)
+    with pytest.raises(Conflict):
+        await registry.rewrite(POD, "default", "p", on_node, uid="another")
+    with pytest.raises(NotFound):
+        await registry.rewrite(POD, "default", "q", on_node)
+    entry = await registry.rewrite(POD, "default", "p", on_node, uid=made.obj.metadata.uid)
+    after = json.loads(entry.data)
+    assert (made.obj.spec.node_name, entry.obj.spec.node_name) == ("", "n")
+    assert int(after["metadata"].pop("resourceVersion")) > int(before["metadata"].pop("resourceVersion"))
+    assert after["metadata"] == before["metadata"]
+
+
+async def test_two_rewrites_at_once_both_count(registry, opts) -> None:
+    await registry.create(CONFIGMAP, "default", config("a"), opts)
+
+    def add(key: str):
+        return lambda old: replace(old, metadata=replace(old.metadata), data=old.data | {key: "1"})
+
+    await asyncio.gather(*(registry.rewrite(CONFIGMAP, "default", "a", add(key)) for key in "abc"))
+    found = await registry.get(CONFIGMAP, "default", "a")
+    assert found.obj.data == dict.fromkeys("abc", "1")
