@@ -14,14 +14,14 @@ Source: staging/src/k8s.io/apimachinery/pkg/api/errors/errors.go, .../util/valid
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence, Set
-from dataclasses import dataclass
 from typing import Any, ClassVar
+
+import msgspec
 
 from tiphys.api.meta.types import Status, StatusCause, StatusDetails
 
 
-@dataclass(frozen=True, slots=True)
-class FieldError:
+class FieldError(msgspec.Struct, frozen=True):
     """One complaint about one field; made by the functions below: `required(path)`, `invalid(path, value, why)`."""
 
     reason: str

@@ -8,9 +8,10 @@ Nothing else in `src` spells a plural.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
+
+import msgspec
 
 from tiphys.api.errors import FieldError
 from tiphys.api.meta.resource import Resource
@@ -21,8 +22,7 @@ R = TypeVar("R", bound=Resource)
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
 
-@dataclass(frozen=True, slots=True)
-class Column(Generic[R]):
+class Column(msgspec.Struct, Generic[R], frozen=True):
     """A column of `kubectl get`. `cell` must answer for any object, however empty.
 
     Source: pkg/printers/internalversion/printers.go.
@@ -41,8 +41,7 @@ class Column(Generic[R]):
     """Where given, used instead of `cell`: texts that tell how long ago something was need the present time."""
 
 
-@dataclass(frozen=True, slots=True)
-class ScalePaths:
+class ScalePaths(msgspec.Struct, frozen=True):
     """Where a scalable kind keeps its count."""
 
     get_replicas: Callable[[Any], int]
@@ -53,8 +52,7 @@ class ScalePaths:
     """The label selector in text form."""
 
 
-@dataclass(frozen=True, slots=True)
-class Subresource:
+class Subresource(msgspec.Struct, frozen=True):
     """A path below an object, as discovery shows it. Behaviour is in `apiserver/subresources/<name>.py`."""
 
     name: str
@@ -78,8 +76,7 @@ def _no_change(_new: Any, _old: Any) -> None:
     return None
 
 
-@dataclass(frozen=True)
-class Kind(Generic[R]):
+class Kind(msgspec.Struct, Generic[R], frozen=True):
     """Everything the API says of one resource.
 
     The callables are pure (no I/O, no clock). `default`, `prepare` and `prepare_status` mutate only their first
@@ -113,7 +110,7 @@ class Kind(Generic[R]):
     validate_status: Callable[[R, R | None], Iterable[FieldError]] = _no_errors
     generation: bool = False
     """`metadata.generation` counts changes of what is neither metadata nor status."""
-    fields: Mapping[str, Callable[[R], str]] = field(default_factory=dict)
+    fields: Mapping[str, Callable[[R], str]] = {}
     """Field selectors beside `metadata.name` and `metadata.namespace`."""
     columns: tuple[Column[R], ...] = ()
     """Empty: NAME and AGE."""

@@ -7,7 +7,6 @@ import contextlib
 import http
 import time
 from collections.abc import Iterator, Mapping
-from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 from tiphys.api.errors import BadRequest, RequestTooLarge
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MAX_TUNNEL_BUFFER = 1024 * 1024
 
 
@@ -200,7 +201,12 @@ class _Dates:
         now = int(time.time())
         if now != self._second:
             self._second = now
-            self._line = f"Date: {formatdate(now, usegmt=True)}\r\n"
+            moment = time.gmtime(now)
+            # Not strftime: the names of days and months are English here, whatever the locale.
+            self._line = (
+                f"Date: {_DAYS[moment.tm_wday]}, {moment.tm_mday:02} {_MONTHS[moment.tm_mon - 1]} {moment.tm_year} "
+                f"{moment.tm_hour:02}:{moment.tm_min:02}:{moment.tm_sec:02} GMT\r\n"
+            )
         return self._line
 
 

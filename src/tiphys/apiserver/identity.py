@@ -8,8 +8,9 @@ from __future__ import annotations
 import ipaddress
 import socket
 import ssl
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from tiphys.apiserver.authz.authorizer import MASTERS
 from tiphys.apiserver.settings import ApiServerSettings
@@ -19,8 +20,7 @@ from tiphys.base.pki import PairPaths
 _WILDCARDS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 # recognised, not bound
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     """What the server needs in memory of its files."""
 
     ca: bytes

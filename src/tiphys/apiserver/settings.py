@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Bind:
+
+class Bind(msgspec.Struct, frozen=True):
     """An address to listen on."""
 
     host: str = "127.0.0.1"
@@ -15,8 +15,7 @@ class Bind:
     """0: any free port."""
 
 
-@dataclass(frozen=True, slots=True)
-class PkiPaths:
+class PkiPaths(msgspec.Struct, frozen=True):
     """The files of the server's identity, all under one directory. Names as kubeadm has them."""
 
     directory: Path
@@ -58,8 +57,7 @@ class PkiPaths:
         return self.directory / "front-proxy-ca.key"
 
 
-@dataclass(frozen=True, slots=True)
-class ApiServerSettings:
+class ApiServerSettings(msgspec.Struct, frozen=True):
     """Flag names in the descriptions are upstream's kube-apiserver's."""
 
     pki_dir: Path
@@ -86,7 +84,7 @@ class ApiServerSettings:
     """--service-account-extend-token-expiration: kubelet's one-hour tokens live a year, with a warning date inside."""
     token_file: Path | None = None
     """--token-auth-file: CSV of token,user,uid,"group1,group2"."""
-    admin_token: str = field(default="", repr=False)
+    admin_token: str = ""
     """A bearer token of group system:masters, for the machine's own administrator; empty: none."""
     anonymous: bool = True
     """--anonymous-auth"""
@@ -124,3 +122,6 @@ class ApiServerSettings:
     @property
     def audiences(self) -> tuple[str, ...]:
         return self.api_audiences or (self.issuer,)
+
+    def __repr__(self) -> str:
+        return f"ApiServerSettings({self.pki_dir}, {self.binds})"  # the admin's token stays out of logs

@@ -14,9 +14,10 @@ import re
 import ssl
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -27,16 +28,14 @@ LEAF_DAYS = 365
 _CLOCK_SKEW = dt.timedelta(minutes=5)
 
 
-@dataclass(frozen=True, slots=True)
-class KeyPair:
+class KeyPair(msgspec.Struct, frozen=True):
     """A certificate and its private key, both PEM."""
 
     certificate: bytes
     key: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class PairPaths:
+class PairPaths(msgspec.Struct, frozen=True):
     """Where a key pair is kept."""
 
     certificate: Path

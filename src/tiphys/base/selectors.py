@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 Operator = Literal["=", "==", "!=", "in", "notin", "exists", "!", "gt", "lt"]
 
@@ -83,8 +84,7 @@ def _check_value(key: str, value: str, path: str) -> None:
         raise ValueError(f'{path}[{key}]: Invalid value: "{value}": {"; ".join(problems)}')
 
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
+class Requirement(msgspec.Struct, frozen=True):
     """One condition on one label. Make it with `requirement`, which checks it."""
 
     key: str
@@ -290,8 +290,7 @@ class _LabelParser:
         return token
 
 
-@dataclass(frozen=True, slots=True)
-class FieldRequirement:
+class FieldRequirement(msgspec.Struct, frozen=True):
     field: str
     equal: bool
     value: str
@@ -305,8 +304,7 @@ _TERM = re.compile(r"(?:\\.|[^,\\])*\\?", re.DOTALL)
 _FIELD_OPERATOR = re.compile(r"!=|==|=")
 
 
-@dataclass(frozen=True, slots=True)
-class FieldSelector:
+class FieldSelector(msgspec.Struct, frozen=True):
     """All requirements together. Which fields a kind knows is the caller's to check."""
 
     requirements: tuple[FieldRequirement, ...] = ()

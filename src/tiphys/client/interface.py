@@ -10,8 +10,9 @@ or `list` are shared and must not be mutated: `copy_of` first.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeVar
+
+import msgspec
 
 from tiphys.api.kind import Kind
 from tiphys.api.meta.resource import Resource
@@ -25,16 +26,14 @@ PatchType = Literal["json", "merge", "strategic", "apply"]
 Propagation = Literal["Background", "Foreground", "Orphan"]
 
 
-@dataclass(frozen=True, slots=True)
-class Listing(Generic[R]):
+class Listing(msgspec.Struct, Generic[R], frozen=True):
     items: list[R]
     resource_version: str
     """Where a watch goes on from."""
     continue_token: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class WatchEvent(Generic[R]):
+class WatchEvent(msgspec.Struct, Generic[R], frozen=True):
     type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
     object: R
 

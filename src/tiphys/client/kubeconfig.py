@@ -10,11 +10,10 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+import msgspec
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -23,8 +22,7 @@ class KubeconfigError(Exception):
     """A kubeconfig that cannot be used; the message names the file or entry and says what is wrong."""
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(msgspec.Struct, frozen=True):
     """All that a client needs to reach one API server as one user. Certificates and keys are PEM bytes."""
 
     server: str
@@ -49,8 +47,7 @@ class Access:
         return f"Access({self.server})"  # secrets stay out of logs
 
 
-@dataclass(frozen=True, slots=True)
-class Kubeconfig:
+class Kubeconfig(msgspec.Struct, frozen=True):
     """Merged files. Entries are the YAML's own mappings, with paths made absolute."""
 
     clusters: Mapping[str, Mapping[str, Any]]
@@ -157,6 +154,8 @@ def render(access: Access, name: str = "tiphys", user: str = "admin") -> str:
     context = {"cluster": name, "user": user}
     if access.namespace != "default":
         context["namespace"] = access.namespace
+    import yaml  # the API server's process imports this module, and needs no YAML to start
+
     document = {
         "apiVersion": "v1",
         "kind": "Config",
@@ -172,6 +171,8 @@ _PATHS = ("certificate-authority", "client-certificate", "client-key", "tokenFil
 
 
 def _document(path: Path, text: str) -> dict[str, Any]:
+    import yaml
+
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:

@@ -139,5 +139,6 @@ async def _simulated_nodes(settings: ClusterSettings, server: ApiServer, clock: 
 async def _settle() -> None:
     """Once all is loaded, tell the collector that what lives now lives long."""
     await asyncio.sleep(5.0)
+    gc.unfreeze()
     gc.collect()
     gc.freeze()

@@ -13,8 +13,9 @@ from __future__ import annotations
 import subprocess
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from tiphys.cluster.failure import ClusterError
 
@@ -31,8 +32,7 @@ def free_number(data_dir: Path) -> int:
     raise ClusterError(f"{_NUMBERS} clusters with nodes in namespaces run here already", "`tiphys down` some of them")
 
 
-@dataclass(frozen=True, slots=True)
-class NodeNetworks:
+class NodeNetworks(msgspec.Struct, frozen=True):
     """The networks of one cluster's nodes."""
 
     number: int

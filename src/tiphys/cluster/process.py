@@ -9,12 +9,12 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Program:
+
+class Program(msgspec.Struct, frozen=True):
     """A process of the cluster, by a name that is unique in its data directory."""
 
     name: str

@@ -9,8 +9,9 @@ Source: etcd's API (rpc.proto) and its server/storage/mvcc package, for behaviou
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 
 class StoreError(Exception):
@@ -37,8 +38,7 @@ class LeaseNotFound(StoreError):
     """The lease expired or never was."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """A key's value at some revision."""
 
     key: bytes
@@ -50,8 +50,7 @@ class Record:
     lease: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """One event of a watch. Changes of one transaction share `revision` and arrive together."""
 
     revision: int
@@ -62,28 +61,24 @@ class Change:
     """What stood there before; None on creation or where history was compacted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Compare:
+class Compare(msgspec.Struct, frozen=True):
     """True when the key's last modification is at `mod_revision`; 0: the key must not exist."""
 
     key: bytes
     mod_revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(msgspec.Struct, frozen=True):
     key: bytes
     value: bytes
     lease: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(msgspec.Struct, frozen=True):
     key: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(msgspec.Struct, frozen=True):
     """A page of records in key order, all as of `revision`."""
 
     records: list[Record]
@@ -97,8 +92,7 @@ class Range:
         return self.count > len(self.records)
 
 
-@dataclass(frozen=True, slots=True)
-class TxnResult:
+class TxnResult(msgspec.Struct, frozen=True):
     succeeded: bool
     revision: int
     """The transaction's own revision, or the store's current one where nothing was written."""

@@ -16,7 +16,6 @@ Rules that hold for every declaration:
 Source: the Go types under staging/src/k8s.io/api of Kubernetes v1.36 (names, numbers and markers are facts of the API).
 """
 
-from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
@@ -57,8 +56,7 @@ class Struct(msgspec.Struct, kw_only=True, omit_defaults=True, rename=wire_name,
     """The base of every API type. `gc=False`: objects are trees, never cycles."""
 
 
-@dataclass(frozen=True, slots=True)
-class Proto:
+class Proto(msgspec.Struct, frozen=True):
     """What the API says of a field beyond its type. Make it with `proto`."""
 
     path: tuple[int, ...]

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+import msgspec
 
 from tiphys.api.kinds import CLUSTERROLE, CLUSTERROLEBINDING, ROLE, ROLEBINDING
 from tiphys.api.kinds.rbac.types import PolicyRule, RoleRef, Subject
@@ -29,8 +30,7 @@ class Caches(Protocol):
     def cache_of(self, kind: Any) -> Cache: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(msgspec.Struct, frozen=True):
     """A binding as one subject sees it."""
 
     binding: str

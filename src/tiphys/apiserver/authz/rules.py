@@ -6,15 +6,15 @@ Source: pkg/apis/rbac/v1/evaluation_helpers.go, staging/src/k8s.io/component-hel
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import product
+
+import msgspec
 
 from tiphys.api.kinds.rbac.types import PolicyRule
 from tiphys.apiserver.request import RequestInfo
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True):
     """A PolicyRule as sets."""
 
     verbs: frozenset[str]

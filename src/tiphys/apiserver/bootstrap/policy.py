@@ -15,9 +15,10 @@ group without a name. Source: plugin/pkg/auth/authorizer/rbac/bootstrappolicy (n
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
+
+import msgspec
 
 from tiphys.api.kind import new
 from tiphys.api.kinds import CLUSTERROLE, CLUSTERROLEBINDING, ROLE, ROLEBINDING
@@ -67,12 +68,11 @@ _NAMESPACED_BINDINGS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
 """(namespace, binding, role, subjects); without a role both are `system:controller:` and the binding's name."""
 
 
-@dataclass(slots=True)
-class _Row:
+class _Row(msgspec.Struct):
     name: str
     gathers: tuple[str, ...] = ()
     labelled: tuple[str, ...] = ()
-    rules: list[PolicyRule] = field(default_factory=list)
+    rules: list[PolicyRule] = []
 
 
 def _rule(line: str) -> PolicyRule:

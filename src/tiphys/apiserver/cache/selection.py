@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from tiphys.api.errors import BadRequest
 from tiphys.api.kind import Kind
@@ -13,14 +14,13 @@ from tiphys.base.selectors import FieldSelector, LabelSelector
 _EVERYTHING = LabelSelector()
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(msgspec.Struct, frozen=True):
     """Immutable and hashable. Make it with `select`."""
 
     kind: Kind[Any]
     namespace: str = ""
     labels: LabelSelector = _EVERYTHING
-    fields: FieldSelector = field(default_factory=FieldSelector)
+    fields: FieldSelector = msgspec.field(default_factory=FieldSelector)
 
     @property
     def everything(self) -> bool:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import unquote_plus
+
+import msgspec
 
 from tiphys.apiserver.request import ANONYMOUS, RequestInfo, User
 
@@ -30,8 +31,7 @@ class Duplex(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(slots=True)
-class Answer:
+class Answer(msgspec.Struct):
     """A whole answer."""
 
     body: bytes = b""
@@ -40,8 +40,7 @@ class Answer:
     headers: Sequence[tuple[str, str]] = ()
 
 
-@dataclass(slots=True)
-class Stream:
+class Stream(msgspec.Struct):
     """An answer of unknown length: each batch is written as one chunk, without copying its pieces again."""
 
     batches: AsyncIterator[list[bytes]]
@@ -52,8 +51,7 @@ class Stream:
     """Called once when the stream has ended, however it ended."""
 
 
-@dataclass(slots=True)
-class Takeover:
+class Takeover(msgspec.Struct):
     """The connection leaves HTTP: `run` owns it until it returns, and writes even the status line itself."""
 
     run: Callable[[Duplex], Awaitable[None]]

@@ -11,9 +11,10 @@ import hashlib
 import json
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+
+import msgspec
 
 from tiphys.api.kinds import NODE, POD, SECRET, SERVICEACCOUNT
 from tiphys.api.meta.resource import Resource
@@ -31,8 +32,7 @@ class InvalidToken(Exception):
     """A token of our issuer that is not, or no longer, good. The text is safe to show."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(msgspec.Struct, frozen=True):
     """What a token is bound to, as its claims name it."""
 
     kind: str

@@ -11,8 +11,9 @@ Source: staging/src/k8s.io/apiserver/pkg/registry/generic/registry/store.go, ...
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
+
+import msgspec
 
 from tiphys.api.errors import ApiError
 from tiphys.api.kind import Kind
@@ -48,8 +49,7 @@ Subscriber = Callable[[str, Entry | None, Entry | None], None]
 new=None and old=the last state."""
 
 
-@dataclass(slots=True)
-class AdmissionRequest:
+class AdmissionRequest(msgspec.Struct):
     """What admission decides on. `admit` may mutate or replace `obj`; `validate` must not."""
 
     kind: Kind[Any]
@@ -78,8 +78,7 @@ class Admission(Protocol):
         """Validating admission, after the object's own validation. Raises ApiError to refuse."""
 
 
-@dataclass(frozen=True, slots=True)
-class WriteOptions:
+class WriteOptions(msgspec.Struct, frozen=True):
     """What every write carries. `replace(opts, ...)` makes variants."""
 
     user: User
@@ -91,15 +90,14 @@ class WriteOptions:
     admission: Admission | None = None
     field_validation: str = "Warn"
     """`Ignore`, `Warn` or `Strict`: for patches, whose result is decoded here."""
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str] = []
     """Warnings of this write are appended here; the front turns them into headers."""
 
     def on(self, subresource: str) -> WriteOptions:
-        return replace(self, subresource=subresource)
+        return msgspec.structs.replace(self, subresource=subresource)
 
 
-@dataclass(frozen=True, slots=True)
-class ListOptions:
+class ListOptions(msgspec.Struct, frozen=True):
     """A list, in the words of the query string, values unparsed except numbers."""
 
     label_selector: str = ""
@@ -125,8 +123,7 @@ class Form(Protocol):
         """An ERROR event, framed."""
 
 
-@dataclass(frozen=True, slots=True)
-class WatchOptions:
+class WatchOptions(msgspec.Struct, frozen=True):
     label_selector: str = ""
     field_selector: str = ""
     resource_version: str = ""
@@ -138,8 +135,7 @@ class WatchOptions:
     """None: JSON lines `{"type":"ADDED","object":{...}}\\n`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(msgspec.Struct, frozen=True):
     """What a list found, in key order."""
 
     entries: list[Entry]
@@ -158,8 +154,7 @@ class Page:
         return b"".join((head.encode(), b",".join([entry.data for entry in self.entries]), b"]}"))
 
 
-@dataclass(frozen=True, slots=True)
-class PatchRequest:
+class PatchRequest(msgspec.Struct, frozen=True):
     """A patch, its body already parsed from JSON (or YAML, for apply)."""
 
     type: Literal["json", "merge", "strategic", "apply"]
@@ -167,8 +162,7 @@ class PatchRequest:
     force: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Deletion:
+class Deletion(msgspec.Struct, frozen=True):
     """What a delete did."""
 
     entry: Entry
@@ -240,16 +234,6 @@ class Registry(Protocol):
 
         Where `transform` gives a resourceVersion it must be current, or Conflict; where it gives none, the write is
         retried on what is current. `uid` is a precondition. A write that changes nothing makes no revision.
-        """
-
-    async def rewrite(
-        self, kind: Kind[Any], namespace: str, name: str, transform: Transform, *, uid: str = "", dry_run: bool = False
-    ) -> Entry:
-        """A change by the server itself: what `transform` makes of the object is stored as it is.
-
-        No admission, defaults, validation, generation or managers, as upstream where a subresource writes past the
-        strategy (binding). `transform` may share with the object what it does not change, but not the metadata; it is
-        called again where someone else wrote in between. `uid` is a precondition.
         """
 
     async def patch(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from tiphys.api.kind import Kind
 from tiphys.api.kinds import KINDS
@@ -41,8 +42,7 @@ from tiphys.store.interface import Compacted, Store, StoreError
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class RegistrySettings:
+class RegistrySettings(msgspec.Struct, frozen=True):
     service_cidr: str = "10.96.0.0/16"
     node_ports: tuple[int, int] = (30000, 32767)
     """First and last."""
@@ -99,11 +99,6 @@ class StoredRegistry:
         uid: str = "",
     ) -> tuple[Entry, bool]:
         return await self._writes.update(kind, namespace, name, transform, opts, uid=uid)
-
-    async def rewrite(
-        self, kind: Kind[Any], namespace: str, name: str, transform: Transform, *, uid: str = "", dry_run: bool = False
-    ) -> Entry:
-        return await self._writes.rewrite(kind, namespace, name, transform, uid, dry_run)
 
     async def patch(
         self, kind: Kind[Any], namespace: str, name: str, request: PatchRequest, opts: WriteOptions

@@ -11,8 +11,9 @@ from __future__ import annotations
 import ipaddress
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from tiphys.api.errors import InternalError, invalid, invalid_object
 from tiphys.api.kinds.core.service import Service
@@ -77,12 +78,11 @@ class Pool:
         self._taken.add(number)
 
 
-@dataclass(slots=True)
-class Allocation:
+class Allocation(msgspec.Struct):
     """What one write holds. Exactly one of `commit` and `revert` must follow."""
 
-    on_commit: list[Callable[[], None]] = field(default_factory=list)
-    on_revert: list[Callable[[], None]] = field(default_factory=list)
+    on_commit: list[Callable[[], None]] = []
+    on_revert: list[Callable[[], None]] = []
 
     def commit(self) -> None:
         for action in self.on_commit:

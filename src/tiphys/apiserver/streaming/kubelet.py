@@ -10,7 +10,8 @@ import asyncio
 import errno
 import os
 import ssl
-from dataclasses import dataclass
+
+import msgspec
 
 from tiphys.api.errors import ApiError, InternalError, NotFound
 from tiphys.api.kinds import NODE
@@ -22,8 +23,7 @@ _ADDRESS_TYPES = ("InternalIP", "Hostname", "InternalDNS", "ExternalDNS", "Exter
 READ_LIMIT = 256 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class KubeletAddress:
+class KubeletAddress(msgspec.Struct, frozen=True):
     node: str
     host: str
     port: int

@@ -6,8 +6,9 @@ Source: pkg/registry/core/pod/rest/subresources.go, pkg/registry/core/pod/strate
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from urllib.parse import quote, urlencode
+
+from msgspec.structs import replace
 
 from tiphys.api.errors import BadRequest
 from tiphys.api.kinds import POD

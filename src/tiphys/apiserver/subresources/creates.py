@@ -6,8 +6,9 @@ The functions themselves know no HTTP, so that the in-process client uses them t
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from tiphys.api.kind import Kind
 from tiphys.api.kinds import BINDING, EVICTION, POD, SERVICEACCOUNT, TOKENREQUEST
@@ -23,8 +24,7 @@ Create = Callable[[Context, str, str, Any, WriteOptions], Awaitable[Any]]
 """(context, namespace, name, body, options) -> answer. Raises ApiError."""
 
 
-@dataclass(frozen=True, slots=True)
-class CreateSubresource:
+class CreateSubresource(msgspec.Struct, frozen=True):
     """One row of the table."""
 
     parent: Kind[Any]

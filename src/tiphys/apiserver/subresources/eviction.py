@@ -6,8 +6,9 @@ Source: pkg/registry/core/pod/storage/eviction.go.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from tiphys.api.errors import BadRequest, object_conflict
 from tiphys.api.kinds import POD

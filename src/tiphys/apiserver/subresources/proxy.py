@@ -10,9 +10,10 @@ import asyncio
 import random
 import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
+
+import msgspec
 
 from tiphys.api.errors import BadRequest, ServiceUnavailable
 from tiphys.api.kinds import ENDPOINTSLICE, NODE, POD, SERVICE
@@ -30,8 +31,7 @@ _DROPPED = frozenset({
 })  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(msgspec.Struct, frozen=True):
     scheme: str
     host: str
     port: int

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, TypeVar
+
+import msgspec
 
 from tiphys.api import codec
 from tiphys.api.errors import BadRequest, UnsupportedMediaType
@@ -23,8 +24,7 @@ PATCH_TYPES = {
 _MAX_JSON_PATCH_OPERATIONS = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """What a body must hold, where it is not the path's own kind."""
 
     group: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from tiphys.api.errors import BadRequest
 from tiphys.api.kind import Kind
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from tiphys.apiserver.streaming.kubelet import KubeletConnector
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(msgspec.Struct, frozen=True):
     """The parts of the server that handlers use."""
 
     settings: ApiServerSettings

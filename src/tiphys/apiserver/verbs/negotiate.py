@@ -5,8 +5,9 @@ Source: staging/src/k8s.io/apiserver/pkg/endpoints/handlers/negotiation/negotiat
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
+
+import msgspec
 
 from tiphys.api.codec import JSON, MEDIA_TYPES, PROTOBUF, YAML
 from tiphys.api.errors import NotAcceptable
@@ -17,8 +18,7 @@ _SHORT = {JSON: "json", YAML: "yaml", PROTOBUF: "protobuf"}
 _PRETTY_AGENTS = ("curl", "Wget", "Mozilla/5.0")
 
 
-@dataclass(frozen=True, slots=True)
-class Media:
+class Media(msgspec.Struct, frozen=True):
     """One negotiated shape."""
 
     format: str = "json"

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from tiphys.api import errors
 from tiphys.api.errors import ApiError, BadRequest, FieldError

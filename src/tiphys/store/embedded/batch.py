@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from tiphys.store.embedded import chunk as chunks
 from tiphys.store.embedded.disk import Work
 from tiphys.store.interface import Change
 
 
-@dataclass(slots=True)
-class Batch:
+class Batch(msgspec.Struct):
     """Filled on the loop, then closed into `Work`; kept until its commit is done."""
 
-    records: list[tuple[int, bytes]] = field(default_factory=list)
-    changes: list[Change] = field(default_factory=list)
-    waiters: list[tuple[asyncio.Future[Any], Callable[[], Any]]] = field(default_factory=list)
+    records: list[tuple[int, bytes]] = []
+    changes: list[Change] = []
+    waiters: list[tuple[asyncio.Future[Any], Callable[[], Any]]] = []
     """Whom to answer, and how the answer is made once it is durable."""
-    meta: dict[bytes, int] = field(default_factory=dict)
-    leases: dict[int, int] = field(default_factory=dict)
+    meta: dict[bytes, int] = {}
+    leases: dict[int, int] = {}
     drops: Sequence[int] = ()
-    undo: list[Callable[[], None]] = field(default_factory=list)
+    undo: list[Callable[[], None]] = []
     """What takes back changes in memory other than the index's, should the commit fail."""
     last_revision: int = 0
 

@@ -12,11 +12,11 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import lmdb
+import msgspec
 
 from tiphys.base import failpoint
 from tiphys.store.embedded import chunk as chunks
@@ -37,13 +37,12 @@ class Unusable(StoreFailed):
     """The storage below is in an unknown state: only opening it again helps."""
 
 
-@dataclass(slots=True)
-class Work:
+class Work(msgspec.Struct):
     """What one commit does, ready for the thread: bytes only."""
 
-    chunks: list[tuple[int, bytes]] = field(default_factory=list)
-    meta: dict[bytes, int] = field(default_factory=dict)
-    leases: dict[int, int] = field(default_factory=dict)
+    chunks: list[tuple[int, bytes]] = []
+    meta: dict[bytes, int] = {}
+    leases: dict[int, int] = {}
     """id -> TTL in seconds; 0 removes."""
     drops: Sequence[int] = ()
     """Positions that compaction forgot, in order."""

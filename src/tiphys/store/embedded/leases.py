@@ -9,19 +9,19 @@ from __future__ import annotations
 import heapq
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from tiphys.base.clock import Clock
 from tiphys.store.interface import LeaseNotFound
 
 
-@dataclass(slots=True)
-class Lease:
+class Lease(msgspec.Struct):
     id: int
     ttl_s: int
     expires: float
     """Monotonic seconds."""
-    keys: set[bytes] = field(default_factory=set)
+    keys: set[bytes] = set()
 
 
 class Leases:

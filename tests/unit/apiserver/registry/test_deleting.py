@@ -1,8 +1,7 @@
 """Delete: grace, finalizers, preconditions, collections."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from tiphys.api.errors import Conflict, Invalid, NotFound
 from tiphys.api.kind import new

@@ -1,9 +1,9 @@
 """Addresses and ports of Services: given, honoured, refused, given back."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from tiphys.api.errors import InternalError, Invalid
 from tiphys.api.kind import new

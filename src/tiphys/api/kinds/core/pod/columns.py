@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from tiphys.api.duration import since
 from tiphys.api.kind import Column
@@ -15,8 +16,7 @@ NODE_LOST = "NodeLost"
 _NONE = "<none>"
 
 
-@dataclass(slots=True)
-class _Summary:
+class _Summary(msgspec.Struct):
     """What a walk over the container statuses finds."""
 
     reason: str

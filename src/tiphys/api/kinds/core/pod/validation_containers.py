@@ -6,7 +6,8 @@ Source: pkg/apis/core/validation/validation.go, validateContainers and what it c
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+import msgspec
 
 from tiphys.api import names
 from tiphys.api.errors import (
@@ -47,13 +48,12 @@ _EPHEMERAL_LACKS = (
 _PROBES = ("lifecycle", "liveness_probe", "readiness_probe", "startup_probe")
 
 
-@dataclass(frozen=True, slots=True)
-class PodContext:
+class PodContext(msgspec.Struct, frozen=True):
     """What a container's checks need to know of its pod."""
 
     spec: PodSpec
     volumes: dict[str, Volume]
-    claims: set[str] = field(default_factory=set)
+    claims: set[str] = set()
 
     @classmethod
     def of(cls, spec: PodSpec) -> PodContext:
