@@ -236,6 +236,16 @@ class Registry(Protocol):
         retried on what is current. `uid` is a precondition. A write that changes nothing makes no revision.
         """
 
+    async def rewrite(
+        self, kind: Kind[Any], namespace: str, name: str, transform: Transform, *, uid: str = "", dry_run: bool = False
+    ) -> Entry:
+        """A change by the server itself: what `transform` makes of the object is stored as it is.
+
+        No admission, defaults, validation, generation or managers, as upstream where a subresource writes past the
+        strategy (binding). `transform` may share with the object what it does not change, but not the metadata; it is
+        called again where someone else wrote in between. `uid` is a precondition.
+        """
+
     async def patch(
         self, kind: Kind[Any], namespace: str, name: str, request: PatchRequest, opts: WriteOptions
     ) -> tuple[Entry, bool]:

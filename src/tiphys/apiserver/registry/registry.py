@@ -100,6 +100,11 @@ class StoredRegistry:
     ) -> tuple[Entry, bool]:
         return await self._writes.update(kind, namespace, name, transform, opts, uid=uid)
 
+    async def rewrite(
+        self, kind: Kind[Any], namespace: str, name: str, transform: Transform, *, uid: str = "", dry_run: bool = False
+    ) -> Entry:
+        return await self._writes.rewrite(kind, namespace, name, transform, uid, dry_run)
+
     async def patch(
         self, kind: Kind[Any], namespace: str, name: str, request: PatchRequest, opts: WriteOptions
     ) -> tuple[Entry, bool]:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from tiphys.api import errors
 from tiphys.api.errors import BadRequest, object_conflict
 from tiphys.api.kinds import POD
 from tiphys.api.kinds.core.pod.status import PodCondition
-from tiphys.api.meta.schema import copy_of
 from tiphys.api.meta.types import Status
 from tiphys.apiserver.registry.interface import AdmissionRequest, WriteOptions
 from tiphys.apiserver.verbs.context import Context
@@ -36,24 +37,22 @@ async def bind(context: Context, namespace: str, name: str, binding: Any, opts: 
         _check_unbound(current, name)
         if binding.metadata.resource_version not in ("", current.metadata.resource_version):
             raise object_conflict("", "pods/binding", name, "the pod has been modified")
-        pod = copy_of(current)
-        pod.spec.node_name = binding.target.name
-        pod.status.nominated_node_name = ""
-        pod.metadata.annotations |= binding.metadata.annotations
-        pod.metadata.labels |= binding.metadata.labels
-        _mark_scheduled(pod, now)
-        pod.metadata.resource_version = ""
-        return pod
+        # Only what changes is new; the rest is shared with the pod as it was.
+        meta, status = current.metadata, current.status
+        return replace(
+            current,
+            metadata=replace(
+                meta,
+                annotations=meta.annotations | binding.metadata.annotations,
+                labels=meta.labels | binding.metadata.labels,
+            ),
+            spec=replace(current.spec, node_name=binding.target.name),
+            status=replace(status, nominated_node_name="", conditions=_scheduled(status.conditions, now)),
+        )
 
     # Admission has seen the binding; the pod's own update is the server's doing.
-    await context.registry.update(POD, namespace, name, bound, _quiet(opts), uid=binding.metadata.uid)
+    await context.registry.rewrite(POD, namespace, name, bound, uid=binding.metadata.uid, dry_run=opts.dry_run)
     return Status(kind="Status", api_version="v1", status="Success")
-
-
-def _quiet(opts: WriteOptions) -> WriteOptions:
-    from msgspec.structs import replace
-
-    return replace(opts, admission=None, subresource="binding")
 
 
 def _check_target(target: Any) -> None:
@@ -75,12 +74,11 @@ def _check_unbound(pod: Any, name: str) -> None:
         raise object_conflict("", "pods/binding", name, why)
 
 
-def _mark_scheduled(pod: Any, now: str) -> None:
-    conditions = pod.status.conditions
+def _scheduled(conditions: list[PodCondition], now: str) -> list[PodCondition]:
+    """The conditions, PodScheduled being true; its time is that of the change."""
     known = next((c for c in conditions if c.type == "PodScheduled"), None)
     if known is None:
-        conditions.append(PodCondition(type="PodScheduled", status="True", last_transition_time=now))
-        return
-    if known.status != "True":
-        known.last_transition_time = now
-    known.status, known.reason, known.message = "True", "", ""
+        return [*conditions, PodCondition(type="PodScheduled", status="True", last_transition_time=now)]
+    since = known.last_transition_time if known.status == "True" else now
+    met = replace(known, status="True", reason="", message="", last_transition_time=since)
+    return [met if c is known else c for c in conditions]
