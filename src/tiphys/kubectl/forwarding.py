@@ -154,6 +154,9 @@ class _Forwarder:
                     await data.abandon()
             if failed.result():
                 print(f"an error occurred forwarding {local} -> {remote}: {failed.result()}", file=sys.stderr)
+                if "connection refused" not in failed.result():
+                    # Not merely nobody listening yet: the pod is gone, and with it all that we could forward to.
+                    self._connection.close()
         except* OSError:
             pass  # either side has closed: that is how connections end
         finally:

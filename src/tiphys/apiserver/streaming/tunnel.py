@@ -89,7 +89,8 @@ async def tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hea
                 return refusal
     except (OSError, TimeoutError, EOFError, asyncio.LimitOverrunError) as error:
         writer.close()
-        raise Unreachable(f"error dialing backend: {error or 'i/o timeout'}") from error
+        text = "unexpected EOF" if isinstance(error, EOFError) else str(error) or "i/o timeout"
+        raise Unreachable(f"error dialing backend: {text}") from error
     except BaseException:
         writer.close()
         raise

@@ -56,14 +56,15 @@ async def upgrade(url: str, method: str, headers: Iterable[tuple[str, str]]) -> 
         async with asyncio.timeout(_CONNECT_S):
             reader, writer = await asyncio.open_connection(place.hostname, place.port or 80, limit=_READ_LIMIT)
     except (OSError, TimeoutError) as error:
-        raise InternalError(f"error dialing backend: {error or 'timeout'}") from None
+        raise InternalError(f"error dialing backend: {str(error) or 'i/o timeout'}") from None
     try:
         async with asyncio.timeout(_ANSWER_S):
             writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace"))
             return await _answer(reader, writer)
     except (OSError, TimeoutError, EOFError, asyncio.LimitOverrunError) as error:
         writer.close()
-        raise InternalError(f"error dialing backend: {error or 'timeout'}") from None
+        text = "unexpected EOF" if isinstance(error, EOFError) else str(error) or "i/o timeout"
+        raise InternalError(f"error dialing backend: {text}") from None
     except BaseException:
         writer.close()
         raise
