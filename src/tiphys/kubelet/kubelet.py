@@ -12,7 +12,6 @@ from tiphys.api.kinds.core.node import Node
 from tiphys.api.kinds.core.pod.facts import is_terminal
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.pod.status import PodStatus
-from tiphys.api.kinds.core.references import ObjectReference
 from tiphys.base.clock import Clock
 from tiphys.base.tasks import TaskSet, described, supervised
 from tiphys.client.events import Recorder
@@ -29,6 +28,7 @@ from tiphys.kubelet.images.pause import ensure_sandbox_image
 from tiphys.kubelet.images.puller import ImagePuller
 from tiphys.kubelet.logrotation import rotate_logs
 from tiphys.kubelet.node import NodeReporter
+from tiphys.kubelet.node_events import node_reference
 from tiphys.kubelet.orphans import Orphans
 from tiphys.kubelet.probes import Prober
 from tiphys.kubelet.references import References
@@ -81,7 +81,9 @@ class Kubelet:
         capacity = read_capacity(settings.root_dir, settings.max_pods)
         cgroups = CgroupTree(settings.cgroup_root, detect())
         cgroups.create_top(capacity.cpu_milli)
-        reporter = self._reporter = NodeReporter(self._client, self._clock, self.cri, settings, capacity)
+        reporter = self._reporter = NodeReporter(
+            self._client, self._clock, self._recorder, self.cri, settings, capacity
+        )
         references = References(self._client, self._clock, self._content_changed)
         actions = Actions(self.cri)
         prober = Prober(actions, self._clock, self._recorder, self._wake)
@@ -122,7 +124,7 @@ class Kubelet:
                     group.create_task(supervised("kubelet server", self._serve, self._clock))
                 unsubscribe.append(nodes.subscribe(self._node_changed))
                 await asyncio.gather(services.wait_synced(), self._pods.wait_synced(), reporter.check_runtime())
-                self._recorder.event(_node_reference(settings.node_name), "Normal", "Starting", "Starting kubelet.")
+                self._recorder.event(node_reference(settings.node_name), "Normal", "Starting", "Starting kubelet.")
                 unsubscribe.append(self._pods.subscribe(self._pod_changed))
                 group.create_task(supervised("orphans", self._clear_orphans, self._clock))
                 self.ready.set()
@@ -276,8 +278,3 @@ def _node_resolver(path: Path) -> Resolver:
         return parse_resolv_conf(path.read_text())
     except OSError:
         return Resolver()
-
-
-def _node_reference(name: str) -> ObjectReference:
-    """Events about nodes carry the name as UID, as upstream's do."""
-    return ObjectReference(kind="Node", name=name, uid=name)

@@ -32,7 +32,9 @@ from tiphys.api.kinds.core.node import (
 from tiphys.api.meta.schema import copy_of
 from tiphys.api.meta.types import OwnerReference
 from tiphys.base.clock import Clock, rfc3339, rfc3339_micro
+from tiphys.client.events import Recorder
 from tiphys.client.interface import Client
+from tiphys.kubelet import node_events
 from tiphys.kubelet.capacity import Capacity
 from tiphys.kubelet.cri.client import CriClient, RuntimeFailure
 from tiphys.kubelet.images.oci import machine_architecture
@@ -51,9 +53,15 @@ class NodeReporter:
     """Keeps this node's Node and Lease objects."""
 
     def __init__(
-        self, client: Client, clock: Clock, cri: CriClient, settings: KubeletSettings, capacity: Capacity
+        self,
+        client: Client,
+        clock: Clock,
+        recorder: Recorder,
+        cri: CriClient,
+        settings: KubeletSettings,
+        capacity: Capacity,
     ) -> None:
-        self._client, self._clock, self._cri = client, clock, cri
+        self._client, self._clock, self._recorder, self._cri = client, clock, recorder, cri
         self._settings, self._capacity = settings, capacity
         self._lease: Lease | None = None
         self._images: list[ContainerImage] = []
@@ -125,6 +133,8 @@ class NodeReporter:
             if missing:
                 patch = {"metadata": {"labels": missing}}
                 served = await self._client.patch(NODE, self._settings.node_name, patch)
+        else:
+            self._tell([], served.status.conditions)
         self._served = served
         return served
 
@@ -148,11 +158,23 @@ class NodeReporter:
         except NotFound:
             self._served = None
             await self.register()
+        else:
+            self._tell(served.status.conditions, status.conditions)
         self._written_s = now_s
 
     def saw(self, node: Node) -> None:
         """The informer's copy, for what others write into it."""
+        if self._served is not None and self._served.spec.unschedulable != node.spec.unschedulable:
+            self._event("NodeNotSchedulable" if node.spec.unschedulable else "NodeSchedulable")
         self._served = node
+
+    def _tell(self, before: Sequence[NodeCondition], after: Sequence[NodeCondition]) -> None:
+        for reason in node_events.reasons(before, after):
+            self._event(reason)
+
+    def _event(self, reason: str) -> None:
+        name = self._settings.node_name
+        self._recorder.event(node_events.node_reference(name), "Normal", reason, f"Node {name} status is now: {reason}")
 
     def _labels(self) -> dict[str, str]:
         architecture = machine_architecture()
