@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from tiphys.client import kubeconfig
 from tiphys.client.kubeconfig import Access, KubeconfigError
