@@ -16,7 +16,7 @@ from tiphys.api.apply.fieldset import MEMBER, Fields, difference, intersection, 
 from tiphys.api.apply.typed import BadItem, Difference, compare, root
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import encode_hook
-from tiphys.api.meta.types import ManagedFieldsEntry
+from tiphys.api.meta.types import ManagedFieldsEntry, ObjectMeta
 
 MAX_UPDATE_MANAGERS = 10
 ANCIENT = "ancient-changes"
@@ -58,6 +58,12 @@ class Owner(NamedTuple):
 
 
 Managed = dict[Identity, Owner]
+
+_BODIES_MAX = 512
+_BODY_MAX_BYTES = 16 << 10
+_bodies: dict[tuple[type[Resource], bytes], Difference] = {}
+"""What an object that was created sets beside its metadata, by its JSON without them."""
+_encode = msgspec.json.Encoder(enc_hook=encode_hook).encode
 
 
 def identity(manager: str, operation: str, api_version: str, subresource: str) -> Identity:
@@ -154,19 +160,39 @@ def changes(old: Resource | None, new: Resource, subresource: str) -> Difference
     """What differs, without what this endpoint resets: the status, or on `/status` the spec. Raises BadItem."""
     schema = type(new)
     if old is None:
-        before, after = empty_json(schema), _plain(new)
-    else:
-        before, after = {}, {}
-        for name in schema.__struct_fields__:
-            left, right = getattr(old, name), getattr(new, name)
-            if name == "metadata":
-                left, right = replace(left, **_UNCOUNTED), replace(right, **_UNCOUNTED)
-            if left is not right and left != right:
-                before[name], after[name] = left, right
-        if not after:
-            return None, None, None
-        before, after = _partial(schema, before), _partial(schema, after)
+        return unreset(_of_created(new), subresource)
+    before, after = {}, {}
+    for name in schema.__struct_fields__:
+        left, right = getattr(old, name), getattr(new, name)
+        if name == "metadata":
+            left, right = replace(left, **_UNCOUNTED), replace(right, **_UNCOUNTED)
+        if left is not right and left != right:
+            before[name], after[name] = left, right
+    if not after:
+        return None, None, None
+    before, after = _partial(schema, before), _partial(schema, after)
     return unreset(compare(root(schema), before, after), subresource)
+
+
+def _of_created(new: Resource) -> Difference:
+    """What a new object sets. Objects of one template differ in metadata alone: for the rest, the answer is kept."""
+    schema = type(new)
+    if not hasattr(new, "spec"):
+        return compare(root(schema), empty_json(schema), _plain(new))
+    bare = replace(new, metadata=ObjectMeta())
+    key = (schema, _encode(bare))
+    body = _bodies.get(key)
+    if body is None:
+        body = compare(root(schema), empty_json(schema), _plain(bare))
+        if len(key[1]) <= _BODY_MAX_BYTES:
+            if len(_bodies) >= _BODIES_MAX:
+                _bodies.clear()
+            _bodies[key] = body
+    metadata = msgspec.to_builtins(replace(new.metadata, managed_fields=[]))
+    element, node = root(schema).child("metadata")
+    removed, modified, more = body
+    head = compare(node, {}, metadata)[2]
+    return removed, modified, {element: head, **(more or {})} if head else more
 
 
 def unreset(found: Difference, subresource: str) -> Difference:

@@ -53,40 +53,39 @@ class Writes:
         metadata.bind_namespace(kind, namespace, obj.metadata)
         if obj.metadata.resource_version:
             raise metadata.VersionOnCreate("resourceVersion should not be set on objects to be created")
-        kind.default(obj)
-        obj = await _admit(kind, "CREATE", namespace, obj.metadata.name, obj, None, opts)
-        return await self._create(kind, namespace, obj, opts)
+        return await self._create(kind, namespace, obj.metadata.name, obj, opts)
 
     async def _create(
-        self, kind: Kind[Any], namespace: str, obj: Any, opts: WriteOptions, applied: bool = False
+        self, kind: Kind[Any], namespace: str, name: str, obj: Any, opts: WriteOptions, applied: bool = False
     ) -> Entry:
+        kind.default(obj)
+        now = self.now()
+        if not applied:
+            # Before admission: what the server adds is not the writer's.
+            ownership.on_write(kind, obj, None, opts, now)
+        obj = await _admit(kind, "CREATE", namespace, name, obj, None, opts)
         meta = obj.metadata
         generates = bool(meta.generate_name) and not meta.name
-        now = self.now()
         metadata.begin(kind, meta, now)
         strategy.prepare(kind, "", obj, None)
         kind.default(obj)
         for _ in range(_GENERATE_ATTEMPTS):
             if generates:
                 meta.name = metadata.generated_name(kind, meta.generate_name)
-            entry = await self._store_new(kind, namespace, obj, opts, now, applied)
+            entry = await self._store_new(kind, namespace, obj, opts)
             if entry is not None:
                 return entry
             if not generates:
                 break
         raise self._exists(kind, namespace, meta.name, generates)
 
-    async def _store_new(
-        self, kind: Kind[Any], namespace: str, obj: Any, opts: WriteOptions, now: str, applied: bool
-    ) -> Entry | None:
+    async def _store_new(self, kind: Kind[Any], namespace: str, obj: Any, opts: WriteOptions) -> Entry | None:
         cache = self._caches.of(kind)
         meta = obj.metadata
         key = cache.key(namespace, meta.name)
         # Allocation comes before validation, as upstream: what is validated is what will be stored.
         allocation = self._services.for_create(obj, opts.dry_run) if kind is SERVICE else NOTHING
         try:
-            if not applied:
-                ownership.on_write(kind, obj, None, opts, now)
             _refuse([*strategy.validate(kind, "", obj, None), *validate_meta(kind, meta, None)], kind, meta.name)
             await _validate(kind, "CREATE", namespace, meta.name, obj, None, opts)
             if opts.dry_run:
@@ -182,9 +181,7 @@ class Writes:
             raise metadata.uid_conflict(kind, name, key, uid or meta.uid, "")
         if meta.resource_version not in ("", "0"):
             raise object_not_found(kind.group, kind.plural, name)
-        kind.default(obj)
-        obj = await _admit(kind, "CREATE", namespace, name, obj, None, opts)
-        return await self._create(kind, namespace, obj, opts, applied)
+        return await self._create(kind, namespace, name, obj, opts, applied)
 
     async def _update_once(
         self,

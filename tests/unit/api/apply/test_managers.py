@@ -40,6 +40,27 @@ def test_create_owns_what_is_set_but_not_identity_nor_status() -> None:
     assert entry.fields_v1 == {"f:metadata": {"f:labels": {".": {}, "f:a": {}}}, "f:spec": {"f:replicas": {}}}
 
 
+def test_objects_of_one_template_own_what_each_sets() -> None:
+    first, second, third = _created(), _created(), _created()
+    second.metadata.name, second.metadata.labels = "other", {"c": "d"}
+    third.spec.paused = True
+    for obj in (first, second, third):
+        obj.metadata.managed_fields = []
+    owned = [
+        _written(None, obj, "kubectl-create").metadata.managed_fields[0].fields_v1 for obj in (first, second, third)
+    ]
+    assert [fields["f:metadata"]["f:labels"] for fields in owned if fields] == [
+        {".": {}, "f:a": {}},
+        {".": {}, "f:c": {}},
+        {".": {}, "f:a": {}},
+    ]
+    assert [sorted(fields["f:spec"]) for fields in owned if fields] == [
+        ["f:replicas"],
+        ["f:replicas"],
+        ["f:paused", "f:replicas"],
+    ]
+
+
 def test_a_change_moves_ownership() -> None:
     old = _created()
     entries = _written(old, _changed(old, 5), "kubectl-edit", _T2).metadata.managed_fields

@@ -264,3 +264,19 @@ def test_binding_needs_a_node() -> None:
         'target.kind: Unsupported value: "Pod": supported values: "Node", "<empty>"',
         "target.name: Required value",
     ]
+
+
+def test_what_is_known_of_one_token_volume_holds_for_another_of_its_kind_only() -> None:
+    def with_token(volume: str, mount: str) -> Pod:
+        return pod(
+            {"volumes": [{"name": volume, "emptyDir": {}}]}, volumeMounts=[{"name": mount, "mountPath": "/var/run"}]
+        )
+
+    assert errors(with_token("kube-api-access-abcde", "kube-api-access-abcde")) == []
+    assert errors(with_token("kube-api-access-fghij", "kube-api-access-fghij")) == []
+    assert errors(with_token("kube-api-access-fghij", "kube-api-access-abcde")) == [
+        'spec.containers[0].volumeMounts[0].name: Not found: "kube-api-access-abcde"'
+    ]
+    assert errors(with_token("kube-api-access-A", "kube-api-access-A"))
+    for _ in range(2):
+        assert errors(pod(name="A"))  # what is wrong is wrong again

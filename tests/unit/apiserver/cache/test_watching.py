@@ -190,7 +190,7 @@ async def test_a_moved_pod_leaves_one_node_and_enters_another(registry, opts) ->
         bound.spec.node_name = "n1"
         return bound
 
-    await registry.update(POD, "default", "p", bind, opts.on("binding"))
+    await registry.rewrite(POD, "default", "p", bind)
     assert [kind for kind, _, _ in await seen(nowhere, 1)] == ["DELETED"]
     assert [kind for kind, _, _ in await seen(node, 1)] == ["ADDED"]
 
