@@ -92,7 +92,9 @@ class Deletes:
         if graceful or waits:
             if not graceful:
                 mark_deleting(obj.metadata, self._clock.now())
-            marked = await self._write(current, obj, opts)
+            # Who deletes again and again (a controller that waits for a finalizer to go) must not see itself write.
+            unchanged = self._storage.unchanged(current.kind, obj, current)
+            marked = current if unchanged else await self._write(current, obj, opts)
             if marked is None:
                 return None
             if waits or (graceful and options.grace_period_seconds):

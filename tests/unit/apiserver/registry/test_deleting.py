@@ -64,6 +64,20 @@ async def test_a_pod_on_no_node_goes_at_once_but_is_seen_going(registry, opts) -
     assert seen == ["MODIFIED", "DELETED"]
 
 
+@pytest.mark.parametrize("make", [config, running_pod])
+async def test_asking_again_writes_nothing_while_a_finalizer_waits(registry, opts, clock, make) -> None:
+    held = copy_of((await make(registry, opts)).obj)
+    held.metadata.finalizers = ["example.com/wait"]
+    kind = CONFIGMAP if make is config else POD
+    await registry.update(kind, "default", held.metadata.name, lambda _: held, opts)
+    now = DeleteOptions(grace_period_seconds=0)
+    first = await registry.delete(kind, "default", held.metadata.name, now, opts)
+    assert not first.deleted
+    await clock.advance(5)
+    again = await registry.delete(kind, "default", held.metadata.name, now, opts)
+    assert (again.deleted, again.entry.revision) == (False, first.entry.revision)
+
+
 @pytest.mark.parametrize(
     ("policy", "finalizers"),
     [("Foreground", ["foregroundDeletion"]), ("Orphan", ["orphan"]), ("Background", None)],
