@@ -41,11 +41,11 @@ class RunningCluster:
         return run(command, check=check)
 
     def kubectl(
-        self, *arguments: str, binary: str = "", stdin: str | None = None, check: bool = True
+        self, *arguments: str, binary: str = "", stdin: str | None = None, check: bool = True, editor: str = ""
     ) -> subprocess.CompletedProcess[str]:
         """`tiphys kubectl`, or another kubectl by its path; output as text."""
         command = [binary] if binary else [*TIPHYS, "kubectl"]
-        environment = {"KUBECONFIG": str(self.kubeconfig)}
+        environment = {"KUBECONFIG": str(self.kubeconfig), "KUBE_EDITOR": editor}
         return run([*command, *arguments], stdin=stdin, check=check, environment=environment)
 
     def get(self, *arguments: str) -> dict[str, Any]:

@@ -81,6 +81,8 @@ def test_a_workload_from_apply_to_delete(cluster: RunningCluster, namespace: str
     ):
         kubectl("patch", "deploy/web", f"--type={kind}", "-p", patch)
     eventually(lambda: ready(cluster, namespace, "web", 1))
+    assert "deployment.apps/web edited" in kubectl("edit", "deploy/web", editor="sed -i s/replicas:.1/replicas:\\ 2/")
+    eventually(lambda: ready(cluster, namespace, "web", 2))
     kubectl("delete", "deploy/web")
     eventually(lambda: not cluster.get("pods", "-n", namespace)["items"])
 
