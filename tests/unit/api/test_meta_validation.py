@@ -29,6 +29,11 @@ def errors(kind: Any = POD, old: ObjectMeta | None = None, **fields: Any) -> lis
             'metadata.ownerReferences.uid: Invalid value: "": must not be empty',
         ),
         (
+            {"finalizers": ["x/y", "done"]},
+            'metadata.finalizers[1]: Invalid value: "done": name is neither a standard finalizer name nor is it '
+            "fully qualified",
+        ),
+        (
             {"finalizers": ["orphan", "foregroundDeletion"]},
             'metadata.finalizers: Invalid value: ["orphan","foregroundDeletion"]: finalizer orphan and '
             "foregroundDeletion cannot be both set",

@@ -41,6 +41,10 @@ def immutable(path: str, new: object, old: object) -> Iterator[FieldError]:
         yield invalid(path, new, IMMUTABLE)
 
 
+_STANDARD_FINALIZERS = frozenset({"kubernetes", "orphan", "foregroundDeletion"})
+"""The only finalizers whose names have no domain."""
+
+
 def validate_meta(kind: Kind[Any], meta: ObjectMeta, old_meta: ObjectMeta | None) -> Iterator[FieldError]:
     """All errors of an object's metadata; with `old_meta`, also of what an update may not change.
 
@@ -140,8 +144,11 @@ def _owner(owner: OwnerReference, path: str) -> Iterator[FieldError]:
 
 def _finalizers(finalizers: list[str]) -> Iterator[FieldError]:
     path = "metadata.finalizers"
-    for finalizer in finalizers:
+    for index, finalizer in enumerate(finalizers):
         yield from each(path, finalizer, names.qualified_name(finalizer))
+        if "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
+            why = "name is neither a standard finalizer name nor is it fully qualified"
+            yield invalid(f"{path}[{index}]", finalizer, why)
     if "orphan" in finalizers and "foregroundDeletion" in finalizers:
         yield invalid(path, finalizers, "finalizer orphan and foregroundDeletion cannot be both set")
 
@@ -162,6 +169,8 @@ def validate_field_manager(manager: str, path: str = "fieldManager") -> Iterator
     """At most 128 bytes, all printable."""
     if len(manager.encode()) > _MAX_FIELD_MANAGER:
         yield too_long(path, _MAX_FIELD_MANAGER)
+    if manager.isprintable():
+        return
     for position, char in enumerate(manager):
         if not char.isprintable():
             yield invalid(path, manager, f"invalid character U+{ord(char):04X} (at position {position})")

@@ -15,6 +15,7 @@ from tiphys.api.kinds.core import namespace as namespaces
 from tiphys.api.kinds.core.namespace import NAMESPACE
 from tiphys.api.kinds.core.pod.kind import POD
 from tiphys.api.kinds.core.pod.strategy import prepare_ephemeral_containers, prepare_resize
+from tiphys.api.kinds.core.pod.validation import validate_ephemeral_containers, validate_resize
 
 Prepare = Callable[[Any, Any], None]
 Validate = Callable[[Any, Any], Iterable[FieldError]]
@@ -27,6 +28,8 @@ _PREPARE: Mapping[tuple[str, str], Prepare] = {
 }
 _VALIDATE: Mapping[tuple[str, str], Validate] = {
     (NAMESPACE.kind, "finalize"): namespaces.validate_finalize,
+    (POD.kind, "ephemeralcontainers"): validate_ephemeral_containers,
+    (POD.kind, "resize"): validate_resize,
 }
 
 RETURNS_DELETED: frozenset[str] = frozenset(

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from tiphys.api.errors import AlreadyExists, ApiError, BadRequest, Conflict, Forbidden, Invalid, NotFound
 from tiphys.api.kind import new
 from tiphys.api.kinds import CONFIGMAP, DEPLOYMENT, EVENT, LEASE, NAMESPACE, POD, SERVICEACCOUNT
-from tiphys.api.kinds.core.pod.containers import Container
-from tiphys.api.meta.schema import copy_of
+from tiphys.api.kinds.core.pod.containers import Container, ResourceRequirements
+from tiphys.api.meta.schema import Quantity, copy_of
 from tiphys.api.meta.types import DeleteOptions, LabelSelector
 from tiphys.apiserver.registry.interface import PatchRequest
 
@@ -341,6 +341,28 @@ async def test_admission_changes_and_refuses(registry, opts) -> None:
     await registry.create(SERVICEACCOUNT, "default", new(SERVICEACCOUNT, "forbidden"), opts)
     with pytest.raises(Forbidden):
         await registry.delete(SERVICEACCOUNT, "default", "forbidden", DeleteOptions(), strict)
+
+
+@pytest.mark.parametrize(
+    ("subresource", "change"),
+    [
+        ("ephemeralcontainers", {"ephemeralContainers": [{"name": "look", "image": "i", "env": []}]}),
+        ("resize", {"containers": [{"name": "c", "resources": {"limits": {"cpu": "2"}}}]}),
+    ],
+)
+async def test_parts_of_a_pod_that_only_their_paths_change(registry, opts, subresource, change) -> None:
+    made = pod("p")
+    made.spec.containers[0].resources = ResourceRequirements(
+        limits={"cpu": Quantity("1")}, requests={"cpu": Quantity("100m")}
+    )
+    await registry.create(POD, "default", made, opts)
+    request = PatchRequest("strategic", {"spec": change})
+    with pytest.raises(Invalid, match="pod updates may not change fields other than"):
+        await registry.patch(POD, "default", "p", request, opts)
+    entry, _ = await registry.patch(POD, "default", "p", request, replace(opts, subresource=subresource))
+    spec = entry.obj.spec
+    assert [c.name for c in spec.ephemeral_containers] == (["look"] if "ephemeral" in subresource else [])
+    assert spec.containers[0].resources.limits["cpu"] == ("1" if "ephemeral" in subresource else "2")
 
 
 async def test_scale(registry, opts) -> None:
