@@ -15,7 +15,7 @@ group without a name. Source: plugin/pkg/auth/authorizer/rbac/bootstrappolicy (n
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -91,7 +91,7 @@ def _rule(line: str) -> PolicyRule:
 
 
 def _rows(table: str) -> Iterator[_Row]:
-    text = resources.files(__package__).joinpath(f"policy_{table}.txt").read_text(encoding="utf-8")
+    text = Path(__file__).with_name(f"policy_{table}.txt").read_text(encoding="utf-8")
     row: _Row | None = None
     pending = ""
     for line in [*text.splitlines(), ""]:

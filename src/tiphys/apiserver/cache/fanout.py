@@ -137,11 +137,14 @@ class Group:
             return
         event_type, entry = seen
         encoded: dict[str, bytes] = event.json if self.view is None else {}
+        form: Form | None = None
+        data = b""
         for watcher in tuple(self.watchers):
-            name = event_type + watcher.form.name
-            data = encoded.get(name)
-            if data is None:
-                data = encoded[name] = watcher.form.event(event_type, entry)
+            if watcher.form is not form:
+                form = watcher.form
+                name = event_type + form.name
+                known = encoded.get(name)
+                data = encoded[name] = form.event(event_type, entry) if known is None else known
             watcher.offer(data)
 
 

@@ -11,12 +11,15 @@ import contextlib
 import logging
 from collections.abc import Iterable
 from http import HTTPStatus
-from http.client import HTTPMessage, parse_headers
 from io import BytesIO
+from typing import TYPE_CHECKING
 
 from tiphys.api.errors import BadRequest
 from tiphys.apiserver.chain.exchange import TEXT, Answer, Duplex, Exchange, Reply, Takeover
 from tiphys.apiserver.streaming.kubelet import Unreachable
+
+if TYPE_CHECKING:
+    from http.client import HTTPMessage
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +102,8 @@ async def tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hea
 
 def _parsed(answer: bytes) -> tuple[int, HTTPMessage]:
     """Raises Unreachable."""
+    from http.client import parse_headers  # it brings the mail package along, which no start should wait for
+
     line, _, rest = answer.partition(b"\r\n")
     words = line.split(None, 2)
     if len(words) < 2 or not words[0].startswith(b"HTTP/1.") or not words[1].isdigit():
