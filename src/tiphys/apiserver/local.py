@@ -8,7 +8,6 @@ gets.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar, cast
 
@@ -213,8 +212,7 @@ class LocalInformer(Generic[R]):
         self._selection = selection
         self._all = selection.everything and not selection.namespace
         self._handlers: list[Handler[R]] = []
-        self._values: dict[str, Callable[[R], Iterable[str]]] = {}
-        self._indexes: dict[str, dict[str, dict[tuple[str, str], R]]] = {}
+        self._indexes: dict[str, _Index[R]] = {}
         self._stop = cache.subscribe(self._changed)
         self.add_index("owner", _controller_uid)
 
@@ -242,20 +240,17 @@ class LocalInformer(Generic[R]):
         return [entry.obj for entry in entries if self._selection.matches(entry)]
 
     def indexed(self, index: str, value: str) -> Iterable[R]:
-        return list(self._indexes[index].get(value, {}).values())
+        return list(self._indexes[index].filed.get(value, {}).values())
 
     def count(self, index: str, value: str) -> int:
-        return len(self._indexes[index].get(value, ()))
+        return len(self._indexes[index].filed.get(value, ()))
 
     def add_index(self, index: str, values: Callable[[R], Iterable[str]]) -> None:
-        if index in self._values:
+        if index in self._indexes:
             return
-        self._values[index] = values
-        filed: dict[str, dict[tuple[str, str], R]] = defaultdict(dict)
+        made = self._indexes[index] = _Index(values)
         for obj in self.list():
-            for value in values(obj):
-                filed[value][obj.metadata.namespace, obj.metadata.name] = obj
-        self._indexes[index] = filed
+            made.put((obj.metadata.namespace, obj.metadata.name), obj)
 
     def subscribe(self, handler: Handler[R]) -> Callable[[], None]:
         for obj in self.list():
@@ -282,31 +277,45 @@ class LocalInformer(Generic[R]):
             event_type = "ADDED" if old is None else "DELETED" if new is None else "MODIFIED"
         before: R | None = old.obj if old is not None else None
         after: R | None = new.obj if new is not None else None
-        for index, values in self._values.items():
-            self._refile(self._indexes[index], values, before, after)
+        if after is not None:
+            key = (after.metadata.namespace, after.metadata.name)
+            for index in self._indexes.values():
+                index.put(key, after)
+        elif before is not None:
+            for index in self._indexes.values():
+                index.remove((before.metadata.namespace, before.metadata.name))
         if event_type == "DELETED":
             after = None
         for handler in tuple(self._handlers):
             handler(cast("EventType", event_type), before, after)
 
-    @staticmethod
-    def _refile(
-        filed: dict[str, dict[tuple[str, str], R]],
-        values: Callable[[R], Iterable[str]],
-        before: R | None,
-        after: R | None,
-    ) -> None:
-        for obj, adding in ((before, False), (after, True)):
-            if obj is None:
-                continue
-            key = (obj.metadata.namespace, obj.metadata.name)
-            for value in values(obj):
-                if adding:
-                    filed.setdefault(value, {})[key] = obj
-                else:
-                    known = filed.get(value)
-                    if known is not None and known.pop(key, None) is not None and not known:
-                        del filed[value]
+
+class _Index(Generic[R]):
+    """Objects by the values that a function gives for each."""
+
+    __slots__ = ("_known", "_values", "filed")
+
+    def __init__(self, values: Callable[[R], Iterable[str]]) -> None:
+        self._values = values
+        self._known: dict[tuple[str, str], tuple[str, ...]] = {}
+        """Under which values each object is filed: most changes leave them as they are."""
+        self.filed: dict[str, dict[tuple[str, str], R]] = {}
+
+    def put(self, key: tuple[str, str], obj: R) -> None:
+        values = tuple(self._values(obj))
+        known = self._known.get(key)
+        if values != known:
+            if known is not None:
+                self.remove(key)
+            self._known[key] = values
+        for value in values:
+            self.filed.setdefault(value, {})[key] = obj
+
+    def remove(self, key: tuple[str, str]) -> None:
+        for value in self._known.pop(key, ()):
+            entries = self.filed.get(value)
+            if entries is not None and entries.pop(key, None) is not None and not entries:
+                del self.filed[value]
 
 
 def _controller_uid(obj: Resource) -> Iterable[str]:

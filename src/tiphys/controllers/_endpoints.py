@@ -13,6 +13,7 @@ from tiphys.api.kinds.core.pod.facts import is_ready, is_sidecar, is_terminal
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.references import ObjectReference
 from tiphys.api.kinds.core.service import Service, ServicePort
+from tiphys.controllers._pods import label_pairs
 from tiphys.controllers._spec import Index, Key, Listers
 
 HEADLESS = "service.kubernetes.io/headless"
@@ -36,7 +37,7 @@ def selects(service: Service, labels: Mapping[str, str]) -> bool:
 def services_of_pod(listers: Listers, pod: Pod) -> Iterable[Key]:
     """The Services that the pod may be behind."""
     labels = pod.metadata.labels
-    for pair in _pairs(pod.metadata.namespace, labels):
+    for pair in label_pairs(pod.metadata.namespace, labels):
         if listers.count(SERVICE, BY_SELECTOR.name, pair):
             for service in listers.indexed(SERVICE, BY_SELECTOR.name, pair):
                 if selects(service, labels):
@@ -45,7 +46,7 @@ def services_of_pod(listers: Listers, pod: Pod) -> Iterable[Key]:
 
 def pods_of_service(listers: Listers, service: Service) -> tuple[Pod, ...]:
     """The pods that the Service's selector matches."""
-    pairs = _pairs(service.metadata.namespace, service.spec.selector)
+    pairs = label_pairs(service.metadata.namespace, service.spec.selector)
     if not pairs:
         return ()
     rarest = min(pairs, key=lambda pair: listers.count(POD, BY_LABEL.name, pair))
@@ -53,13 +54,11 @@ def pods_of_service(listers: Listers, service: Service) -> tuple[Pod, ...]:
     return tuple(pod for pod in found if selects(service, pod.metadata.labels))
 
 
-def _pairs(namespace: str, labels: Mapping[str, str]) -> list[str]:
-    return [f"{namespace}/{name}={value}" for name, value in labels.items()]
-
-
-BY_LABEL = Index(POD, "label", lambda pod: _pairs(pod.metadata.namespace, pod.metadata.labels))
+BY_LABEL = Index(POD, "label", lambda pod: label_pairs(pod.metadata.namespace, pod.metadata.labels))
 """Pods by each of their labels."""
-BY_SELECTOR = Index(SERVICE, "selector", lambda service: _pairs(service.metadata.namespace, service.spec.selector)[:1])
+BY_SELECTOR = Index(
+    SERVICE, "selector", lambda service: label_pairs(service.metadata.namespace, service.spec.selector)[:1]
+)
 """Services by one label of their selector: what they select bears it."""
 
 

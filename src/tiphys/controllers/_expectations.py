@@ -63,6 +63,8 @@ class Expectations:
 
     def observed(self, change: EventType, obj: Resource) -> list[Hashable]:
         """The cache shows this; returns the keys that wait for nothing any more because of it."""
+        if change != "DELETED" and not self._by_uid:
+            return []
         uid = obj.metadata.uid
         if change == "DELETED":
             self._gone[uid] = None

@@ -33,6 +33,11 @@ ORPHANS = Index(POD, "orphans", lambda pod: () if controller_of(pod) else (pod.m
 """Pods without a controller, by namespace: those that may be adopted."""
 
 
+def label_pairs(namespace: str, labels: Mapping[str, str]) -> list[str]:
+    """Each label with its namespace, as indexes file them."""
+    return [f"{namespace}/{name}={value}" for name, value in labels.items()]
+
+
 def is_active(pod: Pod) -> bool:
     """Neither finished nor being deleted."""
     return not is_terminal(pod) and pod.metadata.deletion_timestamp is None

@@ -24,8 +24,8 @@ from tiphys.api.meta.owners import controller_of
 from tiphys.api.meta.schema import copy_of
 from tiphys.base.clock import parse_rfc3339, rfc3339
 from tiphys.controllers._actions import Action, Create, Delete, Report, RequeueAfter, UpdateStatus
-from tiphys.controllers._pods import ORPHANS, claim, first_to_delete, is_active, pod_from_template
-from tiphys.controllers._spec import ControllerSpec, Key, Listers, Watch, controller_key
+from tiphys.controllers._pods import ORPHANS, claim, first_to_delete, is_active, label_pairs, pod_from_template
+from tiphys.controllers._spec import ControllerSpec, Index, Key, Listers, Watch, controller_key
 
 BURST = 500
 """Pods made or deleted in one plan, at most."""
@@ -173,9 +173,21 @@ def _keys_of_pod(listers: Listers, pod: Pod) -> Iterable[Key]:
     if controller_of(pod) is not None:
         yield from controller_key(REPLICASET)(listers, pod)
         return
-    for replica_set in listers.list(REPLICASET, pod.metadata.namespace):
-        if selector_of(replica_set.spec.selector).matches(pod.metadata.labels):
-            yield Key(pod.metadata.namespace, replica_set.metadata.name)
+    namespace, labels = pod.metadata.namespace, pod.metadata.labels
+    for pair in (*label_pairs(namespace, labels), namespace):
+        if listers.count(REPLICASET, _BY_SELECTOR.name, pair):
+            for replica_set in listers.indexed(REPLICASET, _BY_SELECTOR.name, pair):
+                if selector_of(replica_set.spec.selector).matches(labels):
+                    yield Key(namespace, replica_set.metadata.name)
+
+
+def _selector_pair(replica_set: ReplicaSet) -> Iterable[str]:
+    """One label that all pods of the set bear; a selector of expressions alone is filed under its namespace."""
+    namespace, selector = replica_set.metadata.namespace, replica_set.spec.selector
+    return label_pairs(namespace, selector.match_labels if selector is not None else {})[:1] or (namespace,)
+
+
+_BY_SELECTOR = Index(REPLICASET, "selector", _selector_pair)
 
 
 SPEC = ControllerSpec(
@@ -185,6 +197,6 @@ SPEC = ControllerSpec(
     read=read,
     plan=plan,
     watches=(Watch(POD, _keys_of_pod),),
-    indexes=(ORPHANS,),
+    indexes=(ORPHANS, _BY_SELECTOR),
     workers=5,
 )

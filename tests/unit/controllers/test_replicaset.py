@@ -6,6 +6,7 @@ import pytest
 
 from tiphys.api.errors import Forbidden
 from tiphys.api.kinds import POD, REPLICASET
+from tiphys.api.meta.types import LabelSelectorRequirement
 from tiphys.controllers import replicaset
 from tiphys.controllers._actions import Create, Delete, RequeueAfter
 from tiphys.controllers._apply import Stale
@@ -142,3 +143,21 @@ def test_one_that_is_being_deleted_changes_no_pods() -> None:
     b = bench(3, pods=1)
     b.client.edit(REPLICASET, "web", "default", lambda obj: setattr(obj.metadata, "deletion_timestamp", objects.NOW))
     assert [type(action).__name__ for action in writes(b.plan(KEY))] == ["UpdateStatus"]
+
+
+def test_an_orphan_wakes_the_sets_that_select_it() -> None:
+    b = bench()
+    for name, labels in (("other", {"app": "other"}), ("pair", {"app": "web", "tier": "front"})):
+        b.client.put(REPLICASET, objects.replica_set(name, **labels))
+    loose = objects.replica_set("loose")
+    loose.spec.selector.match_labels = {}
+    loose.spec.selector.match_expressions = [LabelSelectorRequirement(key="app", operator="Exists")]
+    b.client.put(REPLICASET, loose)
+    watch = next(watch for watch in replicaset.SPEC.watches if watch.kind is POD)
+
+    def woken(**labels: str) -> set[str]:
+        return {key.name for key in watch.keys(b.listers, objects.pod("orphan", **labels))}
+
+    assert woken(app="web") == {"web", "loose"}
+    assert woken(app="web", tier="front") == {"web", "pair", "loose"}
+    assert woken(tier="front") == set()
