@@ -24,6 +24,8 @@ from tiphys.kubelet.images.names import InvalidReference, credentials, normalize
 _log = logging.getLogger(__name__)
 
 _PARALLEL_PULLS = 4
+_LOOK_AGAIN_S = 10.0
+"""How long after a failure its container is looked at again."""
 
 
 class ImageUnavailable(Exception):
@@ -70,7 +72,7 @@ class ImagePuller:
             if container.image_pull_policy == "Never":
                 message = f'Container image "{shown}" is not present with pull policy of Never'
                 self._recorder.event(reference, "Warning", "ErrImageNeverPull", message)
-                raise ImageUnavailable("ErrImageNeverPull", message, 10.0)
+                raise ImageUnavailable("ErrImageNeverPull", message, _LOOK_AGAIN_S)
         return await self._pull(pod, container, name, secrets, sandbox)
 
     def forget(self, uid: str) -> None:
@@ -85,7 +87,7 @@ class ImagePuller:
         except RuntimeFailure as error:
             message = f'Failed to inspect image "{name}": {error}'
             self._recorder.event(container_reference(pod, container), "Warning", "InspectFailed", message)
-            raise ImageUnavailable("ImageInspectError", message, 10.0) from None
+            raise ImageUnavailable("ImageInspectError", message, _LOOK_AGAIN_S) from None
 
     async def _pull(
         self,
@@ -117,14 +119,15 @@ class ImagePuller:
             self._backoff.advance(key, self._clock.monotonic())
             self._last_error[key] = f"ErrImagePull: {error.rpc_text}"
             wait_s = self._backoff.wait_since_update_s(key, self._clock.monotonic())
-            raise ImageUnavailable("ErrImagePull", error.rpc_text, wait_s) from None
+            # The next look comes before the next try, and then says that it waits.
+            raise ImageUnavailable("ErrImagePull", error.rpc_text, min(wait_s, _LOOK_AGAIN_S)) from None
         finally:
             lock = self._locks.get(name)
             if lock is not None and not lock.locked():
                 del self._locks[name]
         image = await self._cri.image_status(image_ref)
         if image is None:
-            raise ImageUnavailable("ErrImagePull", f'image "{shown}" vanished after it was pulled', 10.0)
+            raise ImageUnavailable("ErrImagePull", f'image "{shown}" vanished after it was pulled', _LOOK_AGAIN_S)
         ended = self._clock.monotonic()
         message = (
             f'Successfully pulled image "{shown}" in {_short(ended - begun)} '
