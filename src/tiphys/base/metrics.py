@@ -97,6 +97,22 @@ class Gauge(Counter):
         yield from super().lines()
 
 
+class Series:
+    """The observations under one set of labels. Whoever observes often keeps it."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        """Per bound, and beyond the last."""
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+
 class Histogram(_Metric):
     """Counts of observations at or below each bound."""
 
@@ -105,20 +121,23 @@ class Histogram(_Metric):
     def __init__(self, name: str, help_text: str, bounds: Iterable[float], labels: Labels = ()) -> None:
         super().__init__(name, help_text, labels)
         self.bounds = tuple(sorted(bounds))
-        self._series: dict[Labels, tuple[list[int], list[float]]] = {}
-        """labels -> (observations per bound and beyond, [sum])"""
+        self._series: dict[Labels, Series] = {}
 
-    def observe(self, value: float, *labels: str) -> None:
+    def series(self, *labels: str) -> Series:
+        """What `observe` counts into; beyond the limit of series, one that is not shown."""
         series = self._series.get(labels)
         if series is None:
-            if len(self._series) >= _MAX_SERIES:
-                return
-            series = self._series[labels] = ([0] * (len(self.bounds) + 1), [0.0])
-        series[0][bisect_left(self.bounds, value)] += 1
-        series[1][0] += value
+            series = Series(self.bounds)
+            if len(self._series) < _MAX_SERIES:
+                self._series[labels] = series
+        return series
+
+    def observe(self, value: float, *labels: str) -> None:
+        self.series(*labels).observe(value)
 
     def lines(self) -> Iterator[str]:
-        for labels, (counts, total) in self._series.items():
+        for labels, series in self._series.items():
+            counts = series.counts
             inner = _pairs(self.labels, labels)
             comma = "," if inner else ""
             below = 0
@@ -128,7 +147,7 @@ class Histogram(_Metric):
             below += counts[-1]
             yield f'{self.name}_bucket{{{inner}{comma}le="+Inf"}} {below}'
             shown = f"{{{inner}}}" if inner else ""
-            yield f"{self.name}_sum{shown} {_number(total[0])}"
+            yield f"{self.name}_sum{shown} {_number(series.total)}"
             yield f"{self.name}_count{shown} {below}"
 
 

@@ -16,7 +16,7 @@ from tiphys.apiserver.chain.audit import AuditLog
 from tiphys.apiserver.chain.authn import Authenticator
 from tiphys.apiserver.chain.exchange import Exchange, Handler, Reply, Stream, Takeover
 from tiphys.apiserver.chain.impersonation import impersonate
-from tiphys.apiserver.chain.limits import InFlight, timed_out
+from tiphys.apiserver.chain.limits import Deadlines, InFlight, timed_out
 from tiphys.apiserver.chain.requestinfo import is_long_running, resolve
 from tiphys.apiserver.plain.measures import Measures
 from tiphys.apiserver.request import RequestInfo
@@ -47,7 +47,7 @@ class Pipeline:
         self._find = find
         self._measures = measures
         self._clock = clock
-        self._timeout_s = timeout_s
+        self._deadlines = Deadlines(timeout_s)
         self._audit = audit
         self.active = 0
         """Requests that have no answer yet."""
@@ -104,10 +104,14 @@ class Pipeline:
             if read:
                 # Reads come from memory; what they may wait for (a revision to come) has its own, shorter limit.
                 return await handler(exchange)
+            deadline = self._deadlines.begin()
             try:
-                async with asyncio.timeout(self._timeout_s):
-                    return await handler(exchange)
-            except TimeoutError:
-                raise timed_out(info) from None
+                return await handler(exchange)
+            except asyncio.CancelledError:
+                if deadline.ended_it():
+                    raise timed_out(info) from None
+                raise
+            finally:
+                self._deadlines.end(deadline)
         finally:
             self._in_flight.leave(read=read)

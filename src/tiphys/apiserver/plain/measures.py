@@ -9,14 +9,23 @@ import os
 import resource
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from tiphys.apiserver.request import RequestInfo
-from tiphys.base.metrics import Metrics
+from tiphys.base.metrics import Metrics, Series
 
 _SECONDS = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0,
             30.0, 45.0, 60.0)  # fmt: skip
 _MAX_LABELS = 5000
 _BYTES = tuple(1000.0 * 4**n for n in range(8))
+
+
+class _Alike(NamedTuple):
+    """Where requests that differ in their objects alone are counted."""
+
+    labels: tuple[str, ...]
+    duration: Series
+    sizes: Series | None
 
 
 class Measures:
@@ -39,30 +48,33 @@ class Measures:
             "apiserver_response_sizes", "Bytes of answers.", _BYTES,
             "verb", "group", "version", "resource", "subresource", "scope", "component",
         )  # fmt: skip
-        self._labels: dict[tuple[str, str, str, str, str, bool, str], tuple[str, ...]] = {}
+        self._known: dict[tuple[str, str, str, str, str, bool, str], _Alike] = {}
 
     def finished(self, info: RequestInfo, status: int, seconds: float, size: int) -> None:
-        labels = self._labels_of(info)
-        self._requests.inc(*labels, str(status))
-        self._duration.observe(seconds, *labels)
-        if info.is_resource and info.verb in ("get", "list"):
-            self._sizes.observe(size, labels[0], *labels[2:])
+        alike = self._alike(info)
+        self._requests.inc(*alike.labels, str(status))
+        alike.duration.observe(seconds)
+        if alike.sizes is not None:
+            alike.sizes.observe(size)
 
     def long_running(self, info: RequestInfo, status: int) -> None:
-        self._requests.inc(*self._labels_of(info), str(status))
+        self._requests.inc(*self._alike(info).labels, str(status))
 
-    def _labels_of(self, info: RequestInfo) -> tuple[str, ...]:
+    def _alike(self, info: RequestInfo) -> _Alike:
         dry = bool(info.query) and "dryRun" in info.query
         scope = _scope(info)
         key = (info.verb, info.group, info.version, info.resource, info.subresource, dry, scope)
-        known = self._labels.get(key)
+        known = self._known.get(key)
         if known is None:
-            known = (
+            labels = (
                 info.verb.upper()[:20], "All" if dry else "", info.group[:63], info.version[:63], info.resource[:63],
                 info.subresource[:63], scope, "apiserver",
             )  # fmt: skip
-            if len(self._labels) < _MAX_LABELS:
-                self._labels[key] = known
+            sized = info.is_resource and info.verb in ("get", "list")
+            sizes = self._sizes.series(labels[0], *labels[2:]) if sized else None
+            known = _Alike(labels, self._duration.series(*labels), sizes)
+            if len(self._known) < _MAX_LABELS:
+                self._known[key] = known
         return known
 
 
