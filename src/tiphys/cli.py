@@ -109,8 +109,8 @@ def _add_components(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 def _count(text: str) -> int:
     value = int(text)
-    if not 1 <= value <= 200:
-        raise argparse.ArgumentTypeError("must be between 1 and 200")
+    if not 1 <= value <= 20_000:
+        raise argparse.ArgumentTypeError("must be between 1 and 20000")
     return value
 
 

@@ -16,6 +16,8 @@ from tiphys.cluster.settings import ClusterSettings, DataDirectory
 from tiphys.cluster.supervisor import stopping_mark, supervisor_program
 
 API_TIMEOUT_S = 60.0
+NODES_MAX = 200
+"""Real ones: each gets its own addresses on one bridge."""
 NODES_TIMEOUT_S = 120.0
 
 
@@ -24,6 +26,11 @@ def up(data: DataDirectory, wanted: ClusterSettings, progress: Progress, *, inst
     kept = data.load_settings()
     already = running(supervisor_program(data).pid_file(data.run))
     settings = wanted if wanted.runtime == "simulated" else _real_or_simulated(wanted, progress, install=install)
+    if settings.runtime == "containerd" and settings.nodes > NODES_MAX:
+        raise ClusterError(
+            f"{settings.nodes} nodes are too many for one machine: {NODES_MAX} at most",
+            "`--runtime simulated` pretends thousands",
+        )
     if settings.namespaced and not settings.number:
         settings = msgspec.structs.replace(settings, number=namespaces.free_number(data.root))
     if already and kept and kept != settings:
