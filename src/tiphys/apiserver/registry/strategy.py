@@ -58,12 +58,13 @@ def validate(kind: Kind[Any], subresource: str, new: Any, old: Any) -> Iterable[
     return _VALIDATE.get((kind.kind, subresource), kind.validate)(new, old)
 
 
-def counts_as_change(kind: Kind[Any], new: Any, old: Any) -> bool:
+def counts_as_change(kind: Kind[Any], subresource: str, new: Any, old: Any) -> bool:
     """Whether `metadata.generation` goes up: anything but metadata and status differs."""
     if not kind.generation:
         return False
     for field in kind.schema.__struct_fields__:
         if field not in ("metadata", "status", "kind", "api_version") and getattr(new, field) != getattr(old, field):
             return True
-    # Deployments alone count annotations too: their revision history is told through them.
-    return kind is DEPLOYMENT and new.metadata.annotations != old.metadata.annotations
+    # Deployments alone count annotations too, for they are copied to replica sets; but not what comes with the status,
+    # where their controller notes the revision.
+    return kind is DEPLOYMENT and not subresource and new.metadata.annotations != old.metadata.annotations

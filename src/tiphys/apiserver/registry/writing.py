@@ -209,7 +209,7 @@ class Writes:
             kind.default(obj)
             if kind is SERVICE and not opts.subresource:
                 allocation = self._services.for_update(obj, old, opts.dry_run)
-            if strategy.counts_as_change(kind, obj, old):
+            if strategy.counts_as_change(kind, opts.subresource, obj, old):
                 meta.generation = old.metadata.generation + 1
             if applied:
                 ownership.on_apply(obj, old)

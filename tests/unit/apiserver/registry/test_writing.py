@@ -200,6 +200,9 @@ async def test_annotations_count_for_deployments_alone(registry, opts) -> None:
     changed, _ = await registry.patch(DEPLOYMENT, "default", "d", PatchRequest("merge", body), opts)
     same, _ = await registry.patch(POD, "default", "p", PatchRequest("merge", body), opts)
     assert (changed.obj.metadata.generation, same.obj.metadata.generation) == (2, 1)
+    noted = PatchRequest("merge", {"metadata": {"annotations": {"revision": "1"}}})
+    entry, _ = await registry.patch(DEPLOYMENT, "default", "d", noted, opts.on("status"))
+    assert (entry.obj.metadata.generation, entry.obj.metadata.annotations) == (2, {"x": "y", "revision": "1"})
 
 
 async def test_events_expire(registry, opts, clock) -> None:
