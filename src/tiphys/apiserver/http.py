@@ -34,6 +34,7 @@ _SWEEP_S = 30.0
 _LINGER_S = 2.0
 """How long the rest of a body that nobody wants is read, so that the client sees the answer."""
 _LARGE = 64 * 1024
+_PIECE = 128 * 1024
 _MAX_HEAD = 64 * 1024
 _MAX_PIPELINED = 16
 _MAX_WAITING_BODY = 1024 * 1024
@@ -138,7 +139,7 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             raise ConnectionResetError("the client is gone")
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Raises ConnectionError when the client is gone."""
         transport = self._transport
         if transport is None or transport.is_closing():
@@ -269,9 +270,12 @@ class Connection(asyncio.Protocol):
         elif len(body) < _LARGE:
             self.write(head + body)
         else:
+            # Piece by piece, as the client reads: TLS would keep a second copy of all that it is handed at once.
             self.write(head)
-            self.write(body)
-            await self.room()
+            view = memoryview(body)
+            for start in range(0, len(body), _PIECE):
+                self.write(view[start : start + _PIECE])
+                await self.room()
 
     async def _chunks(self, stream: Stream, audit_id: str, *, head_only: bool, keep_alive: bool) -> None:
         try:
