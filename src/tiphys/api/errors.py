@@ -201,6 +201,12 @@ class InternalError(ApiError):
     code, reason = 500, "InternalError"
 
 
+class Unclassified(ApiError):
+    """What upstream refuses with an error that it never classified: 500 and no reason."""
+
+    code, reason = 500, ""
+
+
 class ServiceUnavailable(ApiError):
     code, reason = 503, "ServiceUnavailable"
 

@@ -30,7 +30,7 @@ from tiphys.api.apply.managers import (
 from tiphys.api.apply.typed import Node, compare, merge, owned, remove, root, with_named_fields
 from tiphys.api.codec import Target
 from tiphys.api.codec_json import equal
-from tiphys.api.errors import BadRequest, Conflict, InternalError
+from tiphys.api.errors import BadRequest, Conflict, Unclassified
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.types import ManagedFieldsEntry, StatusCause
 
@@ -63,7 +63,7 @@ def apply(
 ) -> Applied:
     """Apply `config` as `manager`. `live` is the stored object as plain JSON (None: it does not exist yet).
 
-    The arguments stay as they are. Raises BadRequest (wrong type, managedFields given), InternalError (does not fit
+    The arguments stay as they are. Raises BadRequest (wrong type, managedFields given), Unclassified (does not fit
     the schema; upstream's code too) and Conflict with a cause per field that another manager owns.
     """
     _check(kind, config)
@@ -107,7 +107,7 @@ def _check(kind: Target[R], config: Any) -> None:
     if found := checks.problems(kind.schema, config):
         head = metadata if isinstance(metadata, dict) else {}
         where = f"{head.get('namespace') or ''}/{head.get('name') or ''}; {_gvk(expected, kind.kind)}"
-        raise InternalError(f"failed to create typed patch object ({where}): {checks.text_of(found)}")
+        raise Unclassified(f"failed to create typed patch object ({where}): {checks.text_of(found)}")
 
 
 class _Request:

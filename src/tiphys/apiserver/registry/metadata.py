@@ -9,19 +9,13 @@ import secrets
 import uuid
 from typing import Any
 
-from tiphys.api.errors import ApiError, BadRequest, Conflict, Invalid, invalid, invalid_object, object_conflict
+from tiphys.api.errors import BadRequest, Conflict, Invalid, invalid, invalid_object, object_conflict
 from tiphys.api.kind import Kind
 from tiphys.api.meta.types import ObjectMeta
 
 MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _MAX_GENERATED = 63
-
-
-class VersionOnCreate(ApiError):
-    """Upstream refuses this with an error that it never classified: 500 and no reason."""
-
-    code, reason = 500, ""
 
 
 def bind_namespace(kind: Kind[Any], namespace: str, meta: ObjectMeta) -> None:

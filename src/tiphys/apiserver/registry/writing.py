@@ -12,6 +12,7 @@ from tiphys.api import codec
 from tiphys.api.errors import (
     AlreadyExists,
     FieldError,
+    Unclassified,
     invalid_object,
     object_conflict,
     object_exists,
@@ -52,7 +53,7 @@ class Writes:
     async def create(self, kind: Kind[Any], namespace: str, obj: Any, opts: WriteOptions) -> Entry:
         metadata.bind_namespace(kind, namespace, obj.metadata)
         if obj.metadata.resource_version:
-            raise metadata.VersionOnCreate("resourceVersion should not be set on objects to be created")
+            raise Unclassified("resourceVersion should not be set on objects to be created")
         return await self._create(kind, namespace, obj.metadata.name, obj, opts)
 
     async def _create(
