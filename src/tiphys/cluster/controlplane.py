@@ -57,7 +57,10 @@ async def run(data: DataDirectory, settings: ClusterSettings) -> None:
         raise ClusterError(str(error)) from error
     server = ApiServer(_api_settings(data, settings), store, clock)
     try:
-        await server.start()
+        try:
+            await server.start()
+        except OSError as error:
+            raise ClusterError(f"the API server cannot listen: {error.strerror or error}") from error
         guard(data)
         log.info("API server ready at %s", server.url)
         await _components(data, settings, server, clock)

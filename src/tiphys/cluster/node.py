@@ -97,7 +97,8 @@ async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None
         ProxySettings(node_name=name, cluster_cidr=settings.pod_cidr, service_cidr=settings.service_cidr),
     )
     dns = ClusterDns(client, clock, DnsSettings(name, domain=settings.cluster_domain, dns_ip=settings.dns_ip))
-    guard(data)
+    if not settings.namespaced:
+        guard(data)
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_run_containerd(runtime))

@@ -45,6 +45,13 @@ def running(pid_file: Path) -> int:
 
 
 def spawn(program: Program, run: Path, logs: Path) -> int:
+    """Start `program` in a session of its own and note it in its pid file; returns the pid."""
+    pid = launch(program, logs)
+    write_pid_file(program.pid_file(run), pid)
+    return pid
+
+
+def launch(program: Program, logs: Path) -> int:
     """Start `program` in a session of its own, its output appended to `logs/NAME.log`; returns the pid."""
     with open(logs / f"{program.name}.log", "ab") as log:
         process = subprocess.Popen(
@@ -58,7 +65,6 @@ def spawn(program: Program, run: Path, logs: Path) -> int:
         )
     # Popen would warn about, and wait for, a child that we leave running on purpose.
     process.returncode = 0
-    write_pid_file(program.pid_file(run), process.pid)
     return process.pid
 
 

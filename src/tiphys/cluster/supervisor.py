@@ -17,11 +17,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tiphys.cluster.process import Program, reap, running, spawn, stop, wait_exit, write_pid_file
+from tiphys.cluster.process import Program, launch, reap, running, spawn, stop, wait_exit, write_pid_file
 from tiphys.cluster.settings import ClusterSettings, DataDirectory
 
 NAME = "supervisor"
 _BACKOFF_FIRST_S, _BACKOFF_MAX_S, _STEADY_S = 0.2, 10.0, 10.0
+_TAKEOVER_S = 2.0
+"""How long a new supervisor has to take the lock and say so in the pid file."""
 
 
 def stopping_mark(data: DataDirectory) -> Path:
@@ -92,7 +94,9 @@ class Supervisor:
 
 
 def supervise(data: DataDirectory, programs: Sequence[Program]) -> None:
-    """Be the supervisor of `data`, unless another one is; returns when told to stop."""
+    """Be the supervisor of `data`, unless another one is or the cluster is being stopped; returns when told to stop."""
+    if stopping_mark(data).exists():
+        return
     lock = os.open(data.run / f"{NAME}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -107,7 +111,10 @@ def supervise(data: DataDirectory, programs: Sequence[Program]) -> None:
 
 
 def guard(data: DataDirectory) -> None:
-    """Watch the supervisor from a thread of a supervised process, and start it again should it be killed."""
+    """Watch the supervisor from a thread of a supervised process, and start it again should it be killed.
+
+    Only for processes that live in the machine's own network: a new supervisor inherits it, and what it starts, too.
+    """
 
     def watch() -> None:
         program = supervisor_program(data)
@@ -119,9 +126,10 @@ def guard(data: DataDirectory) -> None:
             time.sleep(0.5)
             if stopping_mark(data).exists() or running(program.pid_file(data.run)):
                 continue
-            # Two guards may both start one: the lock lets the second go away at once.
+            # Two guards may both start one: the lock lets the second go away at once, and only who holds the lock
+            # writes the pid file.
             with contextlib.suppress(OSError):
-                spawn(program, data.run, data.logs)
+                wait_exit(launch(program, data.logs), _TAKEOVER_S)
 
     threading.Thread(target=watch, name="supervisor-guard", daemon=True).start()
 

@@ -10,7 +10,7 @@ import msgspec
 
 from tiphys.cluster import certificates, namespaces, preflight, probe
 from tiphys.cluster.failure import ClusterError
-from tiphys.cluster.process import running, spawn, tail
+from tiphys.cluster.process import launch, running, tail
 from tiphys.cluster.progress import Progress
 from tiphys.cluster.settings import ClusterSettings, DataDirectory
 from tiphys.cluster.supervisor import stopping_mark, supervisor_program
@@ -72,7 +72,7 @@ def _start(data: DataDirectory, settings: ClusterSettings, progress: Progress) -
     program = supervisor_program(data)
     with progress.step("API server") as detail:
         if not running(program.pid_file(data.run)):
-            spawn(program, data.run, data.logs)
+            launch(program, data.logs)
         _wait(
             lambda: probe.get(data, settings, "/readyz", 2.0)[0] == 200,
             API_TIMEOUT_S, "the API server does not become ready", data.logs / "control-plane.log",
