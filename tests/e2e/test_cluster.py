@@ -63,7 +63,7 @@ def test_a_workload_from_apply_to_delete(cluster: RunningCluster, namespace: str
     assert "2/2" in kubectl("get", "deploy", "web")
     wide = kubectl("get", "pods", "-o", "wide")
     assert "Running" in wide
-    assert "10.244." in wide
+    assert " 100." in wide, "pods of nodes in namespaces have addresses of 100.64.0.0/10"
     assert "kind: Deployment" in kubectl("get", "deploy", "web", "-o", "yaml")
     described = kubectl("describe", "pods")
     assert "Successfully assigned" in described
@@ -99,6 +99,8 @@ def test_the_example_answers_on_every_node(cluster: RunningCluster) -> None:
                 with urllib.request.urlopen(f"http://{address}:30080/", timeout=5) as answer:
                     answered.add(answer.read().decode().split()[2])
             assert answered == pods
+        through_the_api = cluster.kubectl("get", "--raw", "/api/v1/namespaces/default/services/hello:80/proxy/")
+        assert through_the_api.stdout.split()[2] in pods
     finally:
         cluster.kubectl("delete", "-f", str(REPOSITORY / "examples" / "hello" / "hello.yaml"))
 

@@ -90,6 +90,7 @@ def _api_settings(data: DataDirectory, settings: ClusterSettings) -> ApiServerSe
 async def _components(data: DataDirectory, settings: ClusterSettings, server: ApiServer, clock: Clock) -> None:
     from tiphys.apiserver.request import User
     from tiphys.client.events import EventRecorder
+    from tiphys.cluster.host_routes import HostRoutes
     from tiphys.controllers._runtime import ControllerManager
     from tiphys.controllers.settings import ControllerSettings
     from tiphys.scheduler.scheduler import Scheduler
@@ -109,6 +110,8 @@ async def _components(data: DataDirectory, settings: ClusterSettings, server: Ap
         for work in (recorder.run(), scheduler_recorder.run(), controllers.run(), scheduler.run()):
             tasks.create_task(work)
         tasks.create_task(_cluster_dns(server, settings))
+        if settings.namespaced:
+            tasks.create_task(HostRoutes(manager_client, settings.networks).run())
         if settings.runtime == "simulated":
             tasks.create_task(_simulated_nodes(settings, server, clock))
         tasks.create_task(_settle())

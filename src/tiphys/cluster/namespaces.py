@@ -19,7 +19,7 @@ import msgspec
 
 from tiphys.cluster.failure import ClusterError
 
-_NUMBERS = 200
+_NUMBERS = 60
 
 
 def free_number(data_dir: Path) -> int:
@@ -45,6 +45,11 @@ class NodeNetworks(msgspec.Struct, frozen=True):
     def host_address(self) -> str:
         """The machine's own address on the bridge."""
         return f"172.30.{self.number}.1"
+
+    @property
+    def pod_cidr(self) -> str:
+        """Pods' addresses, other ones in each cluster, so that the machine can reach them all."""
+        return f"100.{64 + self.number}.0.0/16"
 
     def address_of(self, node: str) -> str:
         """The node's InternalIP: `node-1` is ....11."""
@@ -73,6 +78,7 @@ class NodeNetworks(msgspec.Struct, frozen=True):
             _ip("link", "set", self.bridge, "up")
         Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
         self._masquerade()
+        _ip("route", "replace", "unreachable", self.pod_cidr)
         for node in nodes:
             if not Path(f"/run/netns/{self.namespace_of(node)}").exists():
                 self._create_one(node)
@@ -83,7 +89,12 @@ class NodeNetworks(msgspec.Struct, frozen=True):
             _try("ip", "netns", "delete", self.namespace_of(node))
             _try("ip", "link", "delete", self.link_of(node))
         _try("ip", "link", "delete", self.bridge)
+        _try("ip", "route", "delete", "unreachable", self.pod_cidr)
         _try("nft", "delete", "table", "ip", self._table)
+
+    def route(self, cidr: str, address: str) -> None:
+        """Reach the pods of `cidr` through the node at `address`. Raises ClusterError."""
+        _ip("route", "replace", cidr, "via", address, "dev", self.bridge)
 
     def cut(self, node: str, *, down: bool) -> None:
         """Take the node's link down (a partition) or bring it back."""

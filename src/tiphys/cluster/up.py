@@ -32,7 +32,8 @@ def up(data: DataDirectory, wanted: ClusterSettings, progress: Progress, *, inst
             "`--runtime simulated` pretends thousands",
         )
     if settings.namespaced and not settings.number:
-        settings = msgspec.structs.replace(settings, number=namespaces.free_number(data.root))
+        networks = namespaces.NodeNetworks(namespaces.free_number(data.root))
+        settings = msgspec.structs.replace(settings, number=networks.number, pod_cidr=networks.pod_cidr)
     if already and kept and kept != settings:
         raise ClusterError(
             f"a cluster with other settings runs here ({_described(kept)})",
