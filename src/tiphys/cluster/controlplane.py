@@ -40,7 +40,7 @@ def main(data_dir: Path) -> None:
     if settings is None:
         raise ClusterError(f"no cluster in {data_dir}", "`tiphys up` makes one")
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    serve("control-plane", run(data, settings))
+    serve("control-plane", run(data, settings), told=data.told("control-plane"))
 
 
 async def run(data: DataDirectory, settings: ClusterSettings) -> None:

@@ -23,12 +23,8 @@ def down(data: DataDirectory, progress: Progress) -> None:
         progress.say(f"No cluster in {data.root}.")
         return
     data.create()
-    stopping_mark(data).touch()
     with progress.step("Stopping the cluster's processes"):
-        pids = [running(supervisor_program(data).pid_file(data.run))]
-        stop([pid for pid in pids if pid], grace_s=30.0)
-        left = [running(program.pid_file(data.run)) for program in programs_of(data, settings)]
-        stop([pid for pid in left if pid])
+        stop_processes(data, settings)
     if settings.runtime == "containerd":
         networks = _pod_networks(data)
         with progress.step("Stopping containers") as detail:
@@ -42,6 +38,15 @@ def down(data: DataDirectory, progress: Progress) -> None:
             shutil.rmtree(data.state, ignore_errors=True)
             _remove_network(settings)
             _remove_cgroups(data)
+
+
+def stop_processes(data: DataDirectory, settings: ClusterSettings) -> None:
+    """End the supervisor, which ends the others; then those that are left. Containers go on."""
+    stopping_mark(data).touch()
+    supervisor = running(supervisor_program(data).pid_file(data.run))
+    stop([supervisor] if supervisor else [], grace_s=30.0)
+    left = [running(program.pid_file(data.run)) for program in programs_of(data, settings)]
+    stop([pid for pid in left if pid])
 
 
 def reset(data: DataDirectory, progress: Progress) -> None:

@@ -7,6 +7,6 @@ class ClusterError(Exception):
     """Shown to the user as two lines, without a traceback; the exit code is 1."""
 
     def __init__(self, problem: str, remedy: str = "") -> None:
-        super().__init__(problem)
+        super().__init__(f"{problem} ({remedy})" if remedy else problem)
         self.problem = problem
         self.remedy = remedy

@@ -41,7 +41,7 @@ def main(data_dir: Path, name: str) -> None:
         raise ClusterError(f"no node {name} in {data_dir}", "`tiphys up` makes the cluster")
     if settings.namespaced:
         socket.sethostname(name)
-    serve(name, run(data, settings, name))
+    serve(name, run(data, settings, name), told=data.told(name))
 
 
 async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None:

@@ -8,26 +8,33 @@ import logging
 import signal
 import sys
 from collections.abc import Coroutine
+from pathlib import Path
 
 from tiphys.cluster.failure import ClusterError
 
 
-def serve(name: str, work: Coroutine[object, object, None], *, verbose: bool = False) -> None:
-    """Run `work` until it ends or SIGTERM or SIGINT asks for the end. Exits with 1 and one line when it fails."""
+def serve(name: str, work: Coroutine[object, object, None], *, told: Path | None = None) -> None:
+    """Run `work` until it ends or SIGTERM or SIGINT asks for the end. Exits with 1 and one line when it fails.
+
+    `told`: a file that gets this line too, for whoever waits for the process to become ready; gone while all is well.
+    """
     logging.basicConfig(
         stream=sys.stderr,
-        level=logging.DEBUG if verbose else logging.INFO,
+        level=logging.INFO,
         format="%(asctime)s %(levelname).1s %(name)s: %(message)s",
     )
     # Objects that live long dominate here; collecting often would scan them for nothing.
     gc.set_threshold(50_000, 20, 50)
+    if told is not None:
+        told.unlink(missing_ok=True)
     try:
         _runner(_until_signal(work))
     except* ClusterError as failures:
-        for failure in _leaves(failures):
-            print(f"{name}: {failure}", file=sys.stderr)
-            if isinstance(failure, ClusterError) and failure.remedy:
-                print(f"{name}: {failure.remedy}", file=sys.stderr)
+        lines = [str(failure) for failure in _leaves(failures)]
+        for line in lines:
+            print(f"{name}: {line}", file=sys.stderr)
+        if told is not None:
+            told.write_text("\n".join(lines))
         raise SystemExit(1) from None
 
 

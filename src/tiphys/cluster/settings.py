@@ -99,6 +99,10 @@ class DataDirectory:
         """All that a node keeps: containerd's root and state, the kubelet's pods."""
         return self.root / "nodes" / name
 
+    def told(self, program: str) -> Path:
+        """Why `program` cannot run, in a sentence; absent while it can."""
+        return self.run / f"{program}.failed"
+
     def kubeconfig(self, component: str) -> Path:
         """`kube-scheduler`, `node-1`: the credentials that a component connects with."""
         return self.pki / f"{component}.kubeconfig"

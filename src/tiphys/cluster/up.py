@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 
 from tiphys.cluster import certificates, namespaces, preflight, probe
+from tiphys.cluster.down import stop_processes
 from tiphys.cluster.failure import ClusterError
 from tiphys.cluster.process import launch, running, tail
 from tiphys.cluster.progress import Progress
 from tiphys.cluster.settings import ClusterSettings, DataDirectory
 from tiphys.cluster.supervisor import stopping_mark, supervisor_program
 
-API_TIMEOUT_S = 60.0
+API_TIMEOUT_S = 30.0
 NODES_MAX = 200
 """Real ones: each gets its own addresses on one bridge."""
 NODES_TIMEOUT_S = 120.0
@@ -69,34 +69,49 @@ def _real_or_simulated(wanted: ClusterSettings, progress: Progress, *, install: 
 
 
 def _start(data: DataDirectory, settings: ClusterSettings, progress: Progress) -> None:
-    stopping_mark(data).unlink(missing_ok=True)
+    """Start the supervisor and wait until all is ready. What cannot become ready is stopped again."""
     program = supervisor_program(data)
+    found = running(program.pid_file(data.run))
+    for name in ("control-plane", *settings.node_names):
+        data.told(name).unlink(missing_ok=True)
+    stopping_mark(data).unlink(missing_ok=True)
+    if not found:
+        launch(program, data.logs)
+    try:
+        _await_ready(data, settings, progress)
+    except ClusterError:
+        if not found:
+            stop_processes(data, settings)
+        raise
+
+
+def _await_ready(data: DataDirectory, settings: ClusterSettings, progress: Progress) -> None:
     with progress.step("API server") as detail:
-        if not running(program.pid_file(data.run)):
-            launch(program, data.logs)
         _wait(
+            data, "control-plane", API_TIMEOUT_S, "the API server does not become ready",
             lambda: probe.get(data, settings, "/readyz", 2.0)[0] == 200,
-            API_TIMEOUT_S, "the API server does not become ready", data.logs / "control-plane.log",
         )  # fmt: skip
         detail.append(f"https://127.0.0.1:{settings.api_port}")
-    kind = "simulated nodes" if settings.runtime == "simulated" else "nodes"
-    with progress.step(f"{settings.nodes} {kind}" if settings.nodes > 1 else kind.removesuffix("s")) as detail:
+    simulated = settings.runtime == "simulated"
+    kind = "simulated node" if simulated else "node"
+    with progress.step(f"{settings.nodes} {kind}s" if settings.nodes > 1 else kind) as detail:
 
         def all_ready() -> bool:
             ready = probe.ready_nodes(data, settings)
             detail.append(f"{len(ready)} of {settings.nodes} ready")
             return len(ready) >= settings.nodes
 
-        log = data.logs / f"{settings.node_names[0]}.log"
-        if settings.runtime == "simulated":
-            log = data.logs / "control-plane.log"
-        _wait(all_ready, NODES_TIMEOUT_S, "the nodes do not become ready", log)
+        program = "control-plane" if simulated else settings.node_names[0]
+        _wait(data, program, NODES_TIMEOUT_S, "the nodes do not become ready", all_ready)
 
 
-def _wait(done: Callable[[], bool], timeout_s: float, problem: str, log: Path) -> None:
-    """Ask until `done`; the first asks come quickly, as a start takes about a second."""
+def _wait(data: DataDirectory, program: str, timeout_s: float, problem: str, done: Callable[[], bool]) -> None:
+    """Ask until `done`; the first asks come quickly, as a start takes about a second. Raises ClusterError."""
     deadline, pause = time.monotonic() + timeout_s, 0.02
+    told, log = data.told(program), data.logs / f"{program}.log"
     while not done():
+        if told.exists():
+            raise ClusterError(told.read_text())
         if time.monotonic() > deadline:
             raise ClusterError(f"{problem}. The end of {log}:\n{tail(log)}", "`tiphys status` tells what runs")
         time.sleep(pause)
