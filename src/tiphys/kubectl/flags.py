@@ -14,6 +14,10 @@ class UsageError(Exception):
     """The command line makes no sense; shown as `error: ...` with a pointer to --help."""
 
 
+class FlagError(UsageError):
+    """A flag that does not exist or has no sense; the help would have told."""
+
+
 @dataclass(frozen=True, slots=True)
 class Flag:
     """One flag. `kind` says how its text is read; `list` and `array` may be repeated, `list` also splits at commas."""
@@ -57,7 +61,7 @@ def parse(flags: Sequence[Flag], arguments: Sequence[str]) -> Parsed:
             name, equals, value = word[2:].partition("=")
             flag = by_name.get(name)
             if flag is None:
-                raise UsageError(f"unknown flag: --{name}")
+                raise FlagError(f"unknown flag: --{name}")
             _set(parsed, flag, value if equals else _next(flag, rest, f"--{name}"))
         elif word.startswith("-") and word != "-":
             _short(parsed, by_short, word[1:], rest)
@@ -78,7 +82,7 @@ def _next(flag: Flag, rest: list[str], shown: str) -> str:
     if flag.bare:
         return flag.bare
     if not rest:
-        raise UsageError(f"flag needs an argument: {shown}")
+        raise FlagError(f"flag needs an argument: {shown}")
     return rest.pop(0)
 
 
@@ -87,7 +91,7 @@ def _short(parsed: Parsed, by_short: dict[str, Flag], letters: str, rest: list[s
         letter, letters = letters[0], letters[1:]
         flag = by_short.get(letter)
         if flag is None:
-            raise UsageError(f"unknown shorthand flag: {letter!r} in -{letter}{letters}")
+            raise FlagError(f"unknown shorthand flag: {letter!r} in -{letter}{letters}")
         if flag.kind == "bool" and not letters.startswith("="):
             _set(parsed, flag, "true")
             continue
@@ -101,7 +105,7 @@ def _set(parsed: Parsed, flag: Flag, text: str) -> None:
     try:
         value = _read(flag, text)
     except ValueError as error:
-        raise UsageError(f'invalid argument "{text}" for "--{flag.name}" flag: {error}') from error
+        raise FlagError(f'invalid argument "{text}" for "--{flag.name}" flag: {error}') from error
     if flag.kind in ("list", "array"):
         parsed.values[flag.name] = [*parsed.values[flag.name], *value]
     else:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from tiphys.client import kubeconfig
 from tiphys.client.kubeconfig import Access, KubeconfigError
 from tiphys.kubectl.command import COMMANDS, GLOBAL_FLAGS, Command, Context, load
-from tiphys.kubectl.flags import Parsed, UsageError, parse
+from tiphys.kubectl.flags import FlagError, Parsed, UsageError, duration_s, parse
 from tiphys.kubectl.session import ServerError, Session, Unreachable
 
 
@@ -37,7 +37,8 @@ def main(argv: Sequence[str]) -> int:
             return 0
         return _run(command, options)
     except UsageError as error:
-        print(f"error: {error}\nSee `tiphys kubectl {name} --help`.", file=sys.stderr)
+        hint = f"\nSee `tiphys kubectl {name} --help`." if isinstance(error, FlagError) else ""
+        print(f"error: {error}{hint}", file=sys.stderr)
         return 1
 
 
@@ -76,7 +77,15 @@ def connect(options: Parsed) -> Session:
         access = replace(access, impersonate=options["as"])
     if options["insecure-skip-tls-verify"]:
         access = replace(access, insecure=True, ca=b"")
-    return Session(access, verbosity=options["v"])
+    return Session(access, verbosity=options["v"], timeout_s=_timeout_s(options["request-timeout"]))
+
+
+def _timeout_s(text: str) -> float:
+    """Seconds, or a Go duration; 0 is no limit of the user's."""
+    try:
+        return float(text) if text.replace(".", "", 1).isdigit() else duration_s(text)
+    except ValueError as error:
+        raise FlagError(f'invalid argument "{text}" for "--request-timeout" flag: {error}') from error
 
 
 def _access(options: Parsed) -> Access:

@@ -54,8 +54,10 @@ class Unreachable(Exception):
 class Session:
     """Requests as one user. Not thread-safe; `open` gives a second connection for streams."""
 
-    def __init__(self, access: Access, *, verbosity: int = 0) -> None:
+    def __init__(self, access: Access, *, verbosity: int = 0, timeout_s: float = 0.0) -> None:
+        """`timeout_s`: the user's limit on every request, streams too; 0: our own limits, and none on streams."""
         self.access = access
+        self.timeout_s = timeout_s
         self.verbosity = verbosity
         self.warnings: list[str] = []
         """Warning headers since the command began."""
@@ -97,7 +99,7 @@ class Session:
         target = self._target(path, query)
         for attempt in (1, 2):
             fresh = self._connection is None
-            connection = self._connection or self.open()
+            connection = self._connection or self.open(self.timeout_s or _TIMEOUT_S)
             self._connection = connection
             try:
                 connection.request(method, target, body=body, headers=headers)
@@ -119,7 +121,7 @@ class Session:
         self, path: str, query: Mapping[str, Any] | None = None, *, accept: str = "application/json"
     ) -> http.client.HTTPResponse:
         """An answer that goes on (watch, logs -f), on a connection of its own and without a read timeout."""
-        connection = self.open(timeout_s=None)
+        connection = self.open(self.timeout_s or None)
         try:
             connection.request("GET", self._target(path, query), headers=self._headers(accept, ""))
             answer = connection.getresponse()
@@ -134,13 +136,14 @@ class Session:
         self, path: str, query: Mapping[str, Any], *, accept: str = "application/json"
     ) -> Iterator[dict[str, Any]]:
         """Watch events until the server ends them."""
-        answer = self.stream(path, {**query, "watch": "true"}, accept=accept)
+        limited = {"timeoutSeconds": max(1, round(self.timeout_s)), **query} if self.timeout_s else query
+        answer = self.stream(path, {**limited, "watch": "true"}, accept=accept)
         with answer:
             for line in answer:
                 if line.strip():
                     yield json.loads(line)
 
-    def open(self, timeout_s: float | None = _TIMEOUT_S) -> http.client.HTTPConnection:
+    def open(self, timeout_s: float | None) -> http.client.HTTPConnection:
         """A new connection, not yet connected."""
         if not self._https:
             return http.client.HTTPConnection(self._host, self._port, timeout=timeout_s)
