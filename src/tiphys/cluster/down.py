@@ -15,6 +15,9 @@ from tiphys.cluster.progress import Progress
 from tiphys.cluster.settings import ClusterSettings, DataDirectory
 from tiphys.cluster.supervisor import programs_of, stopping_mark, supervisor_program
 
+_SERVICES = frozenset(("supervise", "control-plane", "node"))
+"""The words of the command line that start a long-running process of a cluster."""
+
 
 def down(data: DataDirectory, progress: Progress) -> None:
     """Stop processes and containers, take away mounts, links and rules. Works after any crash; idempotent."""
@@ -45,8 +48,10 @@ def stop_processes(data: DataDirectory, settings: ClusterSettings) -> None:
     stopping_mark(data).touch()
     supervisor = running(supervisor_program(data).pid_file(data.run))
     stop([supervisor] if supervisor else [], grace_s=30.0)
-    left = [running(program.pid_file(data.run)) for program in programs_of(data, settings)]
-    stop([pid for pid in left if pid])
+    noted = {running(program.pid_file(data.run)) for program in programs_of(data, settings)} - {0}
+    # Pid files may be gone or wrong after a crash; the arguments of a process are not.
+    found = {pid for pid in _pids() if _serves(pid, data)}
+    stop(sorted(noted | found))
 
 
 def reset(data: DataDirectory, progress: Progress) -> None:
@@ -98,12 +103,22 @@ def _pids() -> list[int]:
     return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
 
 
+def _serves(pid: int, data: DataDirectory) -> bool:
+    """Whether `pid` is a process of this cluster, started by the supervisor or by a guard."""
+    words = _arguments(pid)
+    return "tiphys" in words and str(data.root) in words and any(word in _SERVICES for word in words)
+
+
+def _arguments(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return [""]
+
+
 def _names(pid: int, directories: tuple[str, ...]) -> bool:
     """Whether `pid` is a containerd or shim that was started with a path in one of `directories`."""
-    try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-    except OSError:
-        return False
+    words = _arguments(pid)
     return "containerd" in words[0] and any(word.startswith(directories) for word in words[1:])
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tiphys.cluster.process import running
+from tiphys.cluster.process import running, started_at
 
 
 class Here:
@@ -85,6 +85,16 @@ def test_a_damaged_store_is_told_in_a_sentence_and_nothing_keeps_running(here: H
     assert "is damaged" in refused.stderr
     assert "Traceback" not in refused.stderr
     assert not running(here.directory / "run" / "supervisor.pid")
+
+
+def test_down_finds_processes_whose_pid_files_are_lost(here: Here) -> None:
+    assert here.up().returncode == 0
+    pids = [running(here.directory / "run" / f"{name}.pid") for name in ("supervisor", "control-plane")]
+    assert all(pids)
+    for pid_file in (here.directory / "run").glob("*.pid"):
+        pid_file.unlink()
+    assert here.tiphys("down").returncode == 0
+    assert not any(started_at(pid) for pid in pids)
 
 
 def test_reset_deletes_only_what_is_a_cluster(tmp_path: Path) -> None:
