@@ -31,7 +31,7 @@ def node(name, address, cidr):
 def seen():
     routes = subprocess.run(["ip", "-j", "route"], capture_output=True, text=True, check=True).stdout
     tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
-    return [{r["dst"]: r.get("gateway", r.get("dev")) for r in json.loads(routes)}, tables.split()]
+    return [{r["dst"]: r.get("gateway", r.get("dev", r.get("type"))) for r in json.loads(routes)}, tables.split()]
 
 async def story():
     api = MemoryApi()
@@ -73,6 +73,7 @@ def namespace() -> Iterator[str]:
             "link set v0 up",
             "link set v1 up",
             "address add 172.30.0.11/24 dev v0",
+            "route add default via 172.30.0.1",
         ):
             subprocess.run(["ip", "-n", name, *words.split()], check=True)
         yield name
@@ -80,11 +81,53 @@ def namespace() -> Iterator[str]:
         subprocess.run(["ip", "netns", "delete", name], check=True)
 
 
+GUARD = """
+import json, socket, subprocess, sys
+from tiphys.network.links import Route
+from tiphys.network.pod_network import apply_routes
+
+def way(address):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((address, 9))
+        except OSError as error:
+            return error.strerror
+    found = subprocess.run(["ip", "-j", "route", "get", address], capture_output=True, text=True, check=True).stdout
+    return json.loads(found)[0].get("gateway", json.loads(found)[0]["dev"])
+
+def ways():
+    return [way(address) for address in ("10.244.1.5", "10.244.7.5", "192.0.2.1")]
+
+pods, far = Route("10.244.1.0/24", gateway="172.30.0.12"), Route("10.244.9.0/24", gateway="203.0.113.1")
+guard, story = Route("10.244.0.0/16"), []
+for wanted in ({pods}, {pods}, {pods, far}, {pods}, {Route("10.244.0.0/16", gateway="172.30.0.12")}):
+    refused = apply_routes(frozenset(wanted), guard)
+    story.append([*ways(), [route.destination for route in refused]])
+print(json.dumps(story))
+"""
+
+
+def test_addresses_that_no_node_has_do_not_leave_by_the_default_route(namespace: str) -> None:
+    command = ["ip", "netns", "exec", namespace, sys.executable, "-c", GUARD]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stderr
+    guarded = ["172.30.0.12", "No route to host", "172.30.0.1", []]
+    assert json.loads(result.stdout) == [
+        guarded,
+        guarded,
+        # A node behind a router: its pods may be reached by the default route, so that stays open.
+        ["172.30.0.12", "172.30.0.1", "172.30.0.1", ["10.244.9.0/24"]],
+        guarded,
+        # A node that has the whole range is reached all the same.
+        ["172.30.0.12", "172.30.0.12", "172.30.0.1", []],
+    ]
+
+
 def test_routes_follow_the_nodes_and_cleanup_leaves_nothing(namespace: str, tmp_path: Path) -> None:
     command = ["ip", "netns", "exec", namespace, sys.executable, "-c", STORY, str(tmp_path / "net.d")]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 0, result.stderr
-    before = {"172.30.0.0/24": "v0"}
+    before = {"default": "172.30.0.1", "172.30.0.0/24": "v0"}
     own = {**before, "10.244.0.0/24": "tiphys0", "10.96.0.0/16": "tiphys0"}
     table = ["table", "ip", "tiphys-network"]
     assert json.loads(result.stdout) == [

@@ -23,10 +23,12 @@ _NEWROUTE, _DELROUTE, _GETROUTE = 24, 25, 26
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINKINFO = 1, 3, 4, 18
 _INFO_KIND, _INFO_DATA, _BR_NF_CALL_IPTABLES = 1, 2, 36
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST = 1, 2, 4
-_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PREFSRC = 1, 4, 5, 7
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_PREFSRC = 1, 4, 5, 6, 7
 _TABLE_MAIN = 254
 _SCOPE_UNIVERSE, _SCOPE_LINK = 0, 253
-_RTN_UNICAST = 1
+_RTN_UNICAST, _RTN_UNREACHABLE = 1, 7
+_LAST = 0xFFFFFFFF
+"""The metric that every other route comes before."""
 _UP = 1
 
 _LINK = struct.Struct("=BxHiII")
@@ -36,7 +38,10 @@ _ROUTE = struct.Struct("=BBBBBBBBI")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Route:
-    """To `destination` (a CIDR) through the neighbour `gateway`, or straight out of `device` where that is empty."""
+    """To `destination` (a CIDR) through the neighbour `gateway`, or straight out of `device` where that is empty.
+
+    Without either: packets go nowhere, and their senders are told. It stands behind every other way to `destination`.
+    """
 
     destination: str
     gateway: str = ""
@@ -142,10 +147,14 @@ def _device_name(index: int) -> str:
 
 def _route_body(route: Route) -> bytes:
     network = ipaddress.IPv4Network(route.destination)
-    scope = _SCOPE_UNIVERSE if route.gateway else _SCOPE_LINK
+    leads_somewhere = route.gateway or route.device
+    scope = _SCOPE_LINK if route.device else _SCOPE_UNIVERSE
+    kind = _RTN_UNICAST if leads_somewhere else _RTN_UNREACHABLE
     body = _ROUTE.pack(
-        socket.AF_INET, network.prefixlen, 0, 0, _TABLE_MAIN, ROUTE_PROTOCOL, scope, _RTN_UNICAST, 0
+        socket.AF_INET, network.prefixlen, 0, 0, _TABLE_MAIN, ROUTE_PROTOCOL, scope, kind, 0
     ) + attribute(_RTA_DST, network.network_address.packed)
+    if not leads_somewhere:
+        body += attribute(_RTA_PRIORITY, struct.pack("=I", _LAST))
     if route.gateway:
         body += attribute(_RTA_GATEWAY, socket.inet_aton(route.gateway))
     if route.device:

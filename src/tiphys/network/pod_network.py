@@ -2,7 +2,8 @@
 
     pod ─ veth ─┐                                    ┌─ other node's address ─ its pods   (host gateway routes)
     pod ─ veth ─┴─ bridge (first address of podCIDR) ┤
-                   Service CIDR routed here          └─ everything else, under the node's own address
+                   Service CIDR routed here          ├─ pods that no node has: nowhere
+                                                     └─ everything else, under the node's own address
 
 It waits until the node has a podCIDR, sets the bridge up, writes the CNI configuration (from then on the runtime
 reports its network ready) and keeps one route per other node for as long as it runs. Everything acts on the network
@@ -59,6 +60,8 @@ class Plan:
     """What the kernel should hold, as far as it follows from the nodes."""
 
     routes: frozenset[Route]
+    guard: Route
+    """Where packets to pods' addresses that no node has end: they must not leave by the default route."""
     not_masqueraded: tuple[str, ...]
     """Destinations that see a pod's own address."""
 
@@ -91,7 +94,7 @@ def plan(nodes: Iterable[Node], settings: NetworkSettings) -> Plan:
             routes.add(Route(settings.service_cidr, device=settings.bridge, source=gateway_of(subnet)))
         elif address:
             routes.add(Route(subnet, gateway=address))
-    return Plan(frozenset(routes), tuple(sorted(direct)))
+    return Plan(frozenset(routes), Route(settings.cluster_cidr), tuple(sorted(direct)))
 
 
 def masquerade_rules(not_masqueraded: tuple[str, ...], cluster_cidr: str) -> str:
@@ -168,7 +171,7 @@ class PodNetwork:
         wanted = plan(self._nodes.list(), self._settings)
         if subnet != self._subnet:
             await asyncio.to_thread(prepare, self._settings, subnet)
-        refused = await asyncio.to_thread(apply_routes, wanted.routes)
+        refused = await asyncio.to_thread(apply_routes, wanted.routes, wanted.guard)
         self._report(refused)
         if wanted.not_masqueraded != self._direct:
             await asyncio.to_thread(_nft, masquerade_rules(wanted.not_masqueraded, self._settings.cluster_cidr))
@@ -208,12 +211,15 @@ def prepare(settings: NetworkSettings, subnet: str) -> None:
         _set_sysctl(f"net/ipv4/conf/{scope}/send_redirects", "0")
 
 
-def apply_routes(wanted: frozenset[Route]) -> dict[Route, str]:
-    """Makes our routes these; returns those the kernel refused, and why. Raises OSError when it refuses to talk."""
+def apply_routes(wanted: frozenset[Route], guard: Route) -> dict[Route, str]:
+    """Makes our routes these; returns those the kernel refused, and why. Raises OSError when it refuses to talk.
+
+    `guard` comes last, and not where a route was refused: behind a router, the default route may know the way.
+    """
     refused = {}
     with Netlink(netlink.ROUTE) as link:
         present = links.our_routes(link)
-        for route in present - wanted:
+        for route in present - wanted - {guard}:
             if all(route.destination != other.destination for other in wanted):
                 links.remove_route(link, route)
         for route in sorted(wanted - present):
@@ -221,6 +227,7 @@ def apply_routes(wanted: frozenset[Route]) -> dict[Route, str]:
                 links.add_route(link, route)
             except OSError as error:
                 refused[route] = error.strerror or str(error)
+        (links.remove_route if refused else links.add_route)(link, guard)
     return refused
 
 

@@ -29,6 +29,8 @@ def test_other_nodes_are_gateways_and_services_stay_on_the_bridge() -> None:
         Route("10.96.0.0/16", device="tiphys0", source="10.244.0.1"),
         Route("10.244.1.0/24", gateway="172.30.0.12"),
     }
+    # What no node has goes nowhere.
+    assert found.guard == Route("10.244.0.0/16")
     # Pods and nodes see pods under their own addresses.
     assert found.not_masqueraded == ("10.244.0.0/16", "172.30.0.11", "172.30.0.12", "172.30.0.13")
     assert "elements = { 10.244.0.0/16, 172.30.0.11," in masquerade_rules(found.not_masqueraded, "10.244.0.0/16")
