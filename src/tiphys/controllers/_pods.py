@@ -1,29 +1,20 @@
-"""What controllers that make pods share: a pod from a template, whose pods are whose, which pod goes first.
+"""What controllers that make pods share: indexes of pods, and which pod goes first.
 
-Source: pkg/controller/controller_utils.go, pkg/controller/controller_ref_manager.go.
+Source: pkg/controller/controller_utils.go (ActivePodsWithRanks).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import cmp_to_key
-from typing import Any
 
-from tiphys.api.kind import Kind, new
 from tiphys.api.kinds import POD
 from tiphys.api.kinds.core.pod.facts import is_ready, is_terminal, ready_condition
 from tiphys.api.kinds.core.pod.schema import Pod
-from tiphys.api.kinds.core.pod.spec import PodTemplateSpec
-from tiphys.api.meta.owners import controller_of, owner_reference
-from tiphys.api.meta.resource import Resource
-from tiphys.api.meta.schema import copy_of
-from tiphys.api.meta.types import OwnerReference
+from tiphys.api.meta.owners import controller_of
 from tiphys.base.clock import parse_rfc3339
-from tiphys.base.selectors import LabelSelector
-from tiphys.controllers._actions import Alive, Patch
 from tiphys.controllers._spec import Index
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
@@ -41,83 +32,6 @@ def label_pairs(namespace: str, labels: Mapping[str, str]) -> list[str]:
 def is_active(pod: Pod) -> bool:
     """Neither finished nor being deleted."""
     return not is_terminal(pod) and pod.metadata.deletion_timestamp is None
-
-
-def pod_from_template(template: PodTemplateSpec, owner_kind: Kind[Any], owner: Resource) -> Pod:
-    """A pod as `template` says, named after and controlled by `owner`."""
-    pod = new(POD, "", owner.metadata.namespace)
-    prefix = f"{owner.metadata.name}-"
-    pod.metadata.generate_name = prefix if len(prefix) <= NAME_MAX else owner.metadata.name
-    pod.metadata.labels = dict(template.metadata.labels)
-    pod.metadata.annotations = dict(template.metadata.annotations)
-    pod.metadata.finalizers = list(template.metadata.finalizers)
-    pod.metadata.owner_references = [owner_reference(owner_kind, owner)]
-    pod.spec = copy_of(template.spec)
-    return pod
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """Who belongs to an owner, and what must be written to make that so."""
-
-    owned: tuple[Any, ...]
-    """Objects that are, or with `actions` become, the owner's."""
-    actions: tuple[Patch, ...]
-
-
-def claim(
-    kind: Kind[Any], owner_kind: Kind[Any], owner: Resource, selector: LabelSelector, candidates: Iterable[Resource]
-) -> Claim:
-    """Adopts matching orphans and releases what no longer matches.
-
-    Objects that another controller owns are left alone. An owner that is being deleted adopts nothing, and adoption
-    looks at the live owner first: one that is gone in truth but not in our cache must not collect dependents.
-    """
-    mine = owner.metadata
-    owned: list[Resource] = []
-    actions: list[Patch] = []
-    for obj in candidates:
-        reference = controller_of(obj)
-        matches = selector.matches(obj.metadata.labels)
-        if reference is not None:
-            if reference.uid != mine.uid:
-                continue
-            if matches:
-                owned.append(obj)
-            elif mine.deletion_timestamp is None:
-                actions.append(_release(kind, obj, mine.uid))
-        elif matches and mine.deletion_timestamp is None and obj.metadata.deletion_timestamp is None:
-            actions.append(_adopt(kind, obj, owner_kind, owner))
-            owned.append(obj)
-    return Claim(tuple(owned), tuple(actions))
-
-
-def _adopt(kind: Kind[Any], obj: Resource, owner_kind: Kind[Any], owner: Resource) -> Patch:
-    reference = _as_json(owner_reference(owner_kind, owner))
-    metadata = {"uid": obj.metadata.uid, "ownerReferences": [reference]}
-    alive = Alive(owner_kind, owner.metadata.name, owner.metadata.namespace, owner.metadata.uid)
-    return Patch(kind, obj.metadata.name, obj.metadata.namespace, {"metadata": metadata}, guards=(alive,))
-
-
-def _release(kind: Kind[Any], obj: Resource, owner_uid: str) -> Patch:
-    return Patch(kind, obj.metadata.name, obj.metadata.namespace, without_owners(obj, (owner_uid,)))
-
-
-def without_owners(obj: Resource, owner_uids: Sequence[str]) -> dict[str, Any]:
-    """A strategic patch that takes these owners from `obj`, and from no successor of its name."""
-    removals = [{"$patch": "delete", "uid": uid} for uid in owner_uids]
-    return {"metadata": {"uid": obj.metadata.uid, "ownerReferences": removals}}
-
-
-def _as_json(reference: OwnerReference) -> dict[str, Any]:
-    return {
-        "apiVersion": reference.api_version,
-        "kind": reference.kind,
-        "name": reference.name,
-        "uid": reference.uid,
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
 
 
 # --- which pods to delete first

@@ -1,22 +1,18 @@
-"""The arithmetic of a rollout: how many more, how many fewer, which hash, which revision.
+"""The arithmetic of a rollout: how many more, how many fewer, which revision.
 
 Pure functions on numbers and annotations; `deployment.py` puts them together.
-Source: pkg/controller/deployment/util/deployment_util.go, pkg/controller/controller_utils.go (ComputeHash).
+Source: pkg/controller/deployment/util/deployment_util.go.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 
-from tiphys.api import codec
 from tiphys.api.kinds.apps.deployment import Deployment, DeploymentCondition, DeploymentStatus
 from tiphys.api.kinds.apps.replicaset import ReplicaSet
-from tiphys.api.kinds.core.pod.spec import PodTemplateSpec
-from tiphys.api.meta.schema import IntOrString, copy_of
+from tiphys.api.meta.schema import IntOrString
 
-HASH_LABEL = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
 REVISION_HISTORY = "deployment.kubernetes.io/revision-history"
 DESIRED_REPLICAS = "deployment.kubernetes.io/desired-replicas"
@@ -36,35 +32,6 @@ REVISION_HISTORY_MAX = 2000
 """Characters."""
 NEVER = 2**31 - 1
 """As a progress deadline or a history limit: none."""
-NAME_MAX = 253
-_SAFE = "bcdfghjklmnpqrstvwxz2456789"
-"""No vowels and no 0, 1, 3: no words."""
-
-
-def template_hash(template: PodTemplateSpec, collisions: int) -> str:
-    """A short name for `template`: FNV-1a over its canonical JSON and the number of earlier collisions."""
-    text = json.dumps(codec.to_json(template), sort_keys=True, separators=(",", ":"))
-    if collisions:
-        text += str(collisions)
-    value = 2166136261
-    for byte in text.encode():
-        value = ((value ^ byte) * 16777619) & 0xFFFFFFFF
-    return "".join(_SAFE[ord(digit) % len(_SAFE)] for digit in str(value))
-
-
-def same_template(a: PodTemplateSpec, b: PodTemplateSpec) -> bool:
-    """Equal but for the hash label."""
-    if a.spec != b.spec:
-        return False
-    return _without_hash(a) == _without_hash(b)
-
-
-def _without_hash(template: PodTemplateSpec) -> PodTemplateSpec:
-    if HASH_LABEL not in template.metadata.labels:
-        return template
-    copy = copy_of(template)
-    del copy.metadata.labels[HASH_LABEL]
-    return copy
 
 
 def replicas_of(obj: Deployment | ReplicaSet) -> int:

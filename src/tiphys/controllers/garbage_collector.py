@@ -26,7 +26,7 @@ from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.types import OwnerReference
 from tiphys.client.interface import Propagation
 from tiphys.controllers._actions import Action, Delete, Event, Gone, Patch
-from tiphys.controllers._pods import without_owners
+from tiphys.controllers._claims import without_owners
 from tiphys.controllers._spec import ControllerSpec, Index, Listers, Watch
 
 FOREGROUND = "foregroundDeletion"

@@ -24,8 +24,10 @@ from tiphys.api.meta.owners import controller_of
 from tiphys.api.meta.schema import copy_of
 from tiphys.base.clock import parse_rfc3339, rfc3339
 from tiphys.controllers._actions import Action, Create, Delete, Report, RequeueAfter, UpdateStatus
-from tiphys.controllers._pods import ORPHANS, claim, first_to_delete, is_active, label_pairs, pod_from_template
+from tiphys.controllers._claims import claim
+from tiphys.controllers._pods import ORPHANS, first_to_delete, is_active, label_pairs
 from tiphys.controllers._spec import ControllerSpec, Index, Key, Listers, Watch, controller_key
+from tiphys.controllers._template import pod_from_template
 
 BURST = 500
 """Pods made or deleted in one plan, at most."""

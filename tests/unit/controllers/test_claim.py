@@ -5,7 +5,7 @@ import pytest
 from tiphys.api.kinds import POD, REPLICASET
 from tiphys.api.labels import selector_of
 from tiphys.controllers._actions import Alive
-from tiphys.controllers._pods import claim
+from tiphys.controllers._claims import claim
 
 from . import objects
 

@@ -10,6 +10,7 @@ from tiphys.api.kinds.apps.deployment import DeploymentStrategy, RollingUpdateDe
 from tiphys.api.meta.schema import copy_of
 from tiphys.controllers import _rollout, deployment
 from tiphys.controllers._spec import Key
+from tiphys.controllers._template import template_hash
 
 from . import objects
 from .memory import Bench
@@ -205,7 +206,7 @@ async def test_old_sets_beyond_the_limit_go() -> None:
 
 async def test_a_taken_name_is_a_collision() -> None:
     b = bench()
-    digest = _rollout.template_hash(b.client.all(DEPLOYMENT)[0].spec.template, 0)
+    digest = template_hash(b.client.all(DEPLOYMENT)[0].spec.template, 0)
     b.client.put(REPLICASET, objects.replica_set(f"web-{digest}", app="other"))
     await b.settle(KEY)
     assert b.client.all(DEPLOYMENT)[0].status.collision_count == 1
