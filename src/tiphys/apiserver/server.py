@@ -44,6 +44,7 @@ from tiphys.apiserver.subresources import log as pod_log
 from tiphys.apiserver.subresources.proxy import Proxies
 from tiphys.apiserver.verbs.context import Context
 from tiphys.apiserver.verbs.router import Router
+from tiphys.apiserver.webhooks.client import WebhookClient
 from tiphys.base.clock import Clock
 from tiphys.base.metrics import Metrics
 from tiphys.store.interface import Store
@@ -71,6 +72,7 @@ class ApiServer:
         self._bootstrapped = False
         self._stopping = False
         self._backend = Backend()
+        self._webhooks: WebhookClient | None = None
         self._http: HttpServer | None = None
         self._registry: Registry | None = None
         self._context: Context | None = None
@@ -133,6 +135,7 @@ class ApiServer:
 
     def _wire(self, registry: Registry, signer: TokenSigner) -> Context:
         settings = self.settings
+        self._webhooks = WebhookClient(registry)
         authorizer = self._authorizer(registry)
         admission = admission_chain.build(registry, authorizer, settings.disabled_admission)
         accounts = ServiceAccountTokens(signer, settings.issuer, registry, self._clock)
@@ -142,7 +145,7 @@ class ApiServer:
         )  # fmt: skip
         context = Context(
             settings, registry, admission, authorizer, authenticator, self._clock,
-            KubeletConnector(settings, registry),
+            KubeletConnector(settings, registry), self._webhooks,
         )  # fmt: skip
         router = Router(context, KINDS)
         for part in (reviews, creates, puts, connect):
@@ -268,6 +271,8 @@ class ApiServer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._backend.close()
+        if self._webhooks is not None:
+            await self._webhooks.close()
         if self._context is not None:
             self._context.authorizer.close()
         if self._registry is not None:

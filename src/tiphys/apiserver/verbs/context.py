@@ -17,6 +17,7 @@ from tiphys.base.clock import Clock
 
 if TYPE_CHECKING:
     from tiphys.apiserver.streaming.kubelet import KubeletConnector
+    from tiphys.apiserver.webhooks.client import WebhookClient
 
 
 class Context(msgspec.Struct, frozen=True):
@@ -29,6 +30,7 @@ class Context(msgspec.Struct, frozen=True):
     authenticator: Authenticator
     clock: Clock
     kubelets: KubeletConnector
+    webhooks: WebhookClient
 
 
 def namespace_of(kind: Kind[Any], info: RequestInfo) -> str:
