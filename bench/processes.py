@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,11 @@ def of_cluster(data_dir: Path) -> list[Process]:
         except OSError:
             continue  # it ended while we looked
     return found
+
+
+def cpu_s(pids: Iterable[int]) -> float:
+    """What these processes have used so far, together."""
+    return sum(_cpu_s(Path("/proc", str(pid))) for pid in pids)
 
 
 def _resident_mb(entry: Path) -> float:

@@ -76,7 +76,7 @@ async def measure(target: Target, args: argparse.Namespace) -> Sequence[Result]:
     base = f"/api/v1/namespaces/{namespace}"
     async with connections(target, 1) as (connection,):
         await connection.ask("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
-        await _account(connection, base)
+        await account(connection, base)
         await for_each(target, args.nodes, WORKERS, _post("/api/v1/nodes", node, allow=(409,)))
         try:
             return await _bound(target, base, args)
@@ -86,7 +86,7 @@ async def measure(target: Target, args: argparse.Namespace) -> Sequence[Result]:
                 await for_each(target, args.nodes, WORKERS, _remove_node)
 
 
-async def _account(connection: Connection, base: str) -> None:
+async def account(connection: Connection, base: str) -> None:
     """Pods are refused until the namespace has its service account."""
     for _ in range(200):
         status, _body = await connection.request("GET", f"{base}/serviceaccounts/default")
