@@ -74,8 +74,9 @@ class Deletes:
         _check_preconditions(kind, name, current, options)
         if opts.admission is not None:
             request = AdmissionRequest(
-                kind, "DELETE", namespace, name, None, current.obj, opts.user, "", opts.dry_run, options
-            )
+                kind, "DELETE", namespace, name, None, current.obj, opts.user, "", opts.dry_run, options,
+                warnings=opts.warnings, annotations=opts.annotations,
+            )  # fmt: skip
             await opts.admission.admit(request)
             await opts.admission.validate(request)
         obj = copy_of(current.obj)

@@ -66,6 +66,27 @@ class AdmissionRequest(msgspec.Struct):
     dry_run: bool = False
     options: Any = None
     """The verb's own options: `DeleteOptions` on DELETE, else None."""
+    field_manager: str = ""
+    field_validation: str = ""
+    warnings: list[str] = []
+    """What plugins tell the client; the request's own list."""
+    annotations: dict[str, str] = {}
+    """What plugins tell the audit log; the request's own, where it is audited."""
+    notes: dict[str, Any] = {}
+    """What plugins remember of this request between calls, by plugin name."""
+    again: bool = False
+    """Set by a plugin that changed the object after others had seen it: all `admit` are called once more."""
+    round: int = 0
+    """1 when called once more."""
+    settled: list[Callable[[bool], None]] = []
+    """Called, and emptied, when the write is over, with whether the object may be stored now."""
+
+    def settle(self, stored: bool) -> None:
+        """The write is over: whoever reserved something for it hears of it."""
+        if self.settled:
+            waiting, self.settled = self.settled, []
+            for each in waiting:
+                each(stored)
 
 
 class Admission(Protocol):
@@ -92,6 +113,8 @@ class WriteOptions(msgspec.Struct, frozen=True):
     """`Ignore`, `Warn` or `Strict`: for patches, whose result is decoded here."""
     warnings: list[str] = []
     """Warnings of this write are appended here; the front turns them into headers."""
+    annotations: dict[str, str] = {}
+    """Audit annotations of this write are put here."""
 
     def on(self, subresource: str) -> WriteOptions:
         return msgspec.structs.replace(self, subresource=subresource)

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from msgspec.structs import replace
+
 from tiphys.api import codec, patch
 from tiphys.api.errors import BadRequest, MethodNotAllowed, invalid, invalid_object
 from tiphys.api.kind import Kind, ScalePaths
 from tiphys.api.kinds.autoscaling.scale import SCALE, Scale, ScaleSpec, ScaleStatus
 from tiphys.api.meta.schema import copy_of
 from tiphys.api.meta.types import ObjectMeta
-from tiphys.apiserver.registry.interface import PatchRequest, WriteOptions
+from tiphys.apiserver.registry.interface import Admission, AdmissionRequest, PatchRequest, WriteOptions
 from tiphys.apiserver.registry.reading import Reads
 from tiphys.apiserver.registry.writing import Writes
 
@@ -50,7 +52,7 @@ class Scales:
                 new.metadata.uid = scale.metadata.uid
             return new
 
-        entry, _ = await self._writes.update(kind, namespace, name, transform, opts.on("scale"))
+        entry, _ = await self._writes.update(kind, namespace, name, transform, _scaled(opts))
         return scale_of(kind, entry.obj)
 
     async def patch(
@@ -66,6 +68,31 @@ class Scales:
             return made
 
         return await self.change(kind, namespace, name, change, opts)
+
+
+class _ScaleAdmission:
+    """Admission of a scale sees the Scale that travels, not the object that it scales."""
+
+    def __init__(self, inner: Admission) -> None:
+        self._inner = inner
+
+    async def admit(self, request: AdmissionRequest) -> None:
+        scale = self._seen(request)
+        await self._inner.admit(scale)
+        paths_of(request.kind).set_replicas(request.obj, scale.obj.spec.replicas)
+
+    async def validate(self, request: AdmissionRequest) -> None:
+        await self._inner.validate(self._seen(request))
+
+    @staticmethod
+    def _seen(request: AdmissionRequest) -> AdmissionRequest:
+        kind = request.kind
+        return replace(request, obj=scale_of(kind, request.obj), old=scale_of(kind, request.old))
+
+
+def _scaled(opts: WriteOptions) -> WriteOptions:
+    admission = _ScaleAdmission(opts.admission) if opts.admission is not None else None
+    return replace(opts, subresource="scale", admission=admission)
 
 
 def paths_of(kind: Kind[Any]) -> ScalePaths:

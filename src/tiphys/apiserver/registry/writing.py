@@ -64,7 +64,8 @@ class Writes:
         if not applied:
             # Before admission: what the server adds is not the writer's.
             ownership.on_write(kind, obj, None, opts, now)
-        obj = await _admit(kind, "CREATE", namespace, name, obj, None, opts)
+        request = _request(kind, "CREATE", namespace, name, obj, None, opts)
+        obj = await _admit(request, opts)
         meta = obj.metadata
         generates = bool(meta.generate_name) and not meta.name
         metadata.begin(kind, meta, now)
@@ -73,14 +74,16 @@ class Writes:
         for _ in range(_GENERATE_ATTEMPTS):
             if generates:
                 meta.name = metadata.generated_name(kind, meta.generate_name)
-            entry = await self._store_new(kind, namespace, obj, opts)
+            request.obj, request.name = obj, meta.name
+            entry = await self._store_new(request, opts)
             if entry is not None:
                 return entry
             if not generates:
                 break
         raise self._exists(kind, namespace, meta.name, generates)
 
-    async def _store_new(self, kind: Kind[Any], namespace: str, obj: Any, opts: WriteOptions) -> Entry | None:
+    async def _store_new(self, request: AdmissionRequest, opts: WriteOptions) -> Entry | None:
+        kind, namespace, obj = request.kind, request.namespace, request.obj
         cache = self._caches.of(kind)
         meta = obj.metadata
         key = cache.key(namespace, meta.name)
@@ -88,21 +91,24 @@ class Writes:
         allocation = self._services.for_create(obj, opts.dry_run) if kind is SERVICE else NOTHING
         try:
             _refuse([*strategy.validate(kind, "", obj, None), *validate_meta(kind, meta, None)], kind, meta.name)
-            await _validate(kind, "CREATE", namespace, meta.name, obj, None, opts)
+            await _validate(request, opts)
             if opts.dry_run:
                 if cache.get(namespace, meta.name) is not None:
                     return None
                 return Entry(kind, key, meta.namespace, meta.name, 0, codec.encode(obj), obj)
             entry = await self._storage.put(kind, key, obj, 0)
         except asyncio.CancelledError:
-            raise  # it may still be written: what it holds stays taken
+            request.settle(True)  # it may still be written: what it holds stays taken
+            raise
         except BaseException:
             allocation.revert()
+            request.settle(False)
             raise
         if entry is None:
             allocation.revert()
         else:
             allocation.commit()
+        request.settle(entry is not None)
         return entry
 
     def _exists(self, kind: Kind[Any], namespace: str, name: str, generated: bool) -> AlreadyExists:
@@ -200,7 +206,8 @@ class Writes:
         old, meta, wanted = view.obj, obj.metadata, obj.metadata.resource_version
         self._check_request(kind, namespace, name, meta, current)
         kind.default(obj)
-        obj = await _admit(kind, "UPDATE", namespace, name, obj, old, opts)
+        request = _request(kind, "UPDATE", namespace, name, obj, old, opts)
+        obj = await _admit(request, opts)
         meta = obj.metadata
         metadata.bind_namespace(kind, namespace, meta)
         metadata.keep(meta, old.metadata)
@@ -218,18 +225,22 @@ class Writes:
                 ownership.on_write(kind, obj, old, opts, self.now())
             errors = [*strategy.validate(kind, opts.subresource, obj, old), *validate_meta(kind, meta, old.metadata)]
             _refuse(errors, kind, name)
-            await _validate(kind, "UPDATE", namespace, name, obj, old, opts)
+            request.obj = obj
+            await _validate(request, opts)
             entry = await self._store_update(kind, obj, view, current, opts)
         except asyncio.CancelledError:
-            raise  # it may still be written: what it holds stays taken
+            request.settle(True)  # it may still be written: what it holds stays taken
+            raise
         except BaseException:
             allocation.revert()
+            request.settle(False)
             raise
         if entry is None:
             meta.resource_version = wanted
             allocation.revert()
         else:
             allocation.commit()
+        request.settle(entry is not None)
         return entry
 
     def _check_request(self, kind: Kind[Any], namespace: str, name: str, meta: Any, current: Entry) -> None:
@@ -284,20 +295,21 @@ def _refuse(errors: list[FieldError], kind: Kind[Any], name: str) -> None:
         raise invalid_object(kind.group, kind.kind, name, errors)
 
 
-async def _admit(
+def _request(
     kind: Kind[Any], operation: Operation, namespace: str, name: str, obj: Any, old: Any, opts: WriteOptions
-) -> Any:
-    if opts.admission is None:
-        return obj
-    request = AdmissionRequest(kind, operation, namespace, name, obj, old, opts.user, opts.subresource, opts.dry_run)
-    await opts.admission.admit(request)
+) -> AdmissionRequest:
+    return AdmissionRequest(
+        kind, operation, namespace, name, obj, old, opts.user, opts.subresource, opts.dry_run, None,
+        opts.field_manager, opts.field_validation, opts.warnings, opts.annotations,
+    )  # fmt: skip
+
+
+async def _admit(request: AdmissionRequest, opts: WriteOptions) -> Any:
+    if opts.admission is not None:
+        await opts.admission.admit(request)
     return request.obj
 
 
-async def _validate(
-    kind: Kind[Any], operation: Operation, namespace: str, name: str, obj: Any, old: Any, opts: WriteOptions
-) -> None:
+async def _validate(request: AdmissionRequest, opts: WriteOptions) -> None:
     if opts.admission is not None:
-        await opts.admission.validate(
-            AdmissionRequest(kind, operation, namespace, name, obj, old, opts.user, opts.subresource, opts.dry_run)
-        )
+        await opts.admission.validate(request)
