@@ -198,7 +198,7 @@ def _objects(context: Context, kinds: list[ResourceType], targets: list[Target])
 
 
 def _sort(objects: list[dict[str, Any]], path: str) -> None:
-    from tiphys.kubectl import jsonpath
+    from tiphys.base import jsonpath
 
     def key(obj: dict[str, Any]) -> tuple[int, Any]:
         values = jsonpath.find(path.strip("{}"), obj)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tiphys.kubectl import jsonpath
+from tiphys.base import jsonpath
 from tiphys.kubectl.flags import Flag, UsageError
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"

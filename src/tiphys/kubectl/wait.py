@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tiphys.kubectl import jsonpath
+from tiphys.base import jsonpath
 from tiphys.kubectl.command import Command, Context
 from tiphys.kubectl.flags import Flag, UsageError
 from tiphys.kubectl.resources import Target

@@ -1,6 +1,6 @@
 import pytest
 
-from tiphys.kubectl.jsonpath import PathError, render
+from tiphys.base.jsonpath import PathError, render
 
 PODS = {
     "items": [

@@ -1,4 +1,4 @@
-"""kubectl's JSONPath templates: `{.items[*].metadata.name}`, filters, ranges, slices, recursive descent, quotes.
+"""JSONPath templates as kubectl and printer columns have them: `{.items[*].metadata.name}`, filters, ranges, slices.
 
 Source: client-go util/jsonpath (its tests are the grammar).
 """
