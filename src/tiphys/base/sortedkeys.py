@@ -60,11 +60,11 @@ class SortedKeys:
         else:
             del self._buckets[index], self._lasts[index]
 
-    def range(self, start: bytes, end: bytes) -> list[bytes]:
-        """The keys with start <= key < end, in order; a new list."""
+    def range(self, start: bytes, end: bytes, limit: int = 0) -> list[bytes]:
+        """The keys with start <= key < end, in order, no more than `limit` (0: all); a new list."""
         found: list[bytes] = []
         index = bisect_left(self._lasts, start)
-        while index < len(self._buckets):
+        while index < len(self._buckets) and not (limit and len(found) >= limit):
             bucket = self._buckets[index]
             low = bisect_left(bucket, start) if not found else 0
             if bucket[-1] < end:
@@ -73,4 +73,16 @@ class SortedKeys:
                 found += bucket[low : bisect_left(bucket, end)]
                 break
             index += 1
-        return found
+        return found[:limit] if limit else found
+
+    def count(self, start: bytes, end: bytes) -> int:
+        """How many keys there are with start <= key < end."""
+        if end <= start:
+            return 0
+        (first, before), (last, inside) = self._place(start), self._place(end)
+        return sum(map(len, self._buckets[first:last])) - before + inside
+
+    def _place(self, key: bytes) -> tuple[int, int]:
+        """The bucket where `key` is or would be, and how many of its keys come before."""
+        index = bisect_left(self._lasts, key)
+        return index, bisect_left(self._buckets[index], key) if index < len(self._buckets) else 0

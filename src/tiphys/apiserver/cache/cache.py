@@ -34,7 +34,7 @@ def bookmark(kind: Kind[Any], revision: int, initial_events_end: bool = False) -
 
 def key_prefix(kind: Kind[Any]) -> bytes:
     """Where objects of this kind are stored; etcd's layout upstream."""
-    return f"/registry/{kind.storage_name or kind.plural}/".encode()
+    return f"/registry/{kind.storage_key}/".encode()
 
 
 class KindCache:
@@ -75,9 +75,14 @@ class KindCache:
         entries = self._entries
         return [entries[key] for key in self._keys.range(start, prefix_end(start))]
 
-    def entries_from(self, start: bytes, end: bytes) -> list[Entry]:
+    def entries_from(self, start: bytes, end: bytes, limit: int = 0) -> list[Entry]:
+        """Of the keys with start <= key < end, no more than `limit` (0: all)."""
         entries = self._entries
-        return [entries[key] for key in self._keys.range(start, end)]
+        return [entries[key] for key in self._keys.range(start, end, limit)]
+
+    def count(self, start: bytes, end: bytes) -> int:
+        """How many objects have keys with start <= key < end."""
+        return self._keys.count(start, end)
 
     def start_of(self, namespace: str) -> bytes:
         """The prefix of the keys of a namespace, or of all."""

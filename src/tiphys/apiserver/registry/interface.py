@@ -174,7 +174,13 @@ class Page(msgspec.Struct, frozen=True):
         if self.remaining is not None:
             meta += f',"remainingItemCount":{self.remaining}'
         head = f'{{"kind":"{kind.list_kind}","apiVersion":"{kind.api_version}","metadata":{{{meta}}},"items":['
-        return b"".join((head.encode(), b",".join([entry.data for entry in self.entries]), b"]}"))
+        if not self.entries:
+            return head.encode() + b"]}"
+        parts = [entry.data for entry in self.entries]
+        # The ends are put on the first and last object, not around the joined ones: those are copied only once.
+        parts[0] = head.encode() + parts[0]
+        parts[-1] += b"]}"
+        return b",".join(parts)
 
 
 class PatchRequest(msgspec.Struct, frozen=True):

@@ -99,18 +99,19 @@ class Reads:
 
     def _newest(self, cache: KindCache, selection: Selection, start: bytes, options: ListOptions) -> Page:
         revision = self._caches.revision
+        end, limit = prefix_end(cache.start_of(selection.namespace)), options.limit
+        view = view_of(cache, selection.kind)
+        if selection.everything:
+            shown = cache.entries_from(start, end, limit)
+            left = cache.count(start, end) - len(shown)
+            if view is not None:
+                shown = [view(entry) for entry in shown]
+            return _paged(cache, selection, shown, revision, left > 0, left)
         if selection.name and (selection.namespace or not cache.kind.namespaced):
             found = cache.get(selection.namespace, selection.name)
             entries = [found] if found is not None and start <= found.key else []
         else:
-            entries = cache.entries_from(start, prefix_end(cache.start_of(selection.namespace)))
-        view = view_of(cache, selection.kind)
-        limit = options.limit
-        if selection.everything:
-            shown, more = (entries[:limit], len(entries) - limit) if limit else (entries, 0)
-            if view is not None:
-                shown = [view(entry) for entry in shown]
-            return _paged(cache, selection, shown, revision, more > 0, more)
+            entries = cache.entries_from(start, end)
         shown = []
         for entry in entries:
             seen = entry if view is None else view(entry)
