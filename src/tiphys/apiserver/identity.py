@@ -13,6 +13,7 @@ from datetime import datetime
 import msgspec
 
 from tiphys.apiserver.authz.authorizer import MASTERS
+from tiphys.apiserver.chain.certificates import ServingContext
 from tiphys.apiserver.settings import ApiServerSettings
 from tiphys.base import pki
 from tiphys.base.pki import PairPaths
@@ -24,8 +25,12 @@ class Identity(msgspec.Struct, frozen=True):
     """What the server needs in memory of its files."""
 
     ca: bytes
+    """PEM: whose client certificates are believed."""
     front_proxy_ca: bytes
+    """PEM: whose client certificates may name others in headers."""
     signing_key: bytes
+    other_keys: tuple[bytes, ...] = ()
+    """Further keys that service-account tokens may be signed with."""
 
 
 def advertised(settings: ApiServerSettings) -> str:
@@ -74,17 +79,33 @@ def prepare(settings: ApiServerSettings, now: datetime) -> Identity:
         PairPaths(paths.kubelet_client_cert, paths.kubelet_client_key), ca, "kube-apiserver-kubelet-client",
         (MASTERS,), now=now,
     )  # fmt: skip
+    pki.load_or_create_client(
+        PairPaths(paths.front_proxy_client_cert, paths.front_proxy_client_key), front, "front-proxy-client", (),
+        now=now,
+    )  # fmt: skip
     key = pki.load_or_create_signing_key(paths.service_account_key)
-    return Identity(ca.certificate, front.certificate, key)
+    wanted = settings.security.authentication
+    return Identity(
+        wanted.client_ca_file.read_bytes() if wanted.client_ca_file else ca.certificate,
+        wanted.requestheader_ca_file.read_bytes() if wanted.requestheader_ca_file else front.certificate,
+        key,
+        tuple(path.read_bytes() for path in settings.service_account_key_files),
+    )
 
 
-def serving_tls(settings: ApiServerSettings) -> ssl.SSLContext:
-    """TLS for listeners: a client certificate is welcome, not required; one that our CA did not sign is refused."""
+def serving_tls(settings: ApiServerSettings, own: Identity) -> ServingContext:
+    """TLS for listeners: a client certificate is welcome, not required; one that no CA of ours signed is refused.
+
+    Raises ValueError for a CA that is none.
+    """
     paths = settings.pki
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = ServingContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(paths.server_cert, paths.server_key)
-    context.load_verify_locations(cafile=str(paths.ca_cert))
+    try:
+        context.trust([own.ca], [own.front_proxy_ca])
+    except ssl.SSLError as error:
+        raise ValueError(f"client-ca-file or requestheader-client-ca-file: {error}") from error
     context.verify_mode = ssl.CERT_OPTIONAL
     context.set_alpn_protocols(["http/1.1"])
     # Two tickets per handshake is two writes more; clients here keep their connections.

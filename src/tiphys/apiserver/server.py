@@ -14,18 +14,14 @@ from itertools import count
 from tiphys.api.kinds import KINDS
 from tiphys.apiserver import identity
 from tiphys.apiserver.admission import chain as admission_chain
-from tiphys.apiserver.authz.authorizer import MASTERS, Authorizer
-from tiphys.apiserver.authz.node import NodeAuthorizer
-from tiphys.apiserver.authz.rbac import Rbac
-from tiphys.apiserver.authz.rules import compiled
-from tiphys.apiserver.bootstrap import objects, policy
+from tiphys.apiserver.authz.assembly import AuthorizerParts
+from tiphys.apiserver.authz.authorizer import Authorizer
+from tiphys.apiserver.bootstrap import objects
+from tiphys.apiserver.chain.assembly import Identities
 from tiphys.apiserver.chain.audit import AuditLog
-from tiphys.apiserver.chain.authn import Authenticator
-from tiphys.apiserver.chain.certificates import AUTHENTICATED
 from tiphys.apiserver.chain.limits import InFlight
 from tiphys.apiserver.chain.pipeline import Pipeline
 from tiphys.apiserver.chain.serviceaccounts import ServiceAccountTokens, TokenSigner
-from tiphys.apiserver.chain.tokens import StaticTokens, read_token_file
 from tiphys.apiserver.discovery.handlers import Discovery
 from tiphys.apiserver.http import HttpServer
 from tiphys.apiserver.local import LocalClient
@@ -34,6 +30,7 @@ from tiphys.apiserver.plain.measures import Measures, process_metrics
 from tiphys.apiserver.plain.paths import install_plain
 from tiphys.apiserver.registry.interface import Registry
 from tiphys.apiserver.registry.registry import RegistrySettings, open_registry
+from tiphys.apiserver.reloading import Reloads
 from tiphys.apiserver.request import User
 from tiphys.apiserver.reviews import table as reviews
 from tiphys.apiserver.settings import ApiServerSettings
@@ -72,6 +69,8 @@ class ApiServer:
         self._bootstrapped = False
         self._stopping = False
         self._backend = Backend()
+        self._reloads = Reloads(clock)
+        self._own: identity.Identity | None = None
         self._webhooks: WebhookClient | None = None
         self._http: HttpServer | None = None
         self._registry: Registry | None = None
@@ -112,7 +111,8 @@ class ApiServer:
             asyncio.to_thread(identity.prepare, settings, self._clock.now()), self._open_registry()
         )
         self._registry = registry
-        signer = TokenSigner(own.signing_key)
+        self._own = own
+        signer = TokenSigner(own.signing_key, own.other_keys)
         context = self._wire(registry, signer)
         self._context = context
         await self._listen()
@@ -136,13 +136,20 @@ class ApiServer:
     def _wire(self, registry: Registry, signer: TokenSigner) -> Context:
         settings = self.settings
         self._webhooks = WebhookClient(registry)
-        authorizer = self._authorizer(registry)
-        admission = admission_chain.build(registry, authorizer, settings.disabled_admission)
-        accounts = ServiceAccountTokens(signer, settings.issuer, registry, self._clock)
-        authenticator = Authenticator(
-            StaticTokens(self._static_tokens()), accounts, settings.audiences, self._clock,
-            anonymous=settings.anonymous,
+        security = settings.security
+        parts = AuthorizerParts(
+            settings.authorization, security.authorization, registry, self._backend, self._clock
         )  # fmt: skip
+        authorizer = Authorizer(parts.make())
+        self._reloads.add(parts.watched, lambda: authorizer.replace(parts.make()))
+        admission = admission_chain.build(registry, authorizer, settings.disabled_admission)
+        accounts = ServiceAccountTokens(
+            signer, settings.issuer, registry, self._clock, others=settings.accepted_issuers,
+            audiences=settings.audiences,
+        )  # fmt: skip
+        identities = Identities(settings, accounts, registry, self._backend, self._clock)
+        self._reloads.add(identities.watched, identities.reload)
+        authenticator = identities.authenticator
         context = Context(
             settings, registry, admission, authorizer, authenticator, self._clock,
             KubeletConnector(settings, registry), self._webhooks,
@@ -159,32 +166,16 @@ class ApiServer:
         discovery = Discovery(KINDS, f"{identity.advertised(settings)}:{settings.binds[0].port}")
         install_plain(router, discovery, self.metrics, self.live, self.ready, signer, settings.issuer, lambda: self.url)
         audit = None
-        if settings.audit_log is not None:
-            audit = AuditLog(settings.audit_log, settings.audit_log_max_bytes)
+        if security.audit.log_path is not None:
+            audit = AuditLog(security.audit.log_path, security.audit.log_max_bytes)
             self._tasks.append(asyncio.create_task(audit.run(), name="audit log"))
         self._pipeline = Pipeline(
             authenticator, authorizer, in_flight, router.find, measures, clock=self._clock,
             timeout_s=settings.request_timeout_s, audit=audit,
         )  # fmt: skip
+        if self._reloads.any:
+            self._tasks.append(asyncio.create_task(self._reloads.run(), name="configuration files"))
         return context
-
-    def _authorizer(self, registry: Registry) -> Authorizer:
-        modes = self.settings.authorization
-        unknown = set(modes) - {"Node", "RBAC", "AlwaysAllow"}
-        if unknown:
-            raise ValueError(f"unknown authorization mode {', '.join(sorted(unknown))}")
-        if "AlwaysAllow" in modes:
-            return Authorizer(None, None)
-        rbac = Rbac(registry) if "RBAC" in modes else None
-        node = NodeAuthorizer(registry, compiled(policy.node_rules())) if "Node" in modes else None
-        return Authorizer(rbac, node)
-
-    def _static_tokens(self) -> dict[str, User]:
-        settings = self.settings
-        tokens = read_token_file(settings.token_file) if settings.token_file is not None else {}
-        if settings.admin_token:
-            tokens[settings.admin_token] = User("kubernetes-admin", groups=(MASTERS, AUTHENTICATED))
-        return tokens
 
     def _add_metrics(self, in_flight: InFlight) -> None:
         process_metrics(self.metrics)
@@ -220,9 +211,9 @@ class ApiServer:
         return str(getattr(self._store, "failure", "") or "")
 
     async def _listen(self) -> None:
-        if self._pipeline is None:
+        if self._pipeline is None or self._own is None:
             raise RuntimeError("nothing to serve")
-        context = await asyncio.to_thread(identity.serving_tls, self.settings)
+        context = await asyncio.to_thread(identity.serving_tls, self.settings, self._own)
         prefix, numbers = str(uuid.uuid4())[:23], count(1)
         http = HttpServer(
             self._pipeline.serve, max_connections=self.settings.max_connections,

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from tiphys.apiserver.security import SecuritySettings
+
 
 class Bind(msgspec.Struct, frozen=True):
     """An address to listen on."""
@@ -56,6 +58,14 @@ class PkiPaths(msgspec.Struct, frozen=True):
     def front_proxy_ca_key(self) -> Path:
         return self.directory / "front-proxy-ca.key"
 
+    @property
+    def front_proxy_client_cert(self) -> Path:
+        return self.directory / "front-proxy-client.crt"
+
+    @property
+    def front_proxy_client_key(self) -> Path:
+        return self.directory / "front-proxy-client.key"
+
 
 class ApiServerSettings(msgspec.Struct, frozen=True):
     """Flag names in the descriptions are upstream's kube-apiserver's."""
@@ -75,7 +85,13 @@ class ApiServerSettings(msgspec.Struct, frozen=True):
     """--service-node-port-range"""
     cluster_domain: str = "cluster.local"
     issuer: str = "https://kubernetes.default.svc.cluster.local"
-    """--service-account-issuer"""
+    """--service-account-issuer, the first of them"""
+    accepted_issuers: tuple[str, ...] = ()
+    """--service-account-issuer, the others: issuers of tokens that are still good."""
+    service_account_key_files: tuple[Path, ...] = ()
+    """--service-account-key-file: further keys that may have signed tokens."""
+    jwks_uri: str = ""
+    """--service-account-jwks-uri; empty: below our own address."""
     api_audiences: tuple[str, ...] = ()
     """--api-audiences; empty: the issuer."""
     max_token_expiration_s: int = 365 * 24 * 3600
@@ -92,10 +108,8 @@ class ApiServerSettings(msgspec.Struct, frozen=True):
     """--authorization-mode, in order; `AlwaysAllow` is for tests."""
     disabled_admission: frozenset[str] = frozenset()
     """--disable-admission-plugins"""
-    audit_log: Path | None = None
-    """--audit-log-path: one JSON event per line at level Metadata; None: no audit."""
-    audit_log_max_bytes: int = 100 * 1024 * 1024
-    """--audit-log-maxsize: past it the file is renamed to `.1` and begun anew."""
+    security: SecuritySettings = SecuritySettings()
+    """Authenticators, authorizers, audit, encryption, priority and fairness."""
     max_body_bytes: int = 3 * 1024 * 1024
     """As upstream's limit on request bodies."""
     request_timeout_s: float = 60.0
@@ -120,8 +134,12 @@ class ApiServerSettings(msgspec.Struct, frozen=True):
         return PkiPaths(self.pki_dir)
 
     @property
+    def issuers(self) -> tuple[str, ...]:
+        return (self.issuer, *self.accepted_issuers)
+
+    @property
     def audiences(self) -> tuple[str, ...]:
-        return self.api_audiences or (self.issuer,)
+        return self.api_audiences or self.issuers
 
     def __repr__(self) -> str:
         return f"ApiServerSettings({self.pki_dir}, {self.binds})"  # the admin's token stays out of logs

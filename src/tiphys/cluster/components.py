@@ -135,6 +135,7 @@ async def _connected(paths: list[Path], component: str, work: Work, host: str) -
 
 def _api_server(options: argparse.Namespace) -> None:
     from tiphys.apiserver.run import serve as serve_api
+    from tiphys.apiserver.security import AuditSettings, SecuritySettings
     from tiphys.apiserver.settings import ApiServerSettings, Bind
     from tiphys.base.clock import SystemClock
     from tiphys.cluster import certificates
@@ -151,7 +152,7 @@ def _api_server(options: argparse.Namespace) -> None:
         advertise_address=options.advertise_address,
         service_cidr=options.service_cluster_ip_range,
         token_file=options.token_auth_file,
-        audit_log=options.audit_log_path,
+        security=SecuritySettings(audit=AuditSettings(log_path=options.audit_log_path)),
     )
 
     async def work() -> None:

@@ -34,15 +34,15 @@ class EscalationCheck:
         if MASTERS in user.groups or self._authorizer.rbac is None:
             return
         if request.kind.kind in ("Role", "ClusterRole"):
-            self._check_role(request, user)
+            await self._check_role(request, user)
         elif request.kind.kind in ("RoleBinding", "ClusterRoleBinding"):
-            self._check_binding(request, user)
+            await self._check_binding(request, user)
 
-    def _check_role(self, request: AdmissionRequest, user: User) -> None:
+    async def _check_role(self, request: AdmissionRequest, user: User) -> None:
         obj, old = request.obj, request.old
         if old is not None and old.rules == obj.rules and _aggregation(old) == _aggregation(obj):
             return
-        if self._may(user, "escalate", request.kind.plural, request.namespace, obj.metadata.name):
+        if await self._may(user, "escalate", request.kind.plural, request.namespace, obj.metadata.name):
             return
         self._confirm(request, user, list(obj.rules))
         if _aggregation(obj) is not None and _aggregation(obj) != (_aggregation(old) if old else None):
@@ -59,13 +59,13 @@ class EscalationCheck:
                     "must have cluster-admin privileges to use an aggregationRule",
                 )
 
-    def _check_binding(self, request: AdmissionRequest, user: User) -> None:
+    async def _check_binding(self, request: AdmissionRequest, user: User) -> None:
         obj, old = request.obj, request.old
         if old is not None and old.role_ref == obj.role_ref and old.subjects == obj.subjects:
             return
         ref: RoleRef = obj.role_ref
         plural = "roles" if ref.kind == "Role" else "clusterroles"
-        if self._may(user, "bind", plural, request.namespace, ref.name):
+        if await self._may(user, "bind", plural, request.namespace, ref.name):
             return
         rbac = self._authorizer.rbac
         rules = rbac.role_rules(ref, request.namespace) if rbac is not None else []
@@ -73,7 +73,7 @@ class EscalationCheck:
             raise refused(GROUP, request.kind.plural, obj.metadata.name, f'{plural}.{GROUP} "{ref.name}" not found')
         self._confirm(request, user, rules)
 
-    def _may(self, user: User, verb: str, plural: str, namespace: str, name: str) -> bool:
+    async def _may(self, user: User, verb: str, plural: str, namespace: str, name: str) -> bool:
         info = RequestInfo(
             verb=verb,
             path="",
@@ -84,7 +84,7 @@ class EscalationCheck:
             namespace=namespace,
             name=name,
         )
-        return self._authorizer.allows(user, info)
+        return await self._authorizer.permits(user, info)
 
     def _rules(self, user: User, namespace: str) -> tuple[list[PolicyRule], list[str]]:
         rbac = self._authorizer.rbac

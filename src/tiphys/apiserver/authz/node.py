@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tiphys.api.kinds import POD
+from tiphys.apiserver.authz.decision import ALLOWED, NO_OPINION, Decision
+from tiphys.apiserver.authz.decision import Rules as UserRules
 from tiphys.apiserver.authz.rbac import Caches
 from tiphys.apiserver.authz.rules import Rule
 from tiphys.apiserver.registry.interface import Entry
@@ -141,6 +143,17 @@ class NodeAuthorizer:
                 why = finer(self, node, info)
                 return (True, "") if why is None else (False, why)
         return any(rule.allows(info, info.name) for rule in self._rules), ""
+
+    def decide(self, user: User, info: RequestInfo) -> Decision:
+        allowed, why = self.check(user, info)
+        if allowed:
+            return ALLOWED
+        return Decision(reason=why) if why else NO_OPINION
+
+    def rules_for(self, user: User, _namespace: str) -> UserRules:
+        # Only nodes are told, as only their list would lack something.
+        unlisted = node_of(user) is not None
+        return UserRules([], ["node authorizer does not support user rule resolution"] if unlisted else [])
 
     def _finer(self, info: RequestInfo) -> Any:
         return _FINER.get((info.group, info.resource))

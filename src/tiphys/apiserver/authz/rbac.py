@@ -15,6 +15,7 @@ import msgspec
 
 from tiphys.api.kinds import CLUSTERROLE, CLUSTERROLEBINDING, ROLE, ROLEBINDING
 from tiphys.api.kinds.rbac.types import PolicyRule, RoleRef, Subject
+from tiphys.apiserver.authz.decision import Decision, Rules
 from tiphys.apiserver.authz.rules import Rule, compiled
 from tiphys.apiserver.registry.interface import Cache, Entry
 from tiphys.apiserver.request import RequestInfo, User
@@ -111,8 +112,11 @@ class Rbac:
             for rule in self._rules_of(grant.role, grant.namespace) or ()
         )
 
-    def reason(self, user: User, info: RequestInfo) -> str:
-        """Why a request was allowed, or the errors met when it was not: for reviews and 403 answers."""
+    def decide(self, user: User, info: RequestInfo) -> Decision:
+        """With its reason: why a request was allowed, or the errors met when it was not."""
+        return Decision(self.allows(user, info), reason=self._reason(user, info))
+
+    def _reason(self, user: User, info: RequestInfo) -> str:
         missing: list[str] = []
         for grant in self.grants(user, info.namespace if info.is_resource else ""):
             rules = self._rules_of(grant.role, grant.namespace)
@@ -169,7 +173,7 @@ class Rbac:
             entry = self._cluster_roles.get("", role.name)
         return None if entry is None else list(entry.obj.rules)
 
-    def rules_for(self, user: User, namespace: str) -> tuple[list[PolicyRule], list[str]]:
+    def rules_for(self, user: User, namespace: str) -> Rules:
         """All rules that apply to a user in a namespace, and the roles that bindings name in vain."""
         rules: list[PolicyRule] = []
         errors: list[str] = []
@@ -179,7 +183,7 @@ class Rbac:
                 errors.append(f'{grant.role.kind.lower()}.{GROUP} "{grant.role.name}" not found')
             else:
                 rules += found
-        return rules, list(dict.fromkeys(errors))
+        return Rules(rules, list(dict.fromkeys(errors)))
 
 
 def groups_of_service_account(namespace: str) -> tuple[str, ...]:

@@ -18,36 +18,35 @@ _AUTHENTICATED, _UNAUTHENTICATED = "system:authenticated", "system:unauthenticat
 _AUTHENTICATION_GROUP = "authentication.k8s.io"
 
 
-def _asks(exchange: Exchange) -> bool:
+def asks(exchange: Exchange) -> bool:
+    """Whether there is anything for `impersonate` to do."""
     return any(name.lower().startswith("impersonate-") for name in exchange.headers)
 
 
-def impersonate(exchange: Exchange, authorizer: Authorizer) -> User:
+async def impersonate(exchange: Exchange, authorizer: Authorizer) -> User:
     """Whom the request is to be taken for. Raises BadRequest, Forbidden."""
     requester = exchange.user
-    if not _asks(exchange):
-        return requester
     name = exchange.headers.get("Impersonate-User", "")
     groups = exchange.all_values("Impersonate-Group")
     uid = exchange.headers.get("Impersonate-Uid", "")
     extra = _extra(exchange)
     if not name:
         if groups or uid or extra:
-            raise BadRequest("requested impersonation without impersonating a user")
+            raise BadRequest(f"requested {_listed(groups, extra, uid)} without impersonating a user")
         return requester
 
     account = split_service_account(name)
     if account is not None:
-        _require(authorizer, requester, "", "serviceaccounts", account[1], namespace=account[0])
+        await _require(authorizer, requester, "", "serviceaccounts", account[1], namespace=account[0])
     else:
-        _require(authorizer, requester, "", "users", name)
+        await _require(authorizer, requester, "", "users", name)
     for group in groups:
-        _require(authorizer, requester, "", "groups", group)
+        await _require(authorizer, requester, "", "groups", group)
     for key, values in extra.items():
         for value in values:
-            _require(authorizer, requester, _AUTHENTICATION_GROUP, "userextras", value, subresource=key)
+            await _require(authorizer, requester, _AUTHENTICATION_GROUP, "userextras", value, subresource=key)
     if uid:
-        _require(authorizer, requester, _AUTHENTICATION_GROUP, "uids", uid)
+        await _require(authorizer, requester, _AUTHENTICATION_GROUP, "uids", uid)
 
     if account is not None and not groups:
         groups = list(groups_of_service_account(account[0]))
@@ -59,6 +58,19 @@ def impersonate(exchange: Exchange, authorizer: Authorizer) -> User:
     return User(name, uid, tuple(groups), {key: tuple(values) for key, values in extra.items()})
 
 
+def _listed(groups: list[str], extra: dict[str, list[str]], uid: str) -> str:
+    """What was asked for, as upstream prints its references."""
+    found = [f"{{Group  {group}    }}" for group in groups]
+    found += [
+        f"{{UserExtra  {value}  {_AUTHENTICATION_GROUP}/v1  {key}}}"
+        for key, values in extra.items()
+        for value in values
+    ]
+    if uid:
+        found.append(f"{{UID  {uid}  {_AUTHENTICATION_GROUP}/v1  }}")
+    return f"[{' '.join(found)}]"
+
+
 def _extra(exchange: Exchange) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for header in dict.fromkeys(name.lower() for name in exchange.headers):
@@ -67,7 +79,7 @@ def _extra(exchange: Exchange) -> dict[str, list[str]]:
     return found
 
 
-def _require(
+async def _require(
     authorizer: Authorizer,
     requester: User,
     group: str,
@@ -81,4 +93,4 @@ def _require(
         verb="impersonate", path="", is_resource=True, group=group, version="v1", resource=resource,
         subresource=subresource, namespace=namespace, name=name,
     )  # fmt: skip
-    authorizer.authorize(requester, info)
+    await authorizer.check(requester, info)

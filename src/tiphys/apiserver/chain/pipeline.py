@@ -15,7 +15,7 @@ from tiphys.apiserver.authz.authorizer import MASTERS, Authorizer
 from tiphys.apiserver.chain.audit import AuditLog
 from tiphys.apiserver.chain.authn import Authenticator
 from tiphys.apiserver.chain.exchange import Exchange, Handler, Reply, Stream, Takeover
-from tiphys.apiserver.chain.impersonation import impersonate
+from tiphys.apiserver.chain.impersonation import asks, impersonate
 from tiphys.apiserver.chain.limits import Deadlines, InFlight, timed_out
 from tiphys.apiserver.chain.requestinfo import is_long_running, resolve
 from tiphys.apiserver.plain.measures import Measures
@@ -92,14 +92,15 @@ class Pipeline:
 
     async def _handle(self, exchange: Exchange) -> Reply:
         info = exchange.info = resolve(exchange.method, exchange.path, exchange.raw_query)
-        exchange.user = self._authenticator.authenticate(exchange)
-        user = exchange.user = impersonate(exchange, self._authorizer)
+        user = exchange.user = await self._authenticator.authenticate(exchange)
+        if asks(exchange):
+            user = exchange.user = await impersonate(exchange, self._authorizer)
         if is_long_running(info):
-            self._authorizer.authorize(user, info)
+            await self._authorizer.check(user, info)
             return await self._find(info)(exchange)
         read = self._in_flight.enter(info.verb, privileged=MASTERS in user.groups)
         try:
-            self._authorizer.authorize(user, info)
+            await self._authorizer.check(user, info)
             handler = self._find(info)
             if read:
                 # Reads come from memory; what they may wait for (a revision to come) has its own, shorter limit.

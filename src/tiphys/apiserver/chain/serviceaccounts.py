@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import uuid
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -19,17 +20,15 @@ import msgspec
 from tiphys.api.kinds import NODE, POD, SECRET, SERVICEACCOUNT
 from tiphys.api.meta.resource import Resource
 from tiphys.apiserver.authz.rbac import Caches, groups_of_service_account
+from tiphys.apiserver.chain import legacytokens
 from tiphys.apiserver.chain.certificates import AUTHENTICATED, CREDENTIAL_ID
+from tiphys.apiserver.chain.tokens import Found, InvalidToken
 from tiphys.apiserver.request import User
 from tiphys.base.clock import Clock, parse_rfc3339
 
 LEEWAY = timedelta(seconds=60)
 """How long a token outlives the deletionTimestamp of what it is bound to."""
 _ALGORITHM = "RS256"
-
-
-class InvalidToken(Exception):
-    """A token of our issuer that is not, or no longer, good. The text is safe to show."""
 
 
 class Bound(msgspec.Struct, frozen=True):
@@ -42,20 +41,29 @@ class Bound(msgspec.Struct, frozen=True):
 
 
 class TokenSigner:
-    """Signs and checks signatures. The cryptography is imported when the first token is met."""
+    """Signs with one key and checks signatures with it and `others` (PEM, private or public, several in one file).
 
-    def __init__(self, key_pem: bytes) -> None:
+    The cryptography is imported when the first token is met.
+    """
+
+    def __init__(self, key_pem: bytes, others: Sequence[bytes] = ()) -> None:
         self._pem = key_pem
+        self._others = tuple(others)
         self._key: Any = None
         self._key_id = ""
+        self._public: dict[str, Any] = {}
+        """By key id, our own first."""
 
     def _load(self) -> Any:
+        """Raises ValueError for what is no key."""
         if self._key is None:
             from cryptography.hazmat.primitives import serialization as s
 
-            self._key = s.load_pem_private_key(self._pem, None)
-            public = self._key.public_key().public_bytes(s.Encoding.DER, s.PublicFormat.SubjectPublicKeyInfo)
-            self._key_id = base64.urlsafe_b64encode(hashlib.sha256(public).digest()).rstrip(b"=").decode()
+            key = s.load_pem_private_key(self._pem, None)
+            public = [key.public_key(), *[found for pem in self._others for found in _public_keys(pem)]]
+            self._public = {_key_id(found): found for found in public}
+            self._key_id = next(iter(self._public))
+            self._key = key
         return self._key
 
     def sign(self, claims: dict[str, Any]) -> str:
@@ -69,50 +77,130 @@ class TokenSigner:
         """The claims of a token that carries our signature, unjudged. Raises InvalidToken."""
         import jwt
 
+        self._load()
+        failure: Exception | None = None
+        for key in self._candidates(token):
+            try:
+                found: dict[str, Any] = jwt.decode(token, key, algorithms=list(_algorithms(key)), options=_UNJUDGED)
+            except jwt.PyJWTError as error:
+                failure = error
+            else:
+                return found
+        raise InvalidToken("invalid bearer token") from failure
+
+    def _candidates(self, token: str) -> list[Any]:
+        """The key that the token names, else all."""
+        import jwt
+
         try:
-            found: dict[str, Any] = jwt.decode(
-                token,
-                self._load().public_key(),
-                algorithms=[_ALGORITHM],
-                options={"verify_aud": False, "verify_exp": False, "verify_nbf": False, "verify_iat": False},
-            )
+            named = self._public.get(str(jwt.get_unverified_header(token).get("kid", "")))
         except jwt.PyJWTError as error:
             raise InvalidToken("invalid bearer token") from error
-        return found
+        return [named] if named is not None else list(self._public.values())
 
     def jwks(self) -> dict[str, Any]:
-        """The public key as a JSON Web Key Set."""
-        import jwt.algorithms
+        """The public keys as a JSON Web Key Set."""
+        import jwt.algorithms as known
 
-        key = self._load()
-        shape = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
-        return {
-            "keys": [
-                {"use": "sig", "kty": "RSA", "kid": self._key_id, "alg": _ALGORITHM, "n": shape["n"], "e": shape["e"]}
-            ]
-        }
+        self._load()
+        keys = []
+        for key_id, key in self._public.items():
+            algorithm = _algorithms(key)[0]
+            rsa = algorithm.startswith("RS")
+            shape = json.loads((known.RSAAlgorithm if rsa else known.ECAlgorithm).to_jwk(key))
+            members = ("n", "e") if rsa else ("crv", "x", "y")
+            keys.append(
+                {"use": "sig", "kty": shape["kty"], "kid": key_id, "alg": algorithm, **{m: shape[m] for m in members}}
+            )
+        return {"keys": keys}
+
+    def algorithms(self) -> list[str]:
+        """Those of our keys, each once."""
+        self._load()
+        return sorted({_algorithms(key)[0] for key in self._public.values()})
 
 
-def is_ours(token: str, issuer: str) -> bool:
-    """Whether an unverified token says that `issuer` made it; other authenticators may know the rest."""
+_UNJUDGED: Any = {"verify_aud": False, "verify_exp": False, "verify_nbf": False, "verify_iat": False}
+_CURVES = {256: "ES256", 384: "ES384", 521: "ES512"}
+
+
+def _algorithms(key: Any) -> tuple[str, ...]:
+    """What a public key may have signed with."""
+    curve = getattr(key, "curve", None)
+    return (_ALGORITHM,) if curve is None else (_CURVES[curve.key_size],)
+
+
+def _key_id(public: Any) -> str:
+    from cryptography.hazmat.primitives import serialization as s
+
+    der = public.public_bytes(s.Encoding.DER, s.PublicFormat.SubjectPublicKeyInfo)
+    return base64.urlsafe_b64encode(hashlib.sha256(der).digest()).rstrip(b"=").decode()
+
+
+def _public_keys(pem: bytes) -> Iterable[Any]:
+    """Every key of a PEM file. Raises ValueError."""
+    from cryptography.hazmat.primitives import serialization as s
+
+    for block in re.findall(rb"-----BEGIN [^-]+-----.*?-----END [^-]+-----", pem, re.S):
+        if b"PRIVATE KEY" in block[:64]:
+            yield s.load_pem_private_key(block, None).public_key()
+        else:
+            yield s.load_pem_public_key(block)
+
+
+def issuer_of(token: str) -> str | None:
+    """Who made a JWT, as it says itself, unverified; None where it is no JWT. Other sources may know the rest."""
     parts = token.split(".")
     if len(parts) != 3:
-        return False
+        return None
     try:
         body = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (ValueError, UnicodeDecodeError):
-        return False
-    return isinstance(body, dict) and body.get("iss") == issuer
+    except (ValueError, UnicodeDecodeError, RecursionError):
+        return None
+    issuer = body.get("iss") if isinstance(body, dict) else None
+    return issuer if isinstance(issuer, str) else None
 
 
 class ServiceAccountTokens:
-    """Issues and validates."""
+    """Issues in the name of `issuer`, and validates tokens of it and of `others` that were issuers before."""
 
-    def __init__(self, signer: TokenSigner, issuer: str, caches: Caches, clock: Clock) -> None:
+    def __init__(
+        self,
+        signer: TokenSigner,
+        issuer: str,
+        caches: Caches,
+        clock: Clock,
+        *,
+        others: Sequence[str] = (),
+        audiences: Sequence[str] = (),
+        used: legacytokens.Used | None = None,
+    ) -> None:
         self.signer = signer
         self.issuer = issuer
+        self._issuers = (issuer, *others)
         self._caches = caches
         self._clock = clock
+        self._audiences = tuple(audiences)
+        self._used = used
+
+    async def find(self, token: str, audiences: Sequence[str]) -> Found | None:
+        """A `TokenSource`: tokens of our issuers, and those that legacy Secrets hold."""
+        stated = issuer_of(token)
+        if stated == legacytokens.ISSUER:
+            return self._legacy(token, audiences)
+        if stated is None or stated not in self._issuers:
+            return None
+        user, common, _ = self.validate(token, audiences)
+        return Found(user, common)
+
+    def _legacy(self, token: str, audiences: Sequence[str]) -> Found | None:
+        common = tuple(audience for audience in audiences if audience in self._audiences)
+        if not common:
+            return None
+        user, secret = legacytokens.user_of(self.signer.claims(token), token, self._live, self._clock.now())
+        if self._used is not None:
+            self._used(secret)
+        return Found(user, common)
 
     def issue(
         self,
@@ -141,7 +229,7 @@ class ServiceAccountTokens:
     def validate(self, token: str, audiences: Sequence[str]) -> tuple[User, tuple[str, ...], float]:
         """(user, the audiences that both sides named, end of life as a Unix time). Raises InvalidToken. No I/O."""
         claims = self.signer.claims(token)
-        if claims.get("iss") != self.issuer:
+        if claims.get("iss") not in self._issuers:
             raise InvalidToken(f'token issuer "{claims.get("iss")}" is invalid')
         stated = claims.get("aud") or []
         stated = [stated] if isinstance(stated, str) else stated

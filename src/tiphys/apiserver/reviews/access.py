@@ -5,7 +5,6 @@ Source: pkg/registry/authorization.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from tiphys.api import errors
@@ -16,7 +15,6 @@ from tiphys.api.kinds.authorization.selfsubjectrulesreview import (
     ResourceRule,
     SubjectRulesReviewStatus,
 )
-from tiphys.apiserver.authz.node import node_of
 from tiphys.apiserver.request import RequestInfo, User
 from tiphys.apiserver.verbs.context import Context
 
@@ -74,9 +72,10 @@ def _shown(value: Any) -> Any:
     return to_json(value)
 
 
-def _decide(context: Context, user: User, info: RequestInfo) -> SubjectAccessReviewStatus:
+async def _decide(context: Context, user: User, info: RequestInfo) -> SubjectAccessReviewStatus:
+    decision = await context.authorizer.decide(user, info)
     return SubjectAccessReviewStatus(
-        allowed=context.authorizer.allows(user, info), reason=context.authorizer.reason(user, info)
+        allowed=decision.allowed, denied=decision.denied, reason=decision.reason, evaluation_error=decision.error
     )
 
 
@@ -87,7 +86,7 @@ def _subject(spec: Any) -> User:
 
 async def subject_access(context: Context, _user: User, _namespace: str, review: Any) -> Any:
     _check(review.kind, review.spec, subject=True)
-    review.status = _decide(context, _subject(review.spec), _info(review.spec))
+    review.status = await _decide(context, _subject(review.spec), _info(review.spec))
     return review
 
 
@@ -103,13 +102,13 @@ async def local_subject_access(context: Context, _user: User, namespace: str, re
         raise BadRequest(
             "spec.resourceAttributes.namespace must match namespace: " + f"{attributes.namespace} != {namespace}"
         )
-    review.status = _decide(context, _subject(review.spec), _info(review.spec))
+    review.status = await _decide(context, _subject(review.spec), _info(review.spec))
     return review
 
 
 async def self_subject_access(context: Context, user: User, _namespace: str, review: Any) -> Any:
     _check(review.kind, review.spec, subject=False)
-    review.status = _decide(context, user, _info(review.spec))
+    review.status = await _decide(context, user, _info(review.spec))
     return review
 
 
@@ -118,8 +117,7 @@ async def self_subject_rules(context: Context, user: User, _namespace: str, revi
     namespace = review.spec.namespace
     if not namespace:
         raise BadRequest("no namespace on request")
-    rbac = context.authorizer.rbac
-    rules, missing = rbac.rules_for(user, namespace) if rbac is not None else ([], [])
+    rules, errors = context.authorizer.rules_for(user, namespace)
     status = SubjectRulesReviewStatus(
         resource_rules=[
             ResourceRule(
@@ -137,10 +135,7 @@ async def self_subject_rules(context: Context, user: User, _namespace: str, revi
             if rule.non_resource_urls
         ],
     )
-    complaints: Sequence[str] = missing
-    if node_of(user) is not None:
-        complaints = ("node authorizer does not support user rule resolution", *missing)
-    status.incomplete = bool(complaints)
-    status.evaluation_error = ", ".join(complaints)
+    status.incomplete = bool(errors)
+    status.evaluation_error = errors[0] if len(errors) == 1 else f"[{', '.join(errors)}]" if errors else ""
     review.status = status
     return review

@@ -10,10 +10,12 @@ from typing import Any
 from tiphys.api.errors import BadRequest
 from tiphys.api.kinds.authentication.selfsubjectreview import SelfSubjectReviewStatus
 from tiphys.api.kinds.authentication.tokenreview import TokenReviewStatus, UserInfo
-from tiphys.apiserver.chain.serviceaccounts import InvalidToken
+from tiphys.apiserver.chain.tokens import InvalidToken
 from tiphys.apiserver.request import User
 from tiphys.apiserver.verbs.context import Context
 from tiphys.base.clock import rfc3339
+
+_INVALID = "invalid bearer token"
 
 
 def user_info(user: User) -> UserInfo:
@@ -29,12 +31,17 @@ async def token(context: Context, _user: User, _namespace: str, review: Any) -> 
         raise BadRequest("token is required for TokenReview in authentication")
     audiences = tuple(review.spec.audiences) or context.authenticator.audiences
     try:
-        user, common = context.authenticator.review(review.spec.token, audiences)
+        user, common = await context.authenticator.review(review.spec.token, audiences)
     except InvalidToken as error:
-        review.status = TokenReviewStatus(error=f"[invalid bearer token, {error}]")
+        review.status = TokenReviewStatus(error=_shown(str(error)))
         return review
     review.status = TokenReviewStatus(authenticated=True, user=user_info(user), audiences=list(common))
     return review
+
+
+def _shown(why: str) -> str:
+    """Upstream puts what each authenticator said into one list."""
+    return why if why == _INVALID else f"[{_INVALID}, {why.removeprefix('[').removesuffix(']')}]"
 
 
 async def self_subject(context: Context, user: User, _namespace: str, review: Any) -> Any:

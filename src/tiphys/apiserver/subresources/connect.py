@@ -37,7 +37,7 @@ def _handler(context: Context, subresource: str) -> Callable[[Exchange], Awaitab
         info = exchange.info
         if info.verb != "create":
             # A WebSocket is opened by GET, but what it may do is not reading: `get` alone is not enough.
-            context.authorizer.authorize(exchange.user, replace(info, verb="create"))
+            await context.authorizer.check(exchange.user, replace(info, verb="create"))
         pod, address = await located(context.registry, context.kubelets, info.namespace, info.name)
         target = _target(exchange, subresource, pod)
         if address is None:

@@ -108,11 +108,11 @@ def test_decisions_follow_changes(world: World) -> None:
 def test_reasons(world: World) -> None:
     world.cluster("r", "Group:dev", rule("get", "pods"))
     question = ask("get", "pods", namespace="a")
-    assert world.rbac.reason(BOB, question) == (
+    assert world.rbac.decide(BOB, question).reason == (
         'RBAC: allowed by ClusterRoleBinding "r" of ClusterRole "r" to Group "dev"'
     )
     world.caches.cache_of(CLUSTERROLE).remove("", "r")
-    assert world.rbac.reason(BOB, question) == f'RBAC: clusterrole.{GROUP} "r" not found'
+    assert world.rbac.decide(BOB, question).reason == f'RBAC: clusterrole.{GROUP} "r" not found'
 
 
 VERBS, GROUPS, RESOURCES = ["get", "list", "*"], ["", "apps", "*"], ["pods", "pods/log", "*/log", "*"]

@@ -1,0 +1,67 @@
+"""Tokens of the old kind: they never expire, name no audience, and are good as long as their Secret holds them.
+
+Source: pkg/serviceaccount/legacy.go.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from tiphys.api.kinds import SECRET, SERVICEACCOUNT
+from tiphys.apiserver.authz.rbac import groups_of_service_account
+from tiphys.apiserver.chain.tokens import InvalidToken
+from tiphys.apiserver.request import User
+
+ISSUER = "kubernetes/serviceaccount"
+LAST_USED = "kubernetes.io/legacy-token-last-used"
+INVALID_SINCE = "kubernetes.io/legacy-token-invalid-since"
+_CLAIM = "kubernetes.io/serviceaccount/"
+
+Used = Callable[[Any], None]
+"""Told of each Secret whose token was used."""
+Live = Callable[[Any, str, str], Any]
+"""(kind, namespace, name) -> the object now, or None."""
+
+
+def user_of(claims: dict[str, Any], token: str, live: Live, _now: datetime) -> tuple[User, Any]:
+    """(user, the Secret) of a token whose signature is good. Raises InvalidToken."""
+    subject = str(claims.get("sub", ""))
+    namespace, secret_name, account_name, account_uid = (
+        str(claims.get(_CLAIM + key, "")) for key in ("namespace", "secret.name", "service-account.name",
+                                                      "service-account.uid")
+    )  # fmt: skip
+    for value, name in ((subject, "sub"), (namespace, "namespace"), (secret_name, "secretName"),
+                        (account_name, "serviceAccountName"), (account_uid, "serviceAccountUID")):  # fmt: skip
+        if not value:
+            raise InvalidToken(f"{name} claim is missing")
+    if subject != f"system:serviceaccount:{namespace}:{account_name}":
+        raise InvalidToken("sub claim is invalid")
+    secret = live(SECRET, namespace, secret_name)
+    if secret is None or secret.metadata.deletion_timestamp is not None:
+        raise InvalidToken("Token has been invalidated")
+    if not hmac.compare_digest(_held(secret), token.encode()):
+        raise InvalidToken("Token does not match server's copy")
+    if INVALID_SINCE in secret.metadata.labels:
+        raise InvalidToken(
+            f"the token in secret {namespace}/{secret_name} for service account {namespace}/{account_name} has been "
+            f"marked invalid. Use tokens from the TokenRequest API or manually created secret-based tokens, or remove "
+            f"the '{INVALID_SINCE}' label from the secret to temporarily allow use of this token"
+        )
+    account = live(SERVICEACCOUNT, namespace, account_name)
+    if account is None or account.metadata.deletion_timestamp is not None:
+        raise InvalidToken(f"ServiceAccount {namespace}/{account_name} has been deleted")
+    if account.metadata.uid != account_uid:
+        raise InvalidToken(f"ServiceAccount UID ({account.metadata.uid}) does not match claim ({account_uid})")
+    return User(subject, account_uid, groups_of_service_account(namespace)), secret
+
+
+def _held(secret: Any) -> bytes:
+    try:
+        return base64.b64decode(secret.data.get("token", ""))
+    except binascii.Error:
+        return b""

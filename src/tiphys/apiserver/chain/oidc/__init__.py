@@ -1,0 +1,1 @@
+"""Identity tokens of outside issuers (OpenID Connect): configuration, keys, claims to users."""
