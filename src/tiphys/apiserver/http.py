@@ -13,14 +13,14 @@ import logging
 import socket
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 import httptools
 
 from tiphys.apiserver.chain.certificates import user_of
-from tiphys.apiserver.chain.exchange import Answer, Exchange, Reply, Stream
+from tiphys.apiserver.chain.exchange import PIECE_BYTES, Answer, Exchange, Joined, Reply, Stream
 from tiphys.apiserver.http_messages import Incoming, Tunnel, head_of, refusal
 from tiphys.apiserver.request import User
 
@@ -34,7 +34,6 @@ _SWEEP_S = 30.0
 _LINGER_S = 2.0
 """How long the rest of a body that nobody wants is read, so that the client sees the answer."""
 _LARGE = 64 * 1024
-_PIECE = 128 * 1024
 _MAX_HEAD = 64 * 1024
 _MAX_PIPELINED = 16
 _MAX_WAITING_BODY = 1024 * 1024
@@ -267,15 +266,15 @@ class Connection(asyncio.Protocol):
         head = head_of(answer, audit_id, len(body), keep_alive)
         if head_only:
             self.write(head)
-        elif len(body) < _LARGE:
+        elif isinstance(body, bytes) and len(body) < _LARGE:
             self.write(head + body)
         else:
             # Piece by piece, as the client reads: TLS would keep a second copy of all that it is handed at once.
             self.write(head)
-            view = memoryview(body)
-            for start in range(0, len(body), _PIECE):
-                self.write(view[start : start + _PIECE])
-                await self.room()
+            for piece in body if isinstance(body, Joined) else _pieces(body):
+                self.write(piece)
+                if self._drained is not None:
+                    await self.room()
 
     async def _chunks(self, stream: Stream, audit_id: str, *, head_only: bool, keep_alive: bool) -> None:
         try:
@@ -298,6 +297,11 @@ class Connection(asyncio.Protocol):
             await run(tunnel)
         finally:
             tunnel.close()
+
+
+def _pieces(body: bytes) -> Iterator[memoryview]:
+    view = memoryview(body)
+    return (view[start : start + PIECE_BYTES] for start in range(0, len(body), PIECE_BYTES))
 
 
 class HttpServer:

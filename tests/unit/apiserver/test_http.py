@@ -10,10 +10,12 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tiphys.api.errors import ApiError
-from tiphys.apiserver.chain.exchange import Answer, Duplex, Exchange, Reply, Stream, Takeover
+from tiphys.apiserver.chain.exchange import PIECE_BYTES, Answer, Duplex, Exchange, Joined, Reply, Stream, Takeover
 from tiphys.apiserver.http import HttpServer
 
 LIMIT = 100
+PARTS = [b"%d" % number * (number % 50 + 1) for number in range(100_000)]
+LARGE = b",".join(PARTS)
 
 
 async def answer(exchange: Exchange) -> Reply:
@@ -21,6 +23,10 @@ async def answer(exchange: Exchange) -> Reply:
         return Stream(batches(exchange))
     if exchange.path == "/tunnel":
         return Takeover(echo)
+    if exchange.path == "/large":
+        return Answer(LARGE)
+    if exchange.path == "/joined":
+        return Answer(Joined(PARTS))
     if exchange.path == "/unread":
         return Answer(b"no", 403)
     try:
@@ -65,6 +71,33 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
             b"GET /a%20b?x=%20 HTTP/1.1\r\n\r\nPOST /c HTTP/1.1\r\nContent-Length: 2\r\n\r\nhiGET /d HTTP/1.1\r\n\r\n"
         )
         assert [(await one(reader))[2] for _ in range(3)] == [b"GET /a b?x=%20 ", b"POST /c? hi", b"GET /d? "]
+
+
+async def test_large_bodies_arrive_whole_however_they_are_held() -> None:
+    async with connected() as (_, reader, writer):
+        for path in (b"/large", b"/joined", b"/small"):
+            writer.write(b"GET " + path + b" HTTP/1.1\r\n\r\n")
+        assert (await one(reader))[2] == LARGE
+        assert (await one(reader))[2] == LARGE
+        assert (await one(reader))[2] == b"GET /small? "
+
+
+async def test_a_client_that_goes_away_ends_a_large_answer() -> None:
+    async with connected() as (http, reader, writer):
+        writer.write(b"GET /joined HTTP/1.1\r\n\r\n")
+        await reader.readexactly(1000)
+        writer.transport.abort()
+        for _ in range(100_000):
+            if http.connections:
+                await asyncio.sleep(0)
+        assert not http.connections
+
+
+def test_joined_bodies_are_their_parts_and_commas() -> None:
+    for parts in ([b""], [b"one"], [b"", b""], PARTS[:3], PARTS, [b"x" * PIECE_BYTES * 3, b"y"]):
+        joined = Joined(parts)
+        assert b"".join(joined) == b",".join(parts)
+        assert len(joined) == len(b",".join(parts))
 
 
 async def test_a_request_may_come_in_single_bytes() -> None:

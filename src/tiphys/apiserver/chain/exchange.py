@@ -7,7 +7,7 @@ everything between knows only this file.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 from urllib.parse import unquote_plus
 
@@ -17,6 +17,8 @@ from tiphys.apiserver.request import ANONYMOUS, RequestInfo, User
 
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
+PIECE_BYTES = 128 * 1024
+"""Of a large body: what is handed to TLS at once."""
 
 
 class Duplex(Protocol):
@@ -31,10 +33,32 @@ class Duplex(Protocol):
     def close(self) -> None: ...
 
 
+class Joined:
+    """A large body, put together piece by piece as it is sent: a long list is never in memory twice."""
+
+    __slots__ = ("_length", "_parts")
+
+    def __init__(self, parts: Sequence[bytes]) -> None:
+        """`parts` (at least one) are joined by commas."""
+        self._parts = parts
+        self._length = sum(map(len, parts)) + len(parts) - 1
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Pieces of about `PIECE_BYTES`, or of one part where that is larger."""
+        parts = self._parts
+        step = 1 + PIECE_BYTES * len(parts) // (self._length + 1)
+        for start in range(0, len(parts), step):
+            piece = b",".join(parts[start : start + step])
+            yield piece if start + step >= len(parts) else piece + b","
+
+
 class Answer(msgspec.Struct):
     """A whole answer."""
 
-    body: bytes = b""
+    body: bytes | Joined = b""
     status: int = 200
     content_type: str = JSON
     headers: Sequence[tuple[str, str]] = ()

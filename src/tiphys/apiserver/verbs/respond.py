@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -13,7 +13,7 @@ from tiphys.api import codec
 from tiphys.api.errors import ApiError, NotAcceptable
 from tiphys.api.kind import Kind
 from tiphys.api.meta.types import Status, StatusDetails
-from tiphys.apiserver.chain.exchange import Answer, Exchange
+from tiphys.apiserver.chain.exchange import Answer, Exchange, Joined
 from tiphys.apiserver.registry.interface import Entry, Page
 from tiphys.apiserver.verbs import shapes
 from tiphys.apiserver.verbs.negotiate import DEFAULT, Media, wanted, wants_pretty
@@ -85,19 +85,18 @@ def include(exchange: Exchange) -> str:
 
 
 async def list_answer(exchange: Exchange, kind: Kind[Any], page: Page, gzip_threshold: int) -> Answer:
-    """A list; the plain one is a join of bytes that are there, the others are made in short turns."""
+    """A list; the plain one is bytes that are there, the others are made in short turns."""
     media = wanted(exchange)
-    if media.plain:
-        body = page.json(kind)
+    if media.plain and not wants_pretty(exchange):
+        answer = Answer(Joined(page.json(kind)), 200, media.content_type, with_warnings(exchange))
     else:
-        body = await _shaped_list(exchange, kind, page, media)
-    answer = _dressed(exchange, body, media, 200)
+        answer = _dressed(exchange, await _shaped_list(exchange, kind, page, media), media, 200)
     return await compressed(exchange, answer, gzip_threshold)
 
 
 async def _shaped_list(exchange: Exchange, kind: Kind[Any], page: Page, media: Media) -> bytes:
-    if media.format == "yaml" and not media.transform:
-        return page.json(kind)
+    if not media.transform and media.format in ("json", "yaml"):
+        return b",".join(page.json(kind))
     if media.transform == "Table":
         wanted_objects = include(exchange)
         await _in_turns(page.entries, lambda entry: shapes.row(entry, media, wanted_objects))
@@ -123,14 +122,14 @@ async def compressed(exchange: Exchange, answer: Answer, threshold: int) -> Answ
         return answer
     if "gzip" not in exchange.headers.get("Accept-Encoding", ""):
         return answer
-    answer.body = await asyncio.to_thread(_gzip, answer.body)
+    answer.body = await asyncio.to_thread(_gzip, answer.body if isinstance(answer.body, Joined) else (answer.body,))
     answer.headers = (*answer.headers, ("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding"))
     return answer
 
 
-def _gzip(data: bytes) -> bytes:
+def _gzip(pieces: Iterable[bytes]) -> bytes:
     packer = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, 31)
-    return packer.compress(data) + packer.flush()
+    return b"".join([*map(packer.compress, pieces), packer.flush()])
 
 
 def success(kind: Kind[Any], name: str, uid: str) -> Status:

@@ -29,7 +29,7 @@ async def names(registry, options: ListOptions, namespace: str = "default") -> t
 
 async def test_a_list_is_one_document(filled) -> None:
     _, page = await names(filled, ListOptions())
-    document = json.loads(page.json(CONFIGMAP))
+    document = json.loads(b",".join(page.json(CONFIGMAP)))
     assert (document["kind"], document["apiVersion"]) == ("ConfigMapList", "v1")
     assert document["metadata"] == {"resourceVersion": str(filled.revision)}
     assert [item["metadata"]["name"] for item in document["items"]] == list("abcdef")
