@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from tiphys.api.meta.schema import Quantity, Struct, decode_hook
-from tiphys.api.meta.shape import ListOf, MapOf, Scalar, Shape, StructOf, shape_of
+from tiphys.api.meta.shape import EitherOf, ListOf, MapOf, Scalar, Shape, StructOf, shape_of
 
 S = TypeVar("S", bound=Struct)
 
@@ -81,6 +81,8 @@ def _go_type(shape: Shape) -> str:
         return f"[]{_go_type(shape.item)}"
     if isinstance(shape, MapOf):
         return f"map[string]{_go_type(shape.value)}"
+    if isinstance(shape, EitherOf):
+        return f"v1.{shape.name}"
     return shape.value
 
 
@@ -100,6 +102,10 @@ def _struct(shape: StructOf, value: Any, place: _Place) -> dict[str, Any]:
 
 
 def _value(shape: Shape, value: Any, place: _Place) -> Any:
+    if isinstance(shape, EitherOf):
+        if shape.other is Scalar.BOOL and not isinstance(value, bool | dict):
+            raise ValueError("boolean or JSON schema expected")
+        return _value(shape.shape_for(value), value, place)
     if isinstance(shape, Scalar):
         return _scalar(shape, value, place)
     if isinstance(shape, StructOf):
@@ -119,6 +125,8 @@ def _element(shape: Shape, value: Any, place: _Place) -> Any:
         return _value(shape, value, place)
     if isinstance(shape, Scalar):
         return _ZERO.get(shape)
+    if isinstance(shape, EitherOf):
+        return None
     return [] if isinstance(shape, ListOf) else {}
 
 

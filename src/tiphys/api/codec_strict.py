@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from tiphys.api.meta.schema import Struct
-from tiphys.api.meta.shape import ListOf, MapOf, Scalar, Shape, StructOf, shape_of
+from tiphys.api.meta.shape import EitherOf, ListOf, MapOf, Scalar, Shape, StructOf, shape_of
 
 _MOST = 100
 
@@ -48,6 +48,17 @@ def unknown_fields(schema: type[Struct], value: Any) -> list[str]:
     return list(islice(dict.fromkeys(_walk(shape, value, "")), _MOST))
 
 
+def repeated_fields(body: bytes) -> list[str]:
+    """`duplicate field "spec.replicas"`, ... of JSON whose fields nobody declared; at most 100."""
+    try:
+        if not _may_repeat(msgspec.json.decode(body), body):
+            return []
+        pairs = json.loads(body, object_pairs_hook=_Pairs)
+    except (ValueError, RecursionError):
+        return []
+    return list(islice(dict.fromkeys(_walk(None, pairs, "")), _MOST))
+
+
 def _may_repeat(value: Any, body: bytes) -> bool:
     if len(msgspec.json.encode(value)) == len(body):
         return False
@@ -68,6 +79,8 @@ class _Pairs(list[tuple[str, Any]]):
 
 
 def _walk(shape: Shape | None, value: Any, path: str) -> Iterator[str]:
+    if isinstance(shape, EitherOf):
+        shape = shape.struct if isinstance(value, _Pairs | dict) else shape.other
     if isinstance(value, _Pairs | dict):
         seen = set()
         for key, item in value.items() if isinstance(value, dict) else value:
@@ -121,6 +134,9 @@ def _check_of(shape: Shape) -> _Check | None:
         return _all_known(shape)
     if isinstance(shape, Scalar):
         return None
+    if isinstance(shape, EitherOf):
+        known, other = _all_known(shape.struct), _check_of(shape.other)
+        return lambda value: known(value) if type(value) is dict else other is None or other(value)
     inner = _check_of(shape.item if isinstance(shape, ListOf) else shape.value)
     if inner is None:
         return None

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
 from tiphys.api.errors import FieldError
 from tiphys.api.meta.resource import Resource
 from tiphys.api.names import NameRule, dns_subdomain_name
+
+if TYPE_CHECKING:
+    from tiphys.api.custom.schema import CustomSchema
 
 R = TypeVar("R", bound=Resource)
 
@@ -37,6 +40,8 @@ class Column(msgspec.Struct, Generic[R], frozen=True):
     """`name` for the first column."""
     wide: bool = False
     """Shown by `-o wide` only (priority 1)."""
+    priority: int = 0
+    """Of custom columns, which may say more than 0 and 1."""
     cell_at: Callable[[R, datetime], object] | None = None
     """Where given, used instead of `cell`: texts that tell how long ago something was need the present time."""
 
@@ -50,6 +55,8 @@ class ScalePaths(msgspec.Struct, frozen=True):
     get_status_replicas: Callable[[Any], int]
     get_selector: Callable[[Any], str]
     """The label selector in text form."""
+    spec_path: tuple[str, ...] = ("spec", "replicas")
+    """Where the count is in the object's JSON: whoever sets a scale owns that field."""
 
 
 class Subresource(msgspec.Struct, frozen=True):
@@ -116,8 +123,12 @@ class Kind(msgspec.Struct, Generic[R], frozen=True):
     """Empty: NAME and AGE."""
     storage_name: str = ""
     """The key's first segment under /registry (`services/specs`, `minions`, as in etcd upstream); empty: `plural`."""
-    storage_group: str = ""
-    """Kinds that share storage (core and events Event) name the version they are stored in: `v1`."""
+    stored_as: Kind[Any] | None = None
+    """The version in which objects are kept, where it is another one; both have the same `storage_name`."""
+    to_stored: Callable[[R], Any] | None = None
+    """An object in the stored version. It may share parts with its argument. None: the versions differ in name only."""
+    from_stored: Callable[[Any], R] | None = None
+    """A stored object in this version, sharing parts. None: the versions differ in name only."""
     graceful_delete: bool = False
     """Deletion may take time (pods): the first DELETE sets `deletionTimestamp`."""
     name_rule: NameRule = dns_subdomain_name
@@ -125,6 +136,12 @@ class Kind(msgspec.Struct, Generic[R], frozen=True):
     generate_name_suffix: int = 5
     allow_create_on_update: bool = False
     allow_unconditional_update: bool = True
+    list_kind_name: str = ""
+    """Empty: `kind` with `List` after it."""
+    custom: CustomSchema | None = None
+    """Of a kind that came at run time: what its definition says of the objects, which are then `CustomObject`s."""
+    deprecation: str = ""
+    """A warning for every request of this version."""
 
     def __post_init__(self) -> None:
         if self.plural != self.plural.lower() or not self.plural:
@@ -147,7 +164,12 @@ class Kind(msgspec.Struct, Generic[R], frozen=True):
 
     @property
     def list_kind(self) -> str:
-        return self.kind + "List"
+        return self.list_kind_name or self.kind + "List"
+
+    @property
+    def storage_key(self) -> str:
+        """What versions of one stored resource have in common: the key's first segment under /registry."""
+        return self.storage_name or self.plural
 
     @property
     def stored(self) -> bool:

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 from tiphys.api import protobuf_decode
 from tiphys.api.meta.schema import Struct, encode_hook
-from tiphys.api.meta.shape import Field, ListOf, MapOf, Scalar, Shape, StructOf, shape_of
+from tiphys.api.meta.shape import EitherOf, Field, ListOf, MapOf, Scalar, Shape, StructOf, shape_of
 from tiphys.api.meta.types import ListMeta
 from tiphys.api.protobuf_wire import BYTES, DOUBLE, VARINT, length_prefixed, tag, varint, zigzagless
 
@@ -114,27 +114,29 @@ def _message(shape: StructOf, proto3: bool) -> _Body:
 
 def _compile(shape: StructOf, proto3: bool) -> list[tuple[str, _Write]]:
     """Writers in the order of field numbers. An empty attribute name means: the object itself (an embedded message)."""
+    return _writers([(declared.rules.path, declared) for declared in shape.fields.values()], proto3)
+
+
+def _writers(fields: list[tuple[tuple[int, ...], Field]], proto3: bool) -> list[tuple[str, _Write]]:
     direct: dict[int, tuple[str, _Write]] = {}
-    embedded: dict[int, list[Field]] = {}
-    for declared in shape.fields.values():
-        path = declared.rules.path
+    embedded: dict[int, list[tuple[tuple[int, ...], Field]]] = {}
+    for path, declared in fields:
         if len(path) == 1:
             direct[path[0]] = (declared.attribute, _field(path[0], declared, proto3))
         elif path:
-            embedded.setdefault(path[0], []).append(declared)
-    for number, fields in embedded.items():
-        direct[number] = ("", _embedded(number, fields, proto3))
+            embedded.setdefault(path[0], []).append((path[1:], declared))
+    for number, inner in embedded.items():
+        direct[number] = ("", _embedded(number, _writers(inner, proto3)))
     return [direct[number] for number in sorted(direct)]
 
 
-def _embedded(number: int, fields: list[Field], proto3: bool) -> _Write:
-    inner = sorted((f.rules.path[1], f.attribute, _field(f.rules.path[1], f, proto3)) for f in fields)
+def _embedded(number: int, inner: list[tuple[str, _Write]]) -> _Write:
     head = tag(number, BYTES)
 
     def write(obj: Any, out: list[bytes]) -> None:
         parts: list[bytes] = []
-        for _, attribute, write_inner in inner:
-            value = getattr(obj, attribute)
+        for attribute, write_inner in inner:
+            value = getattr(obj, attribute) if attribute else obj
             if value is not None:
                 write_inner(value, parts)
         payload = b"".join(parts)
@@ -221,7 +223,32 @@ def _body(shape: Shape, proto3: bool) -> tuple[int, _Body]:
         return BYTES, wrapped
     if isinstance(shape, MapOf):
         raise TypeError("protobuf knows no map of maps")
+    if isinstance(shape, EitherOf):
+        return BYTES, _either(shape, proto3)
     return _SCALARS[shape]
+
+
+def _either(shape: EitherOf, proto3: bool) -> _Body:
+    """Go's types for `T or bool` say true beside an object, for a schema that allows something."""
+    wire, struct_body = _body(shape.struct, proto3)
+    write_struct = _single(tag(shape.struct_number, wire), wire, struct_body, skip_zero=False)
+    if isinstance(shape.other, ListOf):
+        write_other, beside = _repeated(shape.other_number, shape.other.item, proto3), b""
+    else:
+        wire, other_body = _body(shape.other, proto3)
+        write_other = _single(tag(shape.other_number, wire), wire, other_body, skip_zero=False)
+        beside = tag(shape.other_number, wire) + other_body(True)
+
+    def body(value: Any) -> bytes:
+        out: list[bytes] = []
+        if isinstance(value, Struct):
+            out.append(beside)
+            write_struct(value, out)
+        else:
+            write_other(value, out)
+        return b"".join(out)
+
+    return body
 
 
 def _text(value: str) -> bytes:
@@ -239,7 +266,9 @@ def _int_or_string(value: int | str) -> bytes:
     return b"\x08\x00\x10" + zigzagless(value) + b"\x1a\x00"
 
 
-def _time(value: str) -> bytes:
+def _time(value: str | None) -> bytes:
+    if value is None:
+        return b""  # in a map of times
     seconds, _ = protobuf_decode.epoch(value)
     return b"\x08" + zigzagless(seconds) + b"\x10\x00"
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from tiphys.api.meta.schema import Quantity, Struct, decode_hook, field, proto
-from tiphys.api.meta.shape import ListOf, MapOf, Scalar, Shape, StructOf, shape_of
+from tiphys.api.meta.shape import EitherOf, Field, ListOf, MapOf, Scalar, Shape, StructOf, shape_of
 from tiphys.api.protobuf_wire import BYTES, DOUBLE, VARINT, read_varint, skip
 from tiphys.base.clock import parse_rfc3339
 
@@ -133,16 +133,19 @@ def _read_packed(fields: _Fields, entry: _Entry, data: bytes, at: int, end: int)
 
 
 def _compile(shape: StructOf) -> _Table:
+    return _table([(declared.rules.path, declared) for declared in shape.fields.values()])
+
+
+def _table(fields: list[tuple[tuple[int, ...], Field]]) -> _Table:
     table: _Table = {}
-    embedded: dict[int, _Table] = {}
-    for declared in shape.fields.values():
-        path = declared.rules.path
-        if not path:
-            continue
-        home = table if len(path) == 1 else embedded.setdefault(path[0], {})
-        home[path[-1]] = _entry(declared.attribute, declared.shape)
+    embedded: dict[int, list[tuple[tuple[int, ...], Field]]] = {}
+    for path, declared in fields:
+        if len(path) == 1:
+            table[path[0]] = _entry(declared.attribute, declared.shape)
+        elif path:
+            embedded.setdefault(path[0], []).append((path[1:], declared))
     for number, inner in embedded.items():
-        table[number] = _Entry("", BYTES, _embedded(inner), None, False)
+        table[number] = _Entry("", BYTES, _embedded(_table(inner)), None, False)
     return table
 
 
@@ -216,7 +219,24 @@ def _value(shape: Shape) -> _Value:
         return _message(shape)
     if isinstance(shape, Scalar):
         return _SCALARS[shape]
+    if isinstance(shape, EitherOf):
+        return _either(shape)
     raise TypeError("protobuf knows no list of lists")
+
+
+def _either(shape: EitherOf) -> _Value:
+    table = {
+        shape.struct_number: _entry("struct", shape.struct),
+        shape.other_number: _entry("other", shape.other),
+    }
+    empty: Any = [] if isinstance(shape.other, ListOf) else False
+
+    def read(data: bytes, at: int, end: int) -> Any:
+        fields: _Fields = {}
+        _read_into(fields, table, data, at, end)
+        return fields["struct"] if "struct" in fields else fields.get("other", empty)
+
+    return read
 
 
 def _text(data: bytes, at: int, end: int) -> str:

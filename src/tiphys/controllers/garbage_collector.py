@@ -21,7 +21,7 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 from tiphys.api.kind import Kind
-from tiphys.api.kinds import KINDS
+from tiphys.api.kinds import STORED_KINDS
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.types import OwnerReference
 from tiphys.client.interface import Propagation
@@ -32,7 +32,7 @@ from tiphys.controllers._spec import ControllerSpec, Index, Listers, Watch
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 COLLECTED: tuple[Kind[Any], ...] = tuple(
-    kind for kind in KINDS if kind.stored and {"delete", "list", "watch"} <= set(kind.verbs) and kind.kind != "Event"
+    kind for kind in STORED_KINDS if {"delete", "list", "watch"} <= set(kind.verbs) and kind.kind != "Event"
 )
 """Events have no owners and are many."""
 

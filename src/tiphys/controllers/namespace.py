@@ -18,7 +18,7 @@ from typing import Any
 
 from tiphys.api.errors import ApiError
 from tiphys.api.kind import Kind
-from tiphys.api.kinds import KINDS, NAMESPACE, POD
+from tiphys.api.kinds import NAMESPACE, POD, STORED_KINDS
 from tiphys.api.kinds.core.namespace import Namespace, NamespaceCondition
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import copy_of
@@ -29,10 +29,8 @@ from tiphys.controllers._spec import ControllerSpec, Key, Listers, Watch
 FINALIZER = "kubernetes"
 RECHECK_S = 5.0
 """How often the counts in the conditions are brought up to date while something remains."""
-CONTENT: tuple[Kind[Any], ...] = tuple(
-    kind for kind in KINDS if kind.namespaced and kind.stored and "delete" in kind.verbs and not kind.storage_group
-)
-"""All that can be in a namespace; kinds that show another's stored objects are left out."""
+CONTENT: tuple[Kind[Any], ...] = tuple(kind for kind in STORED_KINDS if kind.namespaced and "delete" in kind.verbs)
+"""All that can be in a namespace."""
 
 _FINE = {
     "NamespaceDeletionDiscoveryFailure": ("ResourcesDiscovered", "All resources successfully discovered"),

@@ -9,8 +9,9 @@ from tiphys.api.meta.types import ObjectMeta
 class Resource(Struct):
     """An API object: kind and version, metadata, then what the subclass adds."""
 
-    kind: str = field(default_factory=str)
-    api_version: str = field(default_factory=str)
+    kind: str = ""
+    """Empty inside another object only (a StatefulSet's claims)."""
+    api_version: str = ""
     metadata: Annotated[ObjectMeta, proto(1)] = field(default_factory=ObjectMeta)
 
 

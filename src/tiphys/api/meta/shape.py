@@ -17,7 +17,11 @@ import msgspec
 from tiphys.api.meta.schema import Proto, Quantity, Struct
 
 _NO_RULES = Proto(())
-_ATOMIC_ITEMS = frozenset(("EndpointAddress", "EndpointPort", "OwnerReference", "Subject"))
+_ATOMIC_ITEMS = frozenset((
+    "admissionregistration.NamedRuleWithOperations", "admissionregistration.Variable", "core.EndpointAddress",
+    "core.EndpointPort", "core.NodeSelectorTerm", "core.TopologySelectorTerm", "discovery.EndpointPort",
+    "types.OwnerReference", "rbac.Subject",
+))  # fmt: skip
 """Types that are atomic as list items, where no field's `Proto` could say so."""
 _INT32_MAX = 2**31 - 1
 
@@ -68,10 +72,10 @@ class StructOf:
         """The type's name: `DeploymentSpec`."""
         return self.schema.__name__
 
-    @property
+    @cached_property
     def atomic(self) -> bool:
         """Apply: such a value has one owner as a whole wherever it stands, in lists too (+structType=atomic)."""
-        return self.name in _ATOMIC_ITEMS
+        return f"{self.schema.__module__.split('.')[3]}.{self.name}" in _ATOMIC_ITEMS
 
     @cached_property
     def fields(self) -> dict[str, Field]:
@@ -86,7 +90,40 @@ class StructOf:
         return f"StructOf({self.name})"
 
 
-Shape = Scalar | ListOf | MapOf | StructOf
+class EitherOf:
+    """An object of one type, or else a value of another sort: a bool or a list. Custom resources' schemas have such.
+
+    In protobuf it is a message: the object under `struct_number`, the other under `other_number`.
+    """
+
+    __slots__ = ("other", "struct")
+
+    def __init__(self, struct: StructOf, other: Shape) -> None:
+        self.struct = struct
+        self.other = other
+
+    @property
+    def name(self) -> str:
+        """The type's name: `JSONSchemaPropsOrBool`."""
+        if self.other is Scalar.BOOL:
+            return f"{self.struct.name}OrBool"
+        strings = isinstance(self.other, ListOf) and self.other.item is Scalar.STRING
+        return f"{self.struct.name}Or{'String' if strings else ''}Array"
+
+    @property
+    def struct_number(self) -> int:
+        return 2 if self.other is Scalar.BOOL else 1
+
+    @property
+    def other_number(self) -> int:
+        return 3 - self.struct_number
+
+    def shape_for(self, value: Any) -> Shape:
+        """The shape of a plain value: an object's, or the other one."""
+        return self.struct if isinstance(value, dict) else self.other
+
+
+Shape = Scalar | ListOf | MapOf | StructOf | EitherOf
 
 
 class Field:
@@ -136,6 +173,11 @@ def _shape_of_hint(hint: Any, metadata: tuple[Any, ...] = ()) -> tuple[Shape, bo
             return _shape_of_hint(members[0], metadata)[0], pointer
         if set(members) == {int, str}:
             return Scalar.INT_OR_STRING, pointer
+        shapes = [_shape_of_hint(member)[0] for member in members]
+        structs = [shape for shape in shapes if isinstance(shape, StructOf)]
+        if len(shapes) == 2 and len(structs) == 1:
+            other = shapes[1 - shapes.index(structs[0])]
+            return EitherOf(structs[0], other), pointer
         raise TypeError(f"no shape for {hint}")
     if origin is list:
         return ListOf(_shape_of_hint(typing.get_args(inner)[0])[0]), False

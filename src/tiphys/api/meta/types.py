@@ -144,6 +144,13 @@ class Status(Struct):
     code: Annotated[Int32, proto(6)] = 0
 
 
+class GroupResource(Struct):
+    """A resource without its version: `deployments` of `apps`."""
+
+    group: Annotated[str, proto(1, required=True)] = field(default_factory=str)
+    resource: Annotated[str, proto(2, required=True)] = field(default_factory=str)
+
+
 class FieldSelectorRequirement(Struct):
     """One condition on one field."""
 

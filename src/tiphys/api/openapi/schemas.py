@@ -15,7 +15,7 @@ from typing import Any
 from tiphys.api.codec import list_schema
 from tiphys.api.kind import Kind
 from tiphys.api.meta.schema import Struct
-from tiphys.api.meta.shape import Field, ListOf, MapOf, Scalar, Shape, StructOf, shape_of
+from tiphys.api.meta.shape import EitherOf, Field, ListOf, MapOf, Scalar, Shape, StructOf, shape_of
 from tiphys.api.meta.types import DeleteOptions, Status
 
 Schema = dict[str, Any]
@@ -145,6 +145,11 @@ class Definitions:
             return {"type": "array", "items": self._of(shape.item)}
         if isinstance(shape, MapOf):
             return {"type": "object", "additionalProperties": self._of(shape.value)}
+        if isinstance(shape, EitherOf):
+            self.add(shape.struct.schema)
+            either = definition_name(shape.struct.schema).removesuffix(shape.struct.name) + shape.name
+            self.made.setdefault(either, {"description": f"A {shape.struct.name}, or something simpler."})
+            return self.ref(either)
         if shape in _PRIMITIVES:
             return dict(_PRIMITIVES[shape])
         name = _NAMED[shape]

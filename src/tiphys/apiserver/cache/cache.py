@@ -34,7 +34,7 @@ def bookmark(kind: Kind[Any], revision: int, initial_events_end: bool = False) -
 
 def key_prefix(kind: Kind[Any]) -> bytes:
     """Where objects of this kind are stored; etcd's layout upstream."""
-    return f"/registry/{kind.storage_name or kind.plural}/".encode()
+    return f"/registry/{kind.storage_key}/".encode()
 
 
 class KindCache:

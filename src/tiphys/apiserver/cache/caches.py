@@ -68,10 +68,10 @@ class Caches:
         self._tasks: list[asyncio.Task[None]] = []
 
     def add(self, kind: Kind[Any]) -> None:
-        """Make room for a kind. Of kinds that share storage, the one whose version is stored wins."""
+        """Make room for a kind, in the version in which it is stored."""
         prefix = key_prefix(kind)
-        if prefix not in self._by_prefix or kind.storage_group in ("", kind.api_version):
-            self._by_prefix[prefix] = KindCache(kind, lambda: self.revision)
+        if prefix not in self._by_prefix:
+            self._by_prefix[prefix] = KindCache(kind.stored_as or kind, lambda: self.revision)
 
     def of(self, kind: Kind[Any]) -> KindCache:
         """The cache that holds this kind, in whatever version. Raises KeyError for kinds that are not stored."""

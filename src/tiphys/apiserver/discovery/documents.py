@@ -20,6 +20,9 @@ GROUP_ORDER = (
 )  # fmt: skip
 """The priorities of pkg/controlplane's built-in APIServices; groups beyond them come after, by name."""
 
+_HASHED_VERSION = {"customresourcedefinitions.apiextensions.k8s.io": "v1beta1"}
+"""Upstream tells the hash of a version that it serves no more."""
+
 Document = dict[str, Any]
 Groups = dict[str, dict[str, list[Kind[Any]]]]
 """group -> version -> kinds, in order."""
@@ -49,9 +52,9 @@ def _resource(kind: Kind[Any]) -> Document:
     if kind.categories:
         document["categories"] = list(kind.categories)
     if kind.stored:
-        document["storageVersionHash"] = storage_version_hash(
-            "" if kind.storage_group == "v1" else kind.group, kind.storage_group or kind.version, kind.kind
-        )
+        stored = kind.stored_as or kind
+        version = _HASHED_VERSION.get(kind.group_resource, stored.version)
+        document["storageVersionHash"] = storage_version_hash(stored.group, version, stored.kind)
     return document
 
 

@@ -35,7 +35,7 @@ class Storage:
         The entry has the version of `kind`. Raises InternalError where the store fails.
         """
         cache = self._caches.of(kind)
-        stored = stored_form(cache, obj)
+        stored = stored_form(cache, kind, obj)
         stored.metadata.resource_version = ""
         value = codec.encode(stored)
         lease = await self._lease(cache.kind)
@@ -69,7 +69,7 @@ class Storage:
 
     def unchanged(self, kind: Kind[Any], obj: Any, current: Entry) -> bool:
         """Whether writing `obj` over `current` (an entry of the stored version) would change nothing."""
-        stored = stored_form(self._caches.of(kind), obj)
+        stored = stored_form(self._caches.of(kind), kind, obj)
         before = stored.metadata.resource_version
         stored.metadata.resource_version = ""
         same = served(codec.encode(stored), current.revision) == current.data

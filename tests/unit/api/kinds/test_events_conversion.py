@@ -32,9 +32,3 @@ def test_there_and_back() -> None:
     newer = from_core(event)
     assert (newer.note, newer.regarding.name, newer.deprecated_count) == ("Stopping", "web", 3)
     assert to_core(newer) == event
-
-
-def test_the_copy_shares_nothing() -> None:
-    event = codec.from_json(CoreEvent, BODY)
-    from_core(event).regarding.name = "other"
-    assert event.involved_object.name == "web"

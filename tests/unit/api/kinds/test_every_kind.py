@@ -13,16 +13,16 @@ import pytest
 from tiphys.api import codec
 from tiphys.api.errors import FieldError
 from tiphys.api.kind import Kind
-from tiphys.api.kinds import BODY_KINDS, KINDS
+from tiphys.api.kinds import BODY_KINDS, KINDS, PREVIEW_KINDS, STORED_KINDS
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import copy_of
 from tiphys.api.meta.validation import validate_meta
 
 _GOLDEN = Path(__file__).parents[5] / "shared" / "upstream" / "golden"
 _NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-ALL = (*KINDS, *BODY_KINDS)
+ALL = (*KINDS, *PREVIEW_KINDS, *BODY_KINDS)
 
-every_kind = pytest.mark.parametrize("kind", ALL, ids=lambda kind: f"{kind.group or 'core'}.{kind.kind}")
+every_kind = pytest.mark.parametrize("kind", ALL, ids=lambda kind: f"{kind.group or 'core'}.{kind.version}.{kind.kind}")
 
 
 def _golden(kind: Kind[Any]) -> Resource:
@@ -146,7 +146,7 @@ def test_metadata_that_may_not_change(kind: Kind[Any], attribute: str) -> None:
 
 
 def test_plurals_and_short_names_are_unique() -> None:
-    paths = [(kind.group, kind.plural) for kind in KINDS]
+    paths = [(kind.group, kind.version, kind.plural) for kind in ALL]
     assert len(paths) == len(set(paths))
-    core_short = [name for kind in KINDS if kind.group != "events.k8s.io" for name in kind.short_names]
+    core_short = [name for kind in STORED_KINDS for name in kind.short_names]
     assert len(core_short) == len(set(core_short))

@@ -3,39 +3,44 @@
 from __future__ import annotations
 
 import json
+import re
 import types
 import typing
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 import pytest
 
-from tiphys.api.kinds import BODY_KINDS, KINDS
+from tiphys.api.kinds import BODY_KINDS, KINDS, PREVIEW_KINDS
 from tiphys.api.meta.schema import Proto, Quantity, Struct
 
 _SWAGGER = Path(__file__).parents[5] / "shared" / "upstream" / "swagger.json"
-_GROUPS = {
-    "core": "io.k8s.api.core.v1",
-    "apps": "io.k8s.api.apps.v1",
-    "rbac": "io.k8s.api.rbac.v1",
-    "discovery": "io.k8s.api.discovery.v1",
-    "events": "io.k8s.api.events.v1",
-    "coordination": "io.k8s.api.coordination.v1",
-    "authentication": "io.k8s.api.authentication.v1",
-    "authorization": "io.k8s.api.authorization.v1",
-    "autoscaling": "io.k8s.api.autoscaling.v1",
-    "policy": "io.k8s.api.policy.v1",
+_PREFIXES = {
+    "apiextensions": "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions",
+    "apiregistration": "io.k8s.kube-aggregator.pkg.apis.apiregistration",
 }
+_VERSIONS = ("v2", "v1", "v1beta1", "v1beta2", "v1alpha1", "v1alpha2", "v1alpha3")
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1"
-_METADATA_REQUIRED = {"io.k8s.api.core.v1.Event"}
+_EMPTY = {
+    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceSubresourceStatus",
+    "io.k8s.api.apiserverinternal.v1alpha1.StorageVersionSpec",
+    "io.k8s.api.scheduling.v1alpha2.BasicSchedulingPolicy",
+}
+"""Types without fields."""
+_METADATA_REQUIRED = {
+    "io.k8s.api.core.v1.Event",
+    "io.k8s.api.apiserverinternal.v1alpha1.StorageVersion",
+    "io.k8s.api.resource.v1alpha3.ResourcePoolStatusRequest",
+}
 """Where upstream's type lacks `omitempty` on metadata; ours inherits the field from `Resource`."""
 
 
 def _structs() -> list[type[Struct]]:
     """Every struct that a kind is made of."""
     found: dict[type[Struct], None] = {}
-    pending: list[Any] = [kind.schema for kind in (*KINDS, *BODY_KINDS)]
+    pending: list[Any] = [kind.schema for kind in (*KINDS, *PREVIEW_KINDS, *BODY_KINDS)]
     while pending:
         hint = pending.pop()
         if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
@@ -48,18 +53,28 @@ def _structs() -> list[type[Struct]]:
 
 
 def _definition_name(struct: type[Struct]) -> str:
+    """`io.k8s.api.apps.v1.Deployment`; of several versions the best, unless the module is named after one."""
     package = struct.__module__.split(".")
     if package[2] == "meta":
         return f"{_META}.{struct.__name__}"
-    return f"{_GROUPS[package[3]]}.{struct.__name__}"
+    prefix = _PREFIXES.get(package[3], f"io.k8s.api.{package[3]}")
+    named = package[-1].rpartition("_")[2]
+    versions = (named,) if named in _VERSIONS else _VERSIONS
+    names = [f"{prefix}.{version}.{struct.__name__}" for version in versions]
+    return next((name for name in names if name in _definitions()), names[0])
+
+
+@cache
+def _definitions() -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(_SWAGGER.read_bytes())["definitions"] if _SWAGGER.exists() else {}
+    return loaded
 
 
 @pytest.fixture(scope="module")
 def definitions() -> dict[str, Any]:
     if not _SWAGGER.exists():
         pytest.skip(f"upstream's OpenAPI document is not at {_SWAGGER}")
-    loaded: dict[str, Any] = json.loads(_SWAGGER.read_bytes())["definitions"]
-    return loaded
+    return _definitions()
 
 
 def _bare(hint: Any) -> Any:
@@ -82,10 +97,20 @@ def _shape(hint: Any) -> object:
         value = get_args(bare)[1]
         return ["object", "any" if value is Any else _shape(value)]
     if origin in (Union, types.UnionType):
-        return "string"  # IntOrString
+        members = [arg for arg in get_args(bare) if isinstance(arg, type) and issubclass(arg, Struct)]
+        return "any" if members else "string"  # a schema or something simpler; IntOrString
+    if bare is Any:
+        return "any"
+    if bare is float:
+        return "number"
     if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
-        return _definition_name(bare)
+        return _unversioned(_definition_name(bare))
     return {str: "string", bytes: "string", Quantity: "string", bool: "boolean", int: "integer"}[bare]
+
+
+def _unversioned(name: str) -> str:
+    """Versions of a group share types that are the same in each."""
+    return re.sub(r"\.v\d\w*\.", ".", name)
 
 
 def _upstream_shape(schema: dict[str, Any], definitions: dict[str, Any]) -> object:
@@ -93,8 +118,10 @@ def _upstream_shape(schema: dict[str, Any], definitions: dict[str, Any]) -> obje
     if reference:
         name = reference.removeprefix("#/definitions/")
         target = definitions[name]
-        if "properties" in target:
-            return name
+        if "properties" in target or name in _EMPTY:
+            return _unversioned(name)
+        if "type" not in target:
+            return "any"
         return ["object", "any"] if target["type"] == "object" else target["type"]
     if schema.get("type") == "array":
         return ["array", _upstream_shape(schema["items"], definitions)]
@@ -113,7 +140,7 @@ def _rules(hint: Any) -> Proto:
 @pytest.mark.parametrize("struct", _structs(), ids=lambda struct: f"{struct.__module__[14:]}.{struct.__name__}")
 def test_declaration_is_upstreams(struct: type[Struct], definitions: dict[str, Any]) -> None:
     upstream = definitions[_definition_name(struct)]
-    properties = upstream["properties"]
+    properties = upstream.get("properties", {})
     hints = get_type_hints(struct, include_extras=True)
     by_wire = {field.encode_name: hints[field.name] for field in msgspec.structs.fields(struct)}
     assert set(by_wire) == set(properties)

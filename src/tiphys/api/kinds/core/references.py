@@ -121,6 +121,19 @@ class NodeSelector(Struct):
     )
 
 
+class TopologySelectorLabelRequirement(Struct):
+    """The values that one label may have."""
+
+    key: Annotated[str, proto(1, required=True)] = field(default_factory=str)
+    values: Annotated[list[str], proto(2, required=True, list_type="atomic")] = field(default_factory=empty_list)
+
+
+class TopologySelectorTerm(Struct):
+    """Places, by conditions on node labels, all of which must hold."""
+
+    match_label_expressions: Annotated[list[TopologySelectorLabelRequirement], proto(1, list_type="atomic")] = []
+
+
 class Taint(Struct):
     """What keeps pods off a node unless they tolerate it."""
 

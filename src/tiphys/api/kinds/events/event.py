@@ -11,7 +11,7 @@ from tiphys.api.kinds.core import event as core_event
 from tiphys.api.kinds.core.event import EventSource
 from tiphys.api.kinds.core.references import ObjectReference
 from tiphys.api.meta.resource import Resource
-from tiphys.api.meta.schema import Int32, MicroTime, Struct, Time, copy_of, field, proto
+from tiphys.api.meta.schema import Int32, MicroTime, Struct, Time, field, proto
 from tiphys.api.meta.validation import immutable
 
 
@@ -42,16 +42,16 @@ class Event(Resource):
 
 
 def to_core(event: Event) -> core_event.Event:
-    """The same event in version v1, in which it is stored."""
+    """The same event in version v1, in which it is stored; both share their parts."""
     series = event.series
     return core_event.Event(
         kind="Event",
         api_version="v1",
-        metadata=copy_of(event.metadata),
-        involved_object=copy_of(event.regarding),
+        metadata=event.metadata,
+        involved_object=event.regarding,
         reason=event.reason,
         message=event.note,
-        source=copy_of(event.deprecated_source),
+        source=event.deprecated_source,
         first_timestamp=event.deprecated_first_timestamp,
         last_timestamp=event.deprecated_last_timestamp,
         count=event.deprecated_count,
@@ -61,19 +61,19 @@ def to_core(event: Event) -> core_event.Event:
         if series is not None
         else None,
         action=event.action,
-        related=copy_of(event.related) if event.related is not None else None,
+        related=event.related,
         reporting_component=event.reporting_controller,
         reporting_instance=event.reporting_instance,
     )
 
 
 def from_core(event: core_event.Event) -> Event:
-    """A stored event in version events.k8s.io/v1."""
+    """A stored event in version events.k8s.io/v1; both share their parts."""
     series = event.series
     return Event(
         kind="Event",
         api_version="events.k8s.io/v1",
-        metadata=copy_of(event.metadata),
+        metadata=event.metadata,
         event_time=event.event_time,
         series=EventSeries(count=series.count, last_observed_time=series.last_observed_time)
         if series is not None
@@ -82,11 +82,11 @@ def from_core(event: core_event.Event) -> Event:
         reporting_instance=event.reporting_instance,
         action=event.action,
         reason=event.reason,
-        regarding=copy_of(event.involved_object),
-        related=copy_of(event.related) if event.related is not None else None,
+        regarding=event.involved_object,
+        related=event.related,
         note=event.message,
         type=event.type,
-        deprecated_source=copy_of(event.source),
+        deprecated_source=event.source,
         deprecated_first_timestamp=event.first_timestamp,
         deprecated_last_timestamp=event.last_timestamp,
         deprecated_count=event.count,
@@ -174,7 +174,9 @@ EVENTS_EVENT = Kind(
     plural="events",
     schema=Event,
     short_names=("ev",),
-    storage_group="v1",
+    stored_as=core_event.EVENT,
+    to_stored=to_core,
+    from_stored=from_core,
     allow_create_on_update=True,
     validate=_validate,
     fields=_FIELDS,

@@ -1,0 +1,74 @@
+"""HorizontalPodAutoscaler as autoscaling/v1 has it; stored as v2.
+
+Source: staging/src/k8s.io/api/autoscaling/v1/types.go.
+"""
+
+from typing import Annotated
+
+from tiphys.api.kind import Kind, Subresource
+from tiphys.api.meta.resource import Resource
+from tiphys.api.meta.schema import Int32, Struct, Time, copy_of, field, proto
+
+
+class CrossVersionObjectReference(Struct):
+    """An object of the same namespace, by kind and name."""
+
+    kind: Annotated[str, proto(1, required=True)] = field(default_factory=str)
+    name: Annotated[str, proto(2, required=True)] = field(default_factory=str)
+    api_version: Annotated[str, proto(3)] = ""
+
+
+class HorizontalPodAutoscalerSpec(Struct):
+    """What is scaled, between which bounds, by which CPU use."""
+
+    scale_target_ref: Annotated[CrossVersionObjectReference, proto(1, required=True, atomic=True)] = field(
+        default_factory=CrossVersionObjectReference
+    )
+    min_replicas: Annotated[Int32 | None, proto(2)] = None
+    max_replicas: Annotated[Int32, proto(3, required=True)] = field(default_factory=int)
+    target_cpu_utilization_percentage: Annotated[Int32 | None, proto(4)] = field(
+        default=None, name="targetCPUUtilizationPercentage"
+    )
+
+
+class HorizontalPodAutoscalerStatus(Struct):
+    """The count as it is and as it should be, and the CPU use behind it."""
+
+    observed_generation: Annotated[int | None, proto(1)] = None
+    last_scale_time: Annotated[Time | None, proto(2)] = None
+    current_replicas: Annotated[Int32, proto(3, required=True)] = field(default_factory=int)
+    desired_replicas: Annotated[Int32, proto(4, required=True)] = field(default_factory=int)
+    current_cpu_utilization_percentage: Annotated[Int32 | None, proto(5)] = field(
+        default=None, name="currentCPUUtilizationPercentage"
+    )
+
+
+class HorizontalPodAutoscaler(Resource):
+    """Changes the count of a workload so that its CPU use stays near a target."""
+
+    spec: Annotated[HorizontalPodAutoscalerSpec, proto(2, required=True)] = field(
+        default_factory=HorizontalPodAutoscalerSpec
+    )
+    status: Annotated[HorizontalPodAutoscalerStatus, proto(3)] = field(default_factory=HorizontalPodAutoscalerStatus)
+
+
+def _prepare(obj: HorizontalPodAutoscaler, old: HorizontalPodAutoscaler | None) -> None:
+    obj.status = copy_of(old.status) if old is not None else HorizontalPodAutoscalerStatus()
+
+
+def _prepare_status(obj: HorizontalPodAutoscaler, old: HorizontalPodAutoscaler) -> None:
+    obj.spec = copy_of(old.spec)
+
+
+HORIZONTALPODAUTOSCALER_V1 = Kind(
+    group="autoscaling",
+    version="v1",
+    kind="HorizontalPodAutoscaler",
+    plural="horizontalpodautoscalers",
+    schema=HorizontalPodAutoscaler,
+    short_names=("hpa",),
+    categories=("all",),
+    subresources=(Subresource("status", ("get", "patch", "update")),),
+    prepare=_prepare,
+    prepare_status=_prepare_status,
+)

@@ -1,0 +1,39 @@
+"""ComponentStatus. Source: staging/src/k8s.io/api/core/v1/types.go."""
+
+from typing import Annotated
+
+from tiphys.api.kind import Kind
+from tiphys.api.meta.resource import Resource
+from tiphys.api.meta.schema import Struct, field, proto
+
+
+class ComponentCondition(Struct):
+    """One aspect of a component's health."""
+
+    type: Annotated[str, proto(1, required=True)] = field(default_factory=str)
+    status: Annotated[str, proto(2, required=True)] = field(default_factory=str)
+    message: Annotated[str, proto(3)] = ""
+    error: Annotated[str, proto(4)] = ""
+
+
+class ComponentStatus(Resource):
+    """Whether a part of the control plane answers (deprecated)."""
+
+    conditions: Annotated[
+        list[ComponentCondition], proto(2, merge_key="type", list_type="map", list_map_keys=("type",))
+    ] = []
+
+
+COMPONENTSTATUS = Kind(
+    group="",
+    version="v1",
+    kind="ComponentStatus",
+    plural="componentstatuses",
+    schema=ComponentStatus,
+    namespaced=False,
+    short_names=("cs",),
+    verbs=(
+        "get",
+        "list",
+    ),
+)
