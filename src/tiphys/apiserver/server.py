@@ -125,6 +125,12 @@ class ApiServer:
 
     async def _open_registry(self) -> Registry:
         settings = self.settings
+        encryption = settings.security.encryption
+        if encryption.config_file is not None:
+            from tiphys.apiserver.encryption.opening import encrypted
+
+            self._store, task = await encrypted(self._store, encryption, self._reloads, self._clock)
+            self._tasks.append(task)
         return await open_registry(
             self._store,
             self._clock,

@@ -5,8 +5,6 @@ Source: plugin/pkg/auth/authenticator/token/bootstrap, staging/src/k8s.io/cluste
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hmac
 import logging
 import re
@@ -79,8 +77,8 @@ class BootstrapTokens:
 def value(secret: Any, key: str) -> str:
     """A Secret's datum as text; empty where it is absent or no text."""
     try:
-        return base64.b64decode(secret.data.get(key, "")).decode()
-    except (binascii.Error, UnicodeDecodeError):
+        return bytes(secret.data.get(key, b"")).decode()
+    except UnicodeDecodeError:
         return ""
 
 

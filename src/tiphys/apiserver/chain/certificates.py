@@ -45,7 +45,7 @@ def _subjects(bundles: Iterable[bytes]) -> frozenset[Name]:
     probe = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     for pem in bundles:
         probe.load_verify_locations(cadata=pem.decode("ascii"))
-    return frozenset(ca["subject"] for ca in probe.get_ca_certs())  # type: ignore[index, misc] # a dict, not bytes
+    return frozenset(ca["subject"] for ca in probe.get_ca_certs())  # type: ignore[misc] # a dict, not bytes
 
 
 def user_of(ssl_object: Any) -> User | None:
@@ -70,7 +70,7 @@ def user_of(ssl_object: Any) -> User | None:
 
 
 def _root_names(ssl_object: Any) -> frozenset[Name]:
-    inner = getattr(ssl_object, "_sslobj", None)
+    inner: Any = getattr(ssl_object, "_sslobj", None)
     chain = inner.get_verified_chain() if hasattr(inner, "get_verified_chain") else []
     return frozenset(certificate.get_info()["issuer"] for certificate in chain or [])
 

@@ -5,8 +5,6 @@ Source: pkg/serviceaccount/legacy.go.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hmac
 from collections.abc import Callable
 from datetime import datetime
@@ -44,7 +42,7 @@ def user_of(claims: dict[str, Any], token: str, live: Live, _now: datetime) -> t
     secret = live(SECRET, namespace, secret_name)
     if secret is None or secret.metadata.deletion_timestamp is not None:
         raise InvalidToken("Token has been invalidated")
-    if not hmac.compare_digest(_held(secret), token.encode()):
+    if not hmac.compare_digest(bytes(secret.data.get("token", b"")), token.encode()):
         raise InvalidToken("Token does not match server's copy")
     if INVALID_SINCE in secret.metadata.labels:
         raise InvalidToken(
@@ -58,10 +56,3 @@ def user_of(claims: dict[str, Any], token: str, live: Live, _now: datetime) -> t
     if account.metadata.uid != account_uid:
         raise InvalidToken(f"ServiceAccount UID ({account.metadata.uid}) does not match claim ({account_uid})")
     return User(subject, account_uid, groups_of_service_account(namespace)), secret
-
-
-def _held(secret: Any) -> bytes:
-    try:
-        return base64.b64decode(secret.data.get("token", ""))
-    except binascii.Error:
-        return b""
