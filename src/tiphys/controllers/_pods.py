@@ -9,13 +9,17 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import cmp_to_key
+from typing import Any
 
+from tiphys.api.kind import Kind
 from tiphys.api.kinds import POD
-from tiphys.api.kinds.core.pod.facts import is_ready, is_terminal, ready_condition
+from tiphys.api.kinds.core.pod.facts import is_available, is_ready, is_terminal, ready_condition
 from tiphys.api.kinds.core.pod.schema import Pod
+from tiphys.api.labels import NOTHING, selector_of, selector_of_map
 from tiphys.api.meta.owners import controller_of
 from tiphys.base.clock import parse_rfc3339
-from tiphys.controllers._spec import Index
+from tiphys.base.selectors import LabelSelector
+from tiphys.controllers._spec import Index, Key, Listers
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 NAME_MAX = 253
@@ -32,6 +36,48 @@ def label_pairs(namespace: str, labels: Mapping[str, str]) -> list[str]:
 def is_active(pod: Pod) -> bool:
     """Neither finished nor being deleted."""
     return not is_terminal(pod) and pod.metadata.deletion_timestamp is None
+
+
+def _selector_pair(owner: Any) -> Iterable[str]:
+    """One label that all pods of the owner bear; a selector of expressions alone is filed under its namespace."""
+    namespace, selector = owner.metadata.namespace, owner.spec.selector
+    labels = selector if isinstance(selector, dict) else selector.match_labels if selector is not None else {}
+    return label_pairs(namespace, labels)[:1] or (namespace,)
+
+
+def by_selector(kind: Kind[Any]) -> Index[Any]:
+    """Owners of pods by what they select, for `selecting`."""
+    return Index(kind, "selector", _selector_pair)
+
+
+def selecting(listers: Listers, kind: Kind[Any], pod: Pod) -> Iterable[Key]:
+    """Those of `kind` whose selector matches the pod. Needs the index `by_selector`."""
+    namespace, labels = pod.metadata.namespace, pod.metadata.labels
+    for pair in (*label_pairs(namespace, labels), namespace):
+        if listers.count(kind, "selector", pair):
+            for owner in listers.indexed(kind, "selector", pair):
+                if selector_in(owner).matches(labels):
+                    yield Key(namespace, owner.metadata.name)
+
+
+def selector_in(owner: Any) -> LabelSelector:
+    """The predicate of `spec.selector`, which is a plain map in older kinds; there, an empty one matches nothing."""
+    selector = owner.spec.selector
+    if isinstance(selector, dict):
+        return selector_of_map(selector) if selector else NOTHING
+    return selector_of(selector)
+
+
+def until_available_s(pods: Iterable[Pod], minimum_s: int, now: datetime) -> float | None:
+    """When the next ready pod has been ready for long enough; None when none is on its way."""
+    if minimum_s <= 0:
+        return None
+    waits_s = []
+    for pod in pods:
+        condition = ready_condition(pod)
+        if is_ready(pod) and not is_available(pod, minimum_s, now) and condition and condition.last_transition_time:
+            waits_s.append(minimum_s - (now - parse_rfc3339(condition.last_transition_time)).total_seconds())
+    return max(0.0, min(waits_s)) + 0.001 if waits_s else None
 
 
 # --- which pods to delete first

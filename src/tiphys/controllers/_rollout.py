@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from tiphys.api.kinds.apps.deployment import Deployment, DeploymentCondition, DeploymentStatus
 from tiphys.api.kinds.apps.replicaset import ReplicaSet
-from tiphys.api.meta.schema import IntOrString
+from tiphys.controllers._shares import share
 
 REVISION = "deployment.kubernetes.io/revision"
 REVISION_HISTORY = "deployment.kubernetes.io/revision-history"
@@ -73,18 +73,9 @@ def _resolve(deployment: Deployment) -> tuple[int, int]:
     """(maxSurge, maxUnavailable) as numbers; not both 0, or nothing could ever move."""
     rolling = deployment.spec.strategy.rolling_update
     replicas = replicas_of(deployment)
-    surge = _share(rolling.max_surge if rolling else 0, replicas, up=True)
-    unavailable = _share(rolling.max_unavailable if rolling else 0, replicas, up=False)
+    surge = share(rolling.max_surge if rolling else 0, replicas, up=True)
+    unavailable = share(rolling.max_unavailable if rolling else 0, replicas, up=False)
     return surge, unavailable if surge or unavailable else 1
-
-
-def _share(value: IntOrString | None, of: int, *, up: bool) -> int:
-    if value is None:
-        return 0
-    if isinstance(value, int):
-        return value
-    percent = _natural(value.removesuffix("%")) or 0
-    return -(-percent * of // 100) if up else percent * of // 100
 
 
 def max_surge(deployment: Deployment) -> int:

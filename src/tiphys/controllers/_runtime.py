@@ -30,6 +30,7 @@ from tiphys.controllers._expectations import Expectations
 from tiphys.controllers._metrics import ControllerMetrics
 from tiphys.controllers._registry import CONTROLLERS, selected
 from tiphys.controllers._spec import ControllerSpec, Listers, Watch
+from tiphys.controllers._tallies import Tallies
 from tiphys.controllers.settings import ControllerSettings
 
 log = logging.getLogger(__name__)
@@ -65,12 +66,13 @@ class Controller:
         for index in spec.indexes:
             self._informers[index.kind].add_index(index.name, index.values)
         self._heard: dict[tuple[Kind[Any], str, str], datetime] = {}
+        self._tallies = Tallies()
         self._expectations = Expectations(self._informers, clock, settings.expectation_timeout_s)
         self._applier = Applier(client, recorder, self._expectations)
         self._queue: WorkQueue[Hashable] = WorkQueue(
             clock, Backoff(first_s=settings.backoff_first_s, cap_s=settings.backoff_cap_s)
         )
-        self._listers = Listers(self._informers, settings, self._heard, clock.now())
+        self._listers = Listers(self._informers, settings, self._heard, clock.now(), self._tallies)
         self._plans_total = self._actions_total = self._errors_total = 0
 
     def statistics(self) -> ControllerStatistics:
@@ -81,7 +83,7 @@ class Controller:
     async def run(self) -> None:
         """Fills the caches, then works until cancelled."""
         await asyncio.gather(*(informer.wait_synced() for informer in self._informers.values()))
-        self._listers = Listers(self._informers, self._settings, self._heard, self._clock.now())
+        self._listers = Listers(self._informers, self._settings, self._heard, self._clock.now(), self._tallies)
         stops = [informer.subscribe(self._observe) for informer in self._informers.values()]
         stops += [self._subscribe(watch) for watch in self._spec.watches]
         workers = 1 if self._spec.serial else self._settings.workers or self._spec.workers
@@ -113,6 +115,8 @@ class Controller:
             if last is None:
                 return
             self._stamp(watch, old, new, last)
+            if watch.tally is not None and (what := watch.tally(old, new)) is not None:
+                self._tallies.count(what, self._clock.now())
             if watch.when is not None and not watch.when(old, new):
                 return
             for key in watch.keys(self._listers, last):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from tiphys.api.kind import Kind
@@ -28,6 +29,13 @@ class Key(NamedTuple):
         return f"{self.namespace}/{self.name}" if self.namespace else self.name
 
 
+class Tally(NamedTuple):
+    """How often something happened lately; see `Watch.tally`."""
+
+    times: int = 0
+    last: datetime | None = None
+
+
 class Listers:
     """The only thing that `read` may look at: local copies, settings, and when something was last heard of."""
 
@@ -37,8 +45,9 @@ class Listers:
         settings: ControllerSettings,
         heard: Mapping[tuple[Kind[Any], str, str], datetime],
         started: datetime,
+        tallies: Mapping[Hashable, Tally] = MappingProxyType({}),
     ) -> None:
-        self._informers, self._heard = informers, heard
+        self._informers, self._heard, self._tallies = informers, heard, tallies
         self.settings = settings
         self.started = started
         """When this controller had all its caches filled."""
@@ -64,6 +73,10 @@ class Listers:
         """When the stamp of a watch (see `Watch.stamp`) last changed here, or the object was deleted; by our own clock.
         What happened before this controller started counts as having happened at its start."""
         return self._heard.get((kind, namespace, name), self.started)
+
+    def tally(self, what: Hashable) -> Tally:
+        """How often a watch counted `what` (see `Watch.tally`), and when last, by our own clock."""
+        return self._tallies.get(what, Tally())
 
 
 def own_key(_listers: Listers, obj: Resource) -> Iterable[Key]:
@@ -92,6 +105,9 @@ class Watch(Generic[R]):
     stamp: Callable[[R], object] | None = None
     """A value of the object whose last change is remembered, for `Listers.heard`: a heartbeat is trusted by when we saw
     it change, not by the other machine's clock."""
+    tally: Callable[[R | None, R | None], Hashable | None] | None = None
+    """Called with (old, new); what it returns is counted, for `Listers.tally`: repeated failures, say. What did not
+    happen again for half an hour is forgotten, and everything is when the process ends."""
 
 
 @dataclass(frozen=True)

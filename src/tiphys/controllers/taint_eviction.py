@@ -16,10 +16,11 @@ from datetime import datetime, timedelta
 from tiphys.api.kinds import NODE, POD
 from tiphys.api.kinds.core.node import Node
 from tiphys.api.kinds.core.pod.schema import Pod
-from tiphys.api.kinds.core.references import Taint, Toleration
+from tiphys.api.kinds.core.references import Taint
 from tiphys.base.clock import parse_rfc3339, rfc3339
 from tiphys.controllers._actions import Action, Delete, Event, Patch, RequeueAfter
 from tiphys.controllers._nodes import BY_NODE
+from tiphys.controllers._placement import tolerates
 from tiphys.controllers._spec import ControllerSpec, Key, Listers, Watch
 
 
@@ -79,17 +80,6 @@ def _evicted_at(world: World) -> datetime | None:
             end = since + timedelta(seconds=max(0, toleration.toleration_seconds))
             due = end if due is None else min(due, end)
     return due
-
-
-def tolerates(toleration: Toleration, taint: Taint) -> bool:
-    """Source: component-helpers scheduling/corev1/helpers.go and core/v1 Toleration.ToleratesTaint."""
-    if toleration.effect and toleration.effect != taint.effect:
-        return False
-    if toleration.key and toleration.key != taint.key:
-        return False
-    if toleration.operator in ("", "Equal"):
-        return toleration.value == taint.value
-    return toleration.operator == "Exists"
 
 
 def _no_execute(node: Node) -> tuple[Taint, ...]:

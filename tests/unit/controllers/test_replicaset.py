@@ -7,7 +7,7 @@ import pytest
 from tiphys.api.errors import Forbidden
 from tiphys.api.kinds import POD, REPLICASET
 from tiphys.api.meta.types import LabelSelectorRequirement
-from tiphys.controllers import replicaset
+from tiphys.controllers import _replicas, replicaset
 from tiphys.controllers._actions import Create, Delete, RequeueAfter
 from tiphys.controllers._apply import Stale
 from tiphys.controllers._spec import Key
@@ -43,7 +43,7 @@ async def test_makes_what_is_missing_and_says_so() -> None:
 
 def test_asks_for_at_most_one_burst() -> None:
     creates = [action for action in bench(2000).plan(KEY) if isinstance(action, Create)]
-    assert len(creates) == replicaset.BURST
+    assert len(creates) == _replicas.BURST
 
 
 async def test_deletes_the_least_useful_first() -> None:
