@@ -63,7 +63,8 @@ def _merge_object(original: _Object, patch: _Object, shape: Shape | None) -> _Ob
             if not deleting:
                 _put(original, name, value)
         elif isinstance(value, dict):
-            original[name] = _merge_object(current, value, _rules(shape, name)[0])  # type: ignore[arg-type]  # same type as value
+            inner, rules = _rules(shape, name)
+            original[name] = value if rules.replace else _merge_object(current, value, inner)  # type: ignore[arg-type]  # same type as value
         elif isinstance(value, list):
             inner, rules = _rules(shape, name)
             if deleting:

@@ -67,6 +67,8 @@ class Proto(msgspec.Struct, frozen=True):
     """Strategic merge: list items are matched by this field."""
     merge: bool = False
     """Strategic merge: a list of scalars that is united instead of replaced."""
+    replace: bool = False
+    """Strategic merge: an object that is replaced as a whole."""
     retain_keys: bool = False
     """Strategic merge: `$retainKeys` is understood here."""
     list_type: str = ""

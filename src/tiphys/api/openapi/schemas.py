@@ -38,17 +38,41 @@ _NAMED = {
     Scalar.MICRO_TIME: f"{META}.MicroTime",
     Scalar.QUANTITY: _QUANTITY,
     Scalar.INT_OR_STRING: _INT_OR_STRING,
-    Scalar.ANY: f"{META}.FieldsV1",
 }
 _GVK = "x-kubernetes-group-version-kind"
+
+
+_PACKAGES = {
+    "apiextensions": "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions",
+    "apiregistration": "io.k8s.kube-aggregator.pkg.apis.apiregistration",
+}
+_VERSIONS = {
+    "apiserverinternal.storageversion": "v1alpha1", "autoscaling.horizontalpodautoscaler": "v2",
+    "certificates.clustertrustbundle": "v1beta1", "certificates.podcertificaterequest": "v1beta1",
+    "coordination.leasecandidate": "v1beta1", "resource.devicetaintrule": "v1alpha3",
+    "resource.resourcepoolstatusrequest": "v1alpha3", "scheduling.podgroup": "v1alpha2",
+    "scheduling.types": "v1alpha2", "scheduling.workload": "v1alpha2",
+    "storagemigration.storageversionmigration": "v1beta1",
+}  # fmt: skip
+"""Modules whose types are not of v1."""
 
 
 def definition_name(schema: type[Struct]) -> str:
     """Upstream's name of a type, from where it is declared: `tiphys.api.kinds.apps...` is `io.k8s.api.apps.v1`."""
     parts = schema.__module__.split(".")
     if parts[:3] == ["tiphys", "api", "kinds"]:
-        return f"io.k8s.api.{parts[3]}.v1.{schema.__name__}"
+        package = _PACKAGES.get(parts[3], f"io.k8s.api.{parts[3]}")
+        return f"{package}.{_VERSIONS.get('.'.join(parts[3:]), 'v1')}.{schema.__name__}"
     return f"{META}.{schema.__name__}"
+
+
+def _free_form(owner: type[Struct], attribute: str) -> str:
+    """Upstream's name for a value of any form, which depends on where it stands."""
+    if attribute == "fields_v1":
+        return f"{META}.FieldsV1"
+    if ".apiextensions." in owner.__module__:
+        return f"{_PACKAGES['apiextensions']}.v1.JSON"
+    return "io.k8s.apimachinery.pkg.runtime.RawExtension"
 
 
 class Definitions:
@@ -107,7 +131,8 @@ class Definitions:
             definition["description"] = described[""]
         properties = {}
         for field in shape_of(schema).fields.values():
-            properties[field.json_name] = self._property(field, described.get(field.attribute, ""))
+            free_form = _free_form(schema, field.attribute)
+            properties[field.json_name] = self._property(field, described.get(field.attribute, ""), free_form)
         if properties:
             definition["properties"] = dict(sorted(properties.items()))
         needed = [field.json_name for field in shape_of(schema).fields.values() if field.rules.required]
@@ -115,16 +140,15 @@ class Definitions:
             definition["required"] = needed
         return name
 
-    def _property(self, field: Field, description: str) -> Schema:
-        described = self._of(field.shape)
+    def _property(self, field: Field, description: str, free_form: str) -> Schema:
+        described = self._of(field.shape, free_form)
         if "$ref" in described and self._v3:
             described = {"allOf": [described], "default": {}} if field.always_written else {"allOf": [described]}
         if description:
             described["description"] = description
         rules = field.rules
-        if isinstance(field.shape, ListOf):
-            if rules.list_type:
-                described["x-kubernetes-list-type"] = rules.list_type
+        if rules.list_type:
+            described["x-kubernetes-list-type"] = rules.list_type
             if rules.list_map_keys:
                 described["x-kubernetes-list-map-keys"] = list(rules.list_map_keys)
         elif rules.atomic:
@@ -138,13 +162,13 @@ class Definitions:
             described["x-kubernetes-patch-strategy"] = strategy
         return described
 
-    def _of(self, shape: Shape) -> Schema:
+    def _of(self, shape: Shape, free_form: str) -> Schema:
         if isinstance(shape, StructOf):
             return self.ref(self.add(shape.schema))
         if isinstance(shape, ListOf):
-            return {"type": "array", "items": self._of(shape.item)}
+            return {"type": "array", "items": self._of(shape.item, free_form)}
         if isinstance(shape, MapOf):
-            return {"type": "object", "additionalProperties": self._of(shape.value)}
+            return {"type": "object", "additionalProperties": self._of(shape.value, free_form)}
         if isinstance(shape, EitherOf):
             self.add(shape.struct.schema)
             either = definition_name(shape.struct.schema).removesuffix(shape.struct.name) + shape.name
@@ -152,8 +176,8 @@ class Definitions:
             return self.ref(either)
         if shape in _PRIMITIVES:
             return dict(_PRIMITIVES[shape])
-        name = _NAMED[shape]
-        self.made.setdefault(name, _special(shape, v3=self._v3))
+        name = free_form if shape is Scalar.ANY else _NAMED[shape]
+        self.made.setdefault(name, _special(name, shape, v3=self._v3))
         return self.ref(name)
 
 
@@ -167,14 +191,23 @@ def list_definition(kind: Kind[Any]) -> str:
 
 def _patch_strategy(field: Field) -> str:
     merged = field.rules.merge or (field.rules.merge_key and isinstance(field.shape, ListOf))
-    return ",".join(word for word, holds in (("merge", merged), ("retainKeys", field.rules.retain_keys)) if holds)
+    return ",".join(
+        word
+        for word, holds in (
+            ("merge", merged),
+            ("replace", field.rules.replace),
+            ("retainKeys", field.rules.retain_keys),
+        )
+        if holds
+    )
 
 
-def _special(shape: Scalar, *, v3: bool) -> Schema:
+def _special(name: str, shape: Scalar, *, v3: bool) -> Schema:
     if shape in (Scalar.TIME, Scalar.MICRO_TIME):
         return {"type": "string", "format": "date-time", "description": "A moment, in RFC 3339."}
     if shape is Scalar.ANY:
-        return {"type": "object", "description": "Free JSON."}
+        free = {"description": "Free JSON."}
+        return free if name.endswith(".JSON") else {"type": "object", **free}
     either = {"oneOf": [{"type": "string"}, {"type": "number" if shape is Scalar.QUANTITY else "integer"}]}
     if shape is Scalar.QUANTITY:
         words = "An amount: a number with an optional suffix, such as 500m, 2, 1Gi."

@@ -6,6 +6,7 @@ Source: staging/src/k8s.io/api/autoscaling/v1/types.go.
 from typing import Annotated
 
 from tiphys.api.kind import Kind, Subresource
+from tiphys.api.kinds.autoscaling import horizontalpodautoscaler
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Int32, Struct, Time, copy_of, field, proto
 
@@ -52,12 +53,41 @@ class HorizontalPodAutoscaler(Resource):
     status: Annotated[HorizontalPodAutoscalerStatus, proto(3)] = field(default_factory=HorizontalPodAutoscalerStatus)
 
 
+_PREFIX = "autoscaling.alpha.kubernetes.io/"
+METRICS, BEHAVIOR = f"{_PREFIX}metrics", f"{_PREFIX}behavior"
+"""Annotations with parts of v2's spec."""
+CURRENT_METRICS, CONDITIONS = f"{_PREFIX}current-metrics", f"{_PREFIX}conditions"
+"""Annotations with parts of v2's status."""
+
+
+def _keep(obj: HorizontalPodAutoscaler, old: HorizontalPodAutoscaler | None, *keys: str) -> None:
+    """Annotations as they were."""
+    for key in keys:
+        obj.metadata.annotations.pop(key, None)
+        if old is not None and key in old.metadata.annotations:
+            obj.metadata.annotations[key] = old.metadata.annotations[key]
+
+
 def _prepare(obj: HorizontalPodAutoscaler, old: HorizontalPodAutoscaler | None) -> None:
     obj.status = copy_of(old.status) if old is not None else HorizontalPodAutoscalerStatus()
+    _keep(obj, old, CURRENT_METRICS, CONDITIONS)
 
 
 def _prepare_status(obj: HorizontalPodAutoscaler, old: HorizontalPodAutoscaler) -> None:
     obj.spec = copy_of(old.spec)
+    _keep(obj, old, METRICS, BEHAVIOR)
+
+
+def _to_stored(obj: HorizontalPodAutoscaler) -> Resource:
+    from tiphys.api.kinds.autoscaling.conversion import to_v2
+
+    return to_v2(obj)
+
+
+def _from_stored(obj: horizontalpodautoscaler.HorizontalPodAutoscaler) -> HorizontalPodAutoscaler:
+    from tiphys.api.kinds.autoscaling.conversion import to_v1
+
+    return to_v1(obj)
 
 
 HORIZONTALPODAUTOSCALER_V1 = Kind(
@@ -71,4 +101,7 @@ HORIZONTALPODAUTOSCALER_V1 = Kind(
     subresources=(Subresource("status", ("get", "patch", "update")),),
     prepare=_prepare,
     prepare_status=_prepare_status,
+    stored_as=horizontalpodautoscaler.HORIZONTALPODAUTOSCALER,
+    to_stored=_to_stored,
+    from_stored=_from_stored,
 )

@@ -12,7 +12,7 @@ class PodDisruptionBudgetSpec(Struct):
     """Which pods, and how many of them must stay or may go."""
 
     min_available: Annotated[IntOrString | None, proto(1)] = None
-    selector: Annotated[LabelSelector | None, proto(2, atomic=True)] = None
+    selector: Annotated[LabelSelector | None, proto(2, atomic=True, replace=True)] = None
     max_unavailable: Annotated[IntOrString | None, proto(3)] = None
     unhealthy_pod_eviction_policy: Annotated[str | None, proto(4)] = None
 
