@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import ssl
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -95,6 +96,18 @@ async def test_logs(session: aiohttp.ClientSession, pod: str, namespace: str) ->
         assert (await answer.json())["message"] == "previous terminated container not found"
     async with session.get(f"{pod}/log?container=c&tailLines=-1") as answer:
         assert answer.status == 422
+
+
+async def test_logs_as_messages(session: aiohttp.ClientSession, pod: str, namespace: str) -> None:
+    line = f"log of /containerLogs/{namespace}/p/c \n"
+    async with session.ws_connect(f"{pod}/log?container=c", protocols=("binary.k8s.io",)) as socket:
+        assert (socket.protocol, await socket.receive_bytes(timeout=10)) == ("binary.k8s.io", line.encode())
+        assert (await socket.receive(timeout=10)).type is aiohttp.WSMsgType.CLOSE
+    async with session.ws_connect(f"{pod}/log?container=c", protocols=("base64.binary.k8s.io",)) as socket:
+        assert base64.b64decode(await socket.receive_str(timeout=10)) == line.encode()
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await session.ws_connect(f"{pod}/log?container=c", protocols=("unheard.of",))
+    assert refused.value.status == 400
 
 
 async def test_exec_is_tunnelled(session: aiohttp.ClientSession, pod: str, namespace: str) -> None:

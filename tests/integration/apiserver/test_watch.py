@@ -49,6 +49,17 @@ async def test_changes_arrive_in_order(session: aiohttp.ClientSession, namespace
     assert versions == sorted(versions)
 
 
+async def test_events_as_messages(session: aiohttp.ClientSession, namespace: str) -> None:
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    async with session.ws_connect(path + "?watch=true") as socket:
+        await post(session, namespace, "a")
+        event = json.loads(await socket.receive_str(timeout=10))
+        assert (event["type"], event["object"]["metadata"]["name"]) == ("ADDED", "a")
+        await socket.ping(b"still there?")
+        await session.delete(f"{path}/a")
+        assert json.loads(await socket.receive_str(timeout=10))["type"] == "DELETED"
+
+
 async def test_leaving_a_selection_is_a_deletion(session: aiohttp.ClientSession, namespace: str) -> None:
     path = f"/api/v1/namespaces/{namespace}/configmaps"
     async with session.get(path + "?watch=1&labelSelector=l%3Dx") as response:

@@ -57,7 +57,7 @@ def request_head(exchange: Exchange, target: str, authority: str) -> bytes:
     for name in _FORWARDED:
         for value in exchange.all_values(name):
             lines.append(f"{name}: {value}")
-    protocols = list(_protocols(exchange.all_values("Sec-WebSocket-Protocol")))
+    protocols = list(protocols_of(exchange))
     if protocols:
         lines.append(f"Sec-WebSocket-Protocol: {', '.join(protocols)}")
     if exchange.method == "POST":
@@ -67,8 +67,9 @@ def request_head(exchange: Exchange, target: str, authority: str) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
 
 
-def _protocols(headers: Iterable[str]) -> Iterable[str]:
-    for header in headers:
+def protocols_of(exchange: Exchange) -> Iterable[str]:
+    """The WebSocket protocols that the client asks for; a bearer token that came as one is left out."""
+    for header in exchange.all_values("Sec-WebSocket-Protocol"):
         for protocol in header.split(","):
             if protocol.strip() and not protocol.strip().startswith(_BEARER):
                 yield protocol.strip()

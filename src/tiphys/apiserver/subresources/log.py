@@ -15,6 +15,7 @@ from tiphys.apiserver.chain.exchange import Answer, Exchange, Reply, Stream
 from tiphys.apiserver.chain.requestinfo import is_true
 from tiphys.apiserver.streaming.backend import Backend, batches
 from tiphys.apiserver.streaming.kubelet import dial_error
+from tiphys.apiserver.streaming.websocket import as_messages, wants_websocket
 from tiphys.apiserver.subresources.containers import container_of, located
 from tiphys.apiserver.verbs import options
 from tiphys.apiserver.verbs.context import Context
@@ -52,7 +53,8 @@ async def _log(context: Context, backend: Backend, exchange: Exchange) -> Reply:
         raise dial_error(error) from error
     if response.status != 200:
         raise await _refusal(response)
-    return Stream(batches(response), content_type=_TEXT, close=response.close)
+    stream = Stream(batches(response), content_type=_TEXT, close=response.close)
+    return as_messages(exchange, stream) if wants_websocket(exchange) else stream
 
 
 def _kubelet_query(query: options.Query) -> dict[str, str]:

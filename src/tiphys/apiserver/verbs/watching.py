@@ -13,6 +13,7 @@ from typing import Any
 from tiphys.api.kind import Kind
 from tiphys.apiserver.chain.exchange import Exchange, Reply, Stream
 from tiphys.apiserver.registry.interface import EventStream, Form
+from tiphys.apiserver.streaming.websocket import as_messages, wants_websocket
 from tiphys.apiserver.verbs import options, respond, shapes
 from tiphys.apiserver.verbs.context import Context
 from tiphys.apiserver.verbs.negotiate import Media, wanted
@@ -36,12 +37,13 @@ class WatchHandler:
         content_type = media.content_type
         if media.format == "protobuf":
             content_type += ";stream=watch"
-        return Stream(
+        stream = Stream(
             until(events, timeout_s, exchange.stopping),
             content_type=content_type,
             headers=respond.with_warnings(exchange),
             close=events.close,
         )
+        return as_messages(exchange, stream, text=True) if wants_websocket(exchange) else stream
 
 
 def form_of(kind: Kind[Any], media: Media, exchange: Exchange) -> Form | None:
