@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from tiphys.api.kinds.batch.job import Job, PodFailurePolicyOnExitCodesRequirement, PodFailurePolicyRule
+from tiphys.api.kinds.batch.job_schema import Job, PodFailurePolicyOnExitCodesRequirement, PodFailurePolicyRule
 from tiphys.api.kinds.core.pod.facts import is_sidecar, ready_condition
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.pod.status import ContainerStatus

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tiphys.api.kinds.batch.job import JobCondition, JobStatus
+from tiphys.api.kinds.batch.job_schema import JobCondition, JobStatus
 
 
 def condition_of(conditions: Iterable[JobCondition], kind: str) -> JobCondition | None:

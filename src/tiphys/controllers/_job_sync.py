@@ -11,7 +11,7 @@ from datetime import datetime
 
 from tiphys.api.errors import ApiError
 from tiphys.api.kinds import JOB, POD
-from tiphys.api.kinds.batch.job import Job, JobCondition, JobStatus, UncountedTerminatedPods
+from tiphys.api.kinds.batch.job_schema import Job, JobCondition, JobStatus, UncountedTerminatedPods
 from tiphys.api.kinds.core.pod.facts import is_ready, is_terminal
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.meta.schema import copy_of

@@ -6,18 +6,25 @@ from collections.abc import Sequence
 from typing import Any
 
 from tiphys.controllers import (
+    cronjob,
+    daemonset,
     deployment,
+    disruption,
     endpoints,
     endpointslice,
     garbage_collector,
+    job,
     namespace,
     node_ipam,
     node_lifecycle,
     pod_gc,
     replicaset,
+    replicationcontroller,
     root_ca,
     serviceaccount,
+    statefulset,
     taint_eviction,
+    ttl_after_finished,
 )
 from tiphys.controllers._spec import ControllerSpec
 
@@ -27,7 +34,14 @@ CONTROLLERS: tuple[ControllerSpec[Any], ...] = (
     root_ca.SPEC,
     garbage_collector.SPEC,
     replicaset.SPEC,
+    replicationcontroller.SPEC,
     deployment.SPEC,
+    statefulset.SPEC,
+    daemonset.SPEC,
+    job.SPEC,
+    cronjob.SPEC,
+    ttl_after_finished.SPEC,
+    disruption.SPEC,
     endpoints.SPEC,
     endpointslice.SPEC,
     node_lifecycle.SPEC,

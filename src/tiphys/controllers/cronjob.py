@@ -16,7 +16,7 @@ from email.utils import format_datetime
 from tiphys.api.kind import new
 from tiphys.api.kinds import CRONJOB, JOB
 from tiphys.api.kinds.batch.cronjob import CronJob
-from tiphys.api.kinds.batch.job import Job
+from tiphys.api.kinds.batch.job_schema import Job
 from tiphys.api.kinds.core.references import ObjectReference
 from tiphys.api.meta.owners import owner_reference
 from tiphys.api.meta.schema import copy_of

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tiphys.api.kinds import JOB, POD
-from tiphys.api.kinds.batch.job import Job
+from tiphys.api.kinds.batch.job_schema import Job
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.labels import selector_of
 from tiphys.api.meta.owners import controller_of

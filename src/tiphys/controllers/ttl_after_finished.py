@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tiphys.api.kinds import JOB
-from tiphys.api.kinds.batch.job import Job
+from tiphys.api.kinds.batch.job_schema import Job
 from tiphys.base.clock import parse_rfc3339
 from tiphys.controllers._actions import Action, Delete, RequeueAfter
 from tiphys.controllers._job_status import condition_of

@@ -3,10 +3,15 @@
 from collections.abc import Iterator
 from typing import Annotated
 
-from tiphys.api import names
 from tiphys.api.errors import FieldError, forbidden, invalid, not_supported, required
 from tiphys.api.kind import Column, Kind, ScalePaths, Subresource
-from tiphys.api.kinds.apps.template import validate_counts, validate_selected_template
+from tiphys.api.kinds.apps.template import (
+    at_most_all,
+    share_number,
+    validate_counts,
+    validate_selected_template,
+    validate_share,
+)
 from tiphys.api.kinds.columns import AGE, NAME, container_images, container_names
 from tiphys.api.kinds.core.pod.defaults import default_spec
 from tiphys.api.kinds.core.pod.spec import PodTemplateSpec
@@ -14,7 +19,7 @@ from tiphys.api.labels import selector_of
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Int32, IntOrString, Struct, Time, copy_of, field, proto
 from tiphys.api.meta.types import LabelSelector
-from tiphys.api.meta.validation import each, immutable, non_negative
+from tiphys.api.meta.validation import immutable, non_negative
 
 
 class RollingUpdateDeployment(Struct):
@@ -144,26 +149,11 @@ def _validate_strategy(strategy: DeploymentStrategy) -> Iterator[FieldError]:
         yield required(path, "this should be defaulted and never be nil")
     else:
         unavailable, surge = rolling.max_unavailable or 0, rolling.max_surge or 0
-        yield from _validate_share(f"{path}.maxUnavailable", unavailable)
-        yield from _validate_share(f"{path}.maxSurge", surge)
-        if _number(unavailable) == 0 and _number(surge) == 0:
+        yield from validate_share(f"{path}.maxUnavailable", unavailable)
+        yield from validate_share(f"{path}.maxSurge", surge)
+        if share_number(unavailable) == 0 and share_number(surge) == 0:
             yield invalid(f"{path}.maxUnavailable", unavailable, "may not be 0 when `maxSurge` is 0")
-        if isinstance(unavailable, str) and _number(unavailable) > 100:
-            yield invalid(f"{path}.maxUnavailable", unavailable, "must not be greater than 100%")
-
-
-def _validate_share(path: str, share: int | str) -> Iterator[FieldError]:
-    if isinstance(share, int):
-        yield from non_negative(path, share)
-    else:
-        yield from each(path, share, names.percent(share))
-
-
-def _number(share: int | str) -> int:
-    """The number in front of the percent sign, or the number itself; 0 if it is neither."""
-    if isinstance(share, int):
-        return share
-    return int(share.rstrip("%")) if not names.percent(share) else 0
+        yield from at_most_all(f"{path}.maxUnavailable", unavailable)
 
 
 def _validate_status(obj: Deployment, old: Deployment | None) -> Iterator[FieldError]:

@@ -1,135 +1,111 @@
-"""Job. Source: staging/src/k8s.io/api/batch/v1/types.go."""
+"""Job: defaults, strategy, columns. Source: pkg/apis/batch/v1/defaults.go, pkg/registry/batch/job/strategy.go."""
 
-from typing import Annotated
+from __future__ import annotations
 
-from tiphys.api.kind import Kind, Subresource
-from tiphys.api.kinds.core.pod.spec import PodTemplateSpec
-from tiphys.api.meta.resource import Resource
-from tiphys.api.meta.schema import Int32, Struct, Time, copy_of, empty_list, field, proto
-from tiphys.api.meta.types import LabelSelector, ObjectMeta
+from datetime import datetime
 
+from tiphys.api.duration import human_duration
+from tiphys.api.kind import Column, Kind, Subresource
+from tiphys.api.kinds.batch.job_schema import Job, JobSpec, JobStatus
+from tiphys.api.kinds.batch.job_status_validation import validate_status
+from tiphys.api.kinds.batch.job_validation import JOB_NAME_LABELS, UID_LABEL, UID_LABELS, validate
+from tiphys.api.kinds.columns import AGE, NAME, template_columns
+from tiphys.api.kinds.core.pod.defaults import default_spec
+from tiphys.api.labels import text_of
+from tiphys.api.meta.schema import copy_of
+from tiphys.api.meta.types import LabelSelector
+from tiphys.base.clock import parse_rfc3339
 
-class PodFailurePolicyOnExitCodesRequirement(Struct):
-    """Exit codes that a rule is about."""
-
-    container_name: Annotated[str | None, proto(1)] = None
-    operator: Annotated[str, proto(2, required=True)] = field(default_factory=str)
-    values: Annotated[list[Int32], proto(3, required=True, list_type="set")] = field(default_factory=empty_list)
-
-
-class PodFailurePolicyOnPodConditionsPattern(Struct):
-    """A pod condition that a rule is about."""
-
-    type: Annotated[str, proto(1, required=True)] = field(default_factory=str)
-    status: Annotated[str, proto(2)] = field(default_factory=str)
+BACKOFF_LIMIT, NO_LIMIT = 6, 2**31 - 1
 
 
-class PodFailurePolicyRule(Struct):
-    """What to do about pods that failed in one way."""
-
-    action: Annotated[str, proto(1, required=True)] = field(default_factory=str)
-    on_exit_codes: Annotated[PodFailurePolicyOnExitCodesRequirement | None, proto(2)] = None
-    on_pod_conditions: Annotated[list[PodFailurePolicyOnPodConditionsPattern], proto(3, list_type="atomic")] = []
-
-
-class PodFailurePolicy(Struct):
-    """What failed pods mean to the job."""
-
-    rules: Annotated[list[PodFailurePolicyRule], proto(1, required=True, list_type="atomic")] = field(
-        default_factory=empty_list
-    )
+def default_job_spec(spec: JobSpec) -> None:
+    """What a job and a cron job's template both get."""
+    policy = spec.pod_failure_policy
+    for rule in policy.rules if policy is not None else ():
+        for pattern in rule.on_pod_conditions:
+            pattern.status = pattern.status or "True"
+    default_spec(spec.template.spec)
 
 
-class SuccessPolicyRule(Struct):
-    """Which indexes, or how many, are enough."""
-
-    succeeded_indexes: Annotated[str | None, proto(1)] = None
-    succeeded_count: Annotated[Int32 | None, proto(2)] = None
-
-
-class SuccessPolicy(Struct):
-    """When a job is done before all of its indexes are."""
-
-    rules: Annotated[list[SuccessPolicyRule], proto(1, required=True, list_type="atomic")] = field(
-        default_factory=empty_list
-    )
-
-
-class JobSpec(Struct):
-    """How many pods must succeed, how many run at once, and when to give up."""
-
-    parallelism: Annotated[Int32 | None, proto(1)] = None
-    completions: Annotated[Int32 | None, proto(2)] = None
-    active_deadline_seconds: Annotated[int | None, proto(3)] = None
-    pod_failure_policy: Annotated[PodFailurePolicy | None, proto(11)] = None
-    success_policy: Annotated[SuccessPolicy | None, proto(16)] = None
-    backoff_limit: Annotated[Int32 | None, proto(7)] = None
-    backoff_limit_per_index: Annotated[Int32 | None, proto(12)] = None
-    max_failed_indexes: Annotated[Int32 | None, proto(13)] = None
-    selector: Annotated[LabelSelector | None, proto(4, atomic=True)] = None
-    manual_selector: Annotated[bool | None, proto(5)] = None
-    template: Annotated[PodTemplateSpec, proto(6, required=True)] = field(default_factory=PodTemplateSpec)
-    ttl_seconds_after_finished: Annotated[Int32 | None, proto(8)] = None
-    completion_mode: Annotated[str | None, proto(9)] = None
-    suspend: Annotated[bool | None, proto(10)] = None
-    pod_replacement_policy: Annotated[str | None, proto(14)] = None
-    managed_by: Annotated[str | None, proto(15)] = None
-
-
-class JobTemplateSpec(Struct):
-    """The job that is made at each run."""
-
-    metadata: Annotated[ObjectMeta, proto(1)] = field(default_factory=ObjectMeta)
-    spec: Annotated[JobSpec, proto(2)] = field(default_factory=JobSpec)
-
-
-class JobCondition(Struct):
-    """One aspect of a Job's state."""
-
-    type: Annotated[str, proto(1, required=True)] = field(default_factory=str)
-    status: Annotated[str, proto(2, required=True)] = field(default_factory=str)
-    last_probe_time: Annotated[Time | None, proto(3)] = None
-    last_transition_time: Annotated[Time | None, proto(4)] = None
-    reason: Annotated[str, proto(5)] = ""
-    message: Annotated[str, proto(6)] = ""
-
-
-class UncountedTerminatedPods(Struct):
-    """Ended pods that the counters do not hold yet."""
-
-    succeeded: Annotated[list[str], proto(1, list_type="set")] = []
-    failed: Annotated[list[str], proto(2, list_type="set")] = []
-
-
-class JobStatus(Struct):
-    """How many pods run, succeeded and failed, and whether the job is over."""
-
-    conditions: Annotated[list[JobCondition], proto(1, merge_key="type", list_type="atomic")] = []
-    start_time: Annotated[Time | None, proto(2)] = None
-    completion_time: Annotated[Time | None, proto(3)] = None
-    active: Annotated[Int32, proto(4)] = 0
-    succeeded: Annotated[Int32, proto(5)] = 0
-    failed: Annotated[Int32, proto(6)] = 0
-    terminating: Annotated[Int32 | None, proto(11)] = None
-    completed_indexes: Annotated[str, proto(7)] = ""
-    failed_indexes: Annotated[str | None, proto(10)] = None
-    uncounted_terminated_pods: Annotated[UncountedTerminatedPods | None, proto(8)] = None
-    ready: Annotated[Int32 | None, proto(9)] = None
-
-
-class Job(Resource):
-    """Runs pods until enough of them have succeeded."""
-
-    spec: Annotated[JobSpec, proto(2)] = field(default_factory=JobSpec)
-    status: Annotated[JobStatus, proto(3)] = field(default_factory=JobStatus)
+def _default(obj: Job) -> None:
+    spec = obj.spec
+    if spec.completions is None and spec.parallelism is None:
+        spec.completions = 1
+    if spec.parallelism is None:
+        spec.parallelism = 1
+    if spec.backoff_limit is None:
+        spec.backoff_limit = BACKOFF_LIMIT if spec.backoff_limit_per_index is None else NO_LIMIT
+    obj.metadata.labels = obj.metadata.labels or dict(spec.template.metadata.labels)
+    spec.completion_mode = spec.completion_mode or "NonIndexed"
+    spec.suspend = bool(spec.suspend)
+    if spec.pod_replacement_policy is None:
+        spec.pod_replacement_policy = "TerminatingOrFailed" if spec.pod_failure_policy is None else "Failed"
+    spec.manual_selector = bool(spec.manual_selector)
+    default_job_spec(spec)
 
 
 def _prepare(obj: Job, old: Job | None) -> None:
-    obj.status = copy_of(old.status) if old is not None else JobStatus()
+    if old is not None:
+        obj.status = copy_of(old.status)
+        return
+    obj.status = JobStatus()
+    if not obj.spec.manual_selector:
+        _generate_selector(obj)
+
+
+def _generate_selector(obj: Job) -> None:
+    """Pods are told from those of other jobs by the job's UID. Labels that the job took from its template follow."""
+    meta, template = obj.metadata, obj.spec.template.metadata
+    follows = meta.labels == template.labels
+    for label in JOB_NAME_LABELS:
+        template.labels.setdefault(label, meta.name)
+    for label in UID_LABELS:
+        template.labels.setdefault(label, meta.uid)
+    if follows:
+        meta.labels = dict(template.labels)
+    selector = obj.spec.selector = obj.spec.selector or LabelSelector()
+    selector.match_labels.setdefault(UID_LABEL, meta.uid)
 
 
 def _prepare_status(obj: Job, old: Job) -> None:
     obj.spec = copy_of(old.spec)
+
+
+# --- columns
+
+_STATES = ("Complete", "Failed", "Suspended", "FailureTarget", "SuccessCriteriaMet")
+
+
+def _state(obj: Job) -> str:
+    met = [name for name in _STATES if any(c.type == name and c.status == "True" for c in obj.status.conditions)]
+    if obj.metadata.deletion_timestamp is not None and not {"Complete", "Failed"} & set(met):
+        return "Terminating"
+    return met[0] if met else "Running"
+
+
+def _completions(obj: Job) -> str:
+    done, parallelism = obj.status.succeeded, obj.spec.parallelism or 0
+    if obj.spec.completions is not None:
+        return f"{done}/{obj.spec.completions}"
+    return f"{done}/1 of {parallelism}" if parallelism > 1 else f"{done}/1"
+
+
+def _duration(obj: Job, now: datetime) -> str:
+    start, end = obj.status.start_time, obj.status.completion_time
+    if start is None:
+        return ""
+    return human_duration(((parse_rfc3339(end) if end else now) - parse_rfc3339(start)).total_seconds())
+
+
+COLUMNS: tuple[Column[Job], ...] = (
+    NAME,
+    Column("Status", "string", _state, "What has become of it."),
+    Column("Completions", "string", _completions, "Pods that succeeded, of all that must."),
+    Column("Duration", "string", lambda _: "", "How long it has run, or ran.", cell_at=_duration),
+    AGE,
+    *template_columns(lambda obj: obj.spec.template, lambda obj: text_of(obj.spec.selector)),
+)
 
 
 JOB = Kind(
@@ -142,6 +118,10 @@ JOB = Kind(
     subresources=(Subresource("status", ("get", "patch", "update")),),
     generation=True,
     fields={"status.successful": lambda obj: str(obj.status.succeeded)},
+    default=_default,
     prepare=_prepare,
     prepare_status=_prepare_status,
+    validate=validate,
+    validate_status=validate_status,
+    columns=COLUMNS,
 )

@@ -1,11 +1,18 @@
 """ReplicationController. Source: staging/src/k8s.io/api/core/v1/types.go."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
-from tiphys.api.kind import Kind, ScalePaths, Subresource
+from tiphys.api.errors import FieldError, invalid, required
+from tiphys.api.kind import Column, Kind, ScalePaths, Subresource
+from tiphys.api.kinds.apps.template import always_running, validate_counts
+from tiphys.api.kinds.columns import AGE, NAME, labels_text, template_columns
+from tiphys.api.kinds.core.pod.defaults import default_spec
 from tiphys.api.kinds.core.pod.spec import PodTemplateSpec
+from tiphys.api.kinds.core.pod.validation import validate_template
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Int32, Struct, Time, copy_of, field, proto
+from tiphys.api.meta.validation import non_negative
 
 
 class ReplicationControllerSpec(Struct):
@@ -63,12 +70,67 @@ SCALE_PATHS = ScalePaths(
 )
 
 
+def _default(obj: ReplicationController) -> None:
+    spec = obj.spec
+    if spec.replicas is None:
+        spec.replicas = 1
+    if spec.template is None:
+        return
+    labels = spec.template.metadata.labels
+    spec.selector = spec.selector or dict(labels)
+    obj.metadata.labels = obj.metadata.labels or dict(labels)
+    default_spec(spec.template.spec)
+
+
 def _prepare(obj: ReplicationController, old: ReplicationController | None) -> None:
     obj.status = copy_of(old.status) if old is not None else ReplicationControllerStatus()
 
 
 def _prepare_status(obj: ReplicationController, old: ReplicationController) -> None:
     obj.spec = copy_of(old.spec)
+
+
+def _validate(obj: ReplicationController, _old: ReplicationController | None) -> Iterator[FieldError]:
+    spec, template = obj.spec, obj.spec.template
+    yield from non_negative("spec.minReadySeconds", spec.min_ready_seconds)
+    if not spec.selector:
+        yield required("spec.selector")
+    if spec.replicas is None:
+        yield required("spec.replicas")
+    else:
+        yield from non_negative("spec.replicas", spec.replicas)
+    if template is None:
+        yield required("spec.template")
+        return
+    labels = template.metadata.labels
+    if not spec.selector.items() <= labels.items():
+        path = "spec.template.metadata.labels"
+        yield invalid(path, labels or None, "`selector` does not match template `labels`")
+    yield from validate_template(template, "spec.template")
+    yield from always_running(template, "spec.template", "ReplicationController")
+
+
+def _validate_status(obj: ReplicationController, _old: ReplicationController | None) -> Iterator[FieldError]:
+    status = obj.status
+    counts = {
+        "fullyLabeledReplicas": status.fully_labeled_replicas,
+        "readyReplicas": status.ready_replicas,
+        "availableReplicas": status.available_replicas,
+    }
+    others = {"replicas": status.replicas, "observedGeneration": status.observed_generation}
+    for name, count in {**others, **counts}.items():
+        yield from non_negative(f"status.{name}", count)
+    yield from validate_counts(counts, status.replicas)
+
+
+COLUMNS: tuple[Column[ReplicationController], ...] = (
+    NAME,
+    Column("Desired", "integer", lambda obj: obj.spec.replicas or 0, "How many pods there should be."),
+    Column("Current", "integer", lambda obj: obj.status.replicas, "How many there are."),
+    Column("Ready", "integer", lambda obj: obj.status.ready_replicas, "How many are ready."),
+    AGE,
+    *template_columns(lambda obj: obj.spec.template, lambda obj: labels_text(obj.spec.selector)),
+)
 
 
 REPLICATIONCONTROLLER = Kind(
@@ -89,4 +151,8 @@ REPLICATIONCONTROLLER = Kind(
     fields={"status.replicas": lambda obj: str(obj.status.replicas)},
     prepare=_prepare,
     prepare_status=_prepare_status,
+    default=_default,
+    validate=_validate,
+    validate_status=_validate_status,
+    columns=COLUMNS,
 )
