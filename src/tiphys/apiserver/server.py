@@ -13,10 +13,11 @@ from itertools import count
 
 from tiphys.api.kinds import KINDS
 from tiphys.apiserver import identity
-from tiphys.apiserver.admission import chain as admission_chain
+from tiphys.apiserver.admission import plugins as admission_plugins
 from tiphys.apiserver.authz.assembly import AuthorizerParts
 from tiphys.apiserver.authz.authorizer import Authorizer
 from tiphys.apiserver.bootstrap import objects
+from tiphys.apiserver.bootstrap.priority_classes import priority_classes
 from tiphys.apiserver.chain.assembly import Identities
 from tiphys.apiserver.chain.audit import AuditLog
 from tiphys.apiserver.chain.limits import InFlight
@@ -148,7 +149,10 @@ class ApiServer:
         )  # fmt: skip
         authorizer = Authorizer(parts.make())
         self._reloads.add(parts.watched, lambda: authorizer.replace(parts.make()))
-        admission = admission_chain.build(registry, authorizer, settings.disabled_admission)
+        admission = admission_plugins.build(
+            registry, authorizer, self._clock, self._webhooks, self.metrics,
+            enabled=settings.enabled_admission, disabled=settings.disabled_admission,
+        )  # fmt: skip
         accounts = ServiceAccountTokens(
             signer, settings.issuer, registry, self._clock, others=settings.accepted_issuers,
             audiences=settings.audiences,
@@ -242,6 +246,7 @@ class ApiServer:
         await objects.namespaces(registry)
         async with asyncio.TaskGroup() as group:
             group.create_task(objects.rbac(registry))
+            group.create_task(priority_classes(registry))
             group.create_task(
                 objects.kubernetes_service(registry, settings.service_cidr, identity.advertised(settings), self.port)
             )

@@ -1,63 +1,60 @@
-"""The built-in plugins in upstream's order.
+"""The plugins of a server, called in order: only those that a sort of request concerns, found with one look-up.
 
-A plugin looks at `request.kind`, `operation` and `subresource` and returns at once where it has nothing to say.
-Source: pkg/kubeapiserver/options/plugins.go.
+Source: staging/src/k8s.io/apiserver/pkg/admission/{chain,reinvocation}.go.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
 
-from tiphys.apiserver.admission.default_tolerations import DefaultTolerationSeconds
-from tiphys.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
-from tiphys.apiserver.admission.node_restriction import NodeRestriction
-from tiphys.apiserver.admission.priority import Priority
-from tiphys.apiserver.admission.service_account import ServiceAccountPlugin
-from tiphys.apiserver.admission.taint_nodes import TaintNodesByCondition
-from tiphys.apiserver.authz.authorizer import Authorizer
-from tiphys.apiserver.authz.escalation import EscalationCheck
-from tiphys.apiserver.authz.rbac import Caches
+from tiphys.api.kind import Kind
+from tiphys.apiserver.admission.plugin import Plugin
 from tiphys.apiserver.registry.interface import AdmissionRequest
 
-
-class Plugin(Protocol):
-    """One link."""
-
-    name: str
-    """Upstream's name, as --disable-admission-plugins spells it."""
-
-    async def admit(self, request: AdmissionRequest) -> None:
-        """May change `request.obj`. Raises ApiError to refuse."""
-
-    async def validate(self, request: AdmissionRequest) -> None:
-        """Raises ApiError to refuse; changes nothing."""
+Call = Callable[[AdmissionRequest], Awaitable[None]]
+_MAX_SORTS = 8192
 
 
 class AdmissionChain:
     """The registry's `Admission`: every plugin's `admit` in order, later every plugin's `validate`."""
 
-    def __init__(self, plugins: Iterable[Plugin]) -> None:
-        self.plugins: Sequence[Plugin] = tuple(plugins)
+    def __init__(self, plugins: Iterable[Any]) -> None:
+        self.plugins: Sequence[Any] = tuple(plugins)
+        self._admitting: dict[tuple[Kind[Any], str, str], tuple[Call, ...]] = {}
+        self._validating: dict[tuple[Kind[Any], str, str], tuple[Call, ...]] = {}
 
     async def admit(self, request: AdmissionRequest) -> None:
-        for plugin in self.plugins:
-            await plugin.admit(request)
+        sort = (request.kind, request.operation, request.subresource)
+        calls = self._admitting.get(sort)
+        if calls is None:
+            calls = self._learn(sort, "admit", self._admitting)
+        for call in calls:
+            await call(request)
+        if request.again:
+            request.again, request.round = False, 1
+            for call in calls:
+                await call(request)
 
     async def validate(self, request: AdmissionRequest) -> None:
-        for plugin in self.plugins:
-            await plugin.validate(request)
+        sort = (request.kind, request.operation, request.subresource)
+        calls = self._validating.get(sort)
+        if calls is None:
+            calls = self._learn(sort, "validate", self._validating)
+        for call in calls:
+            await call(request)
+
+    def _learn(
+        self, sort: tuple[Kind[Any], str, str], step: str, known: dict[tuple[Kind[Any], str, str], tuple[Call, ...]]
+    ) -> tuple[Call, ...]:
+        own = [plugin for plugin in self.plugins if getattr(type(plugin), step, None) is not getattr(Plugin, step)]
+        calls = tuple(getattr(plugin, step) for plugin in own if _concerned(plugin, sort))
+        if len(known) >= _MAX_SORTS:
+            known.clear()
+        known[sort] = calls
+        return calls
 
 
-def build(caches: Caches, authorizer: Authorizer, disabled: Collection[str]) -> AdmissionChain:
-    """All built-in plugins but the disabled ones. The escalation check is part of RBAC and cannot be disabled."""
-    plugins: list[Plugin] = [
-        NamespaceLifecycle(caches),
-        ServiceAccountPlugin(caches),
-        NodeRestriction(caches),
-        TaintNodesByCondition(),
-        Priority(),
-        DefaultTolerationSeconds(),
-    ]
-    kept = [plugin for plugin in plugins if plugin.name not in disabled]
-    return AdmissionChain([*kept, EscalationCheck(authorizer)])
+def _concerned(plugin: Any, sort: tuple[Kind[Any], str, str]) -> bool:
+    concerns = getattr(plugin, "concerns", None)
+    return True if concerns is None else bool(concerns(*sort))

@@ -5,9 +5,13 @@ Source: staging/src/k8s.io/apiserver/pkg/admission/plugin/namespace/lifecycle.
 
 from __future__ import annotations
 
+from typing import Any
+
 from tiphys.api.errors import object_not_found
+from tiphys.api.kind import Kind
 from tiphys.api.kinds import NAMESPACE
 from tiphys.api.meta.types import StatusCause
+from tiphys.apiserver.admission.plugin import Plugin
 from tiphys.apiserver.admission.refusal import refuse
 from tiphys.apiserver.authz.rbac import Caches
 from tiphys.apiserver.chain.forbidden import refused
@@ -16,20 +20,23 @@ from tiphys.apiserver.registry.interface import AdmissionRequest
 IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
 
 
-class NamespaceLifecycle:
+class NamespaceLifecycle(Plugin):
     name = "NamespaceLifecycle"
 
     def __init__(self, caches: Caches) -> None:
         self._namespaces = caches.cache_of(NAMESPACE)
 
+    def concerns(self, kind: Kind[Any], operation: str, subresource: str) -> bool:
+        if kind is NAMESPACE:
+            return operation == "DELETE"
+        return kind.namespaced and kind.stored and operation in ("CREATE", "UPDATE")
+
     async def admit(self, request: AdmissionRequest) -> None:
         if request.kind is NAMESPACE:
-            if request.operation == "DELETE" and request.name in IMMORTAL:
+            if request.name in IMMORTAL:
                 raise refused("", "namespaces", request.name, "this namespace may not be deleted")
             return
         namespace = request.namespace
-        if not namespace or request.operation == "DELETE" or not request.kind.stored:
-            return
         entry = self._namespaces.get("", namespace)
         if entry is None:
             raise object_not_found("", "namespaces", namespace)
@@ -45,6 +52,3 @@ class NamespaceLifecycle:
                 )
             )
             raise error
-
-    async def validate(self, request: AdmissionRequest) -> None:
-        return None

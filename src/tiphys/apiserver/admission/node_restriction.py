@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from tiphys.api.kinds import LEASE, NODE, POD, SERVICEACCOUNT
+from tiphys.apiserver.admission.plugin import Plugin
 from tiphys.apiserver.admission.refusal import refuse
 from tiphys.apiserver.authz.node import LEASE_NAMESPACE, MIRROR_ANNOTATION, node_of, references
 from tiphys.apiserver.authz.rbac import Caches
@@ -23,7 +24,7 @@ _KUBELET_LABEL_NAMESPACES = ("kubelet.kubernetes.io", "node.kubernetes.io")
 _RESTRICTED = "node-restriction.kubernetes.io"
 
 
-class NodeRestriction:
+class NodeRestriction(Plugin):
     name = "NodeRestriction"
 
     def __init__(self, caches: Caches) -> None:
@@ -44,9 +45,6 @@ class NodeRestriction:
             self._token(request, node)
         elif request.kind is LEASE:
             _lease(request, node)
-
-    async def validate(self, request: AdmissionRequest) -> None:
-        return None
 
     def _pod(self, request: AdmissionRequest, node: str) -> None:
         if request.subresource == "status":

@@ -10,6 +10,7 @@ import contextlib
 import secrets
 from typing import Any
 
+from tiphys.api.kind import Kind
 from tiphys.api.kinds import POD, SERVICEACCOUNT
 from tiphys.api.kinds.core.pod.containers import VolumeMount
 from tiphys.api.kinds.core.pod.volumes import (
@@ -22,6 +23,7 @@ from tiphys.api.kinds.core.pod.volumes import (
     VolumeProjection,
 )
 from tiphys.api.kinds.core.references import KeyToPath, LocalObjectReference, ObjectFieldSelector
+from tiphys.apiserver.admission.plugin import Plugin
 from tiphys.apiserver.admission.refusal import refuse
 from tiphys.apiserver.authz.node import MIRROR_ANNOTATION, references
 from tiphys.apiserver.authz.rbac import Caches
@@ -39,15 +41,16 @@ _WAIT_S = 1.5
 """How long a pod waits for the `default` account of a new namespace, which a controller makes."""
 
 
-class ServiceAccountPlugin:
+class ServiceAccountPlugin(Plugin):
     name = "ServiceAccount"
 
     def __init__(self, caches: Caches) -> None:
         self._accounts = caches.cache_of(SERVICEACCOUNT)
 
+    def concerns(self, kind: Kind[Any], operation: str, subresource: str) -> bool:
+        return kind is POD and operation == "CREATE" and not subresource
+
     async def admit(self, request: AdmissionRequest) -> None:
-        if request.kind is not POD or request.subresource or request.operation != "CREATE":
-            return
         pod = request.obj
         if MIRROR_ANNOTATION in pod.metadata.annotations:
             return
@@ -64,8 +67,6 @@ class ServiceAccountPlugin:
             ]
 
     async def validate(self, request: AdmissionRequest) -> None:
-        if request.kind is not POD or request.subresource or request.operation != "CREATE":
-            return
         pod = request.obj
         if MIRROR_ANNOTATION in pod.metadata.annotations:
             self._check_mirror(request)

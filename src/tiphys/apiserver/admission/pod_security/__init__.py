@@ -1,0 +1,1 @@
+"""Pod Security Standards: `checks` (what each forbids), `policy` (levels and versions), `plugin` (when they apply)."""
