@@ -14,6 +14,7 @@ from itertools import count
 from tiphys.api.kinds import KINDS
 from tiphys.apiserver import identity
 from tiphys.apiserver.admission import plugins as admission_plugins
+from tiphys.apiserver.aggregation.aggregator import Aggregator
 from tiphys.apiserver.authz.assembly import AuthorizerParts
 from tiphys.apiserver.authz.authorizer import Authorizer
 from tiphys.apiserver.bootstrap import objects
@@ -72,6 +73,7 @@ class ApiServer:
         self._backend = Backend()
         self._reloads = Reloads(clock)
         self._own: identity.Identity | None = None
+        self._aggregator: Aggregator | None = None
         self._webhooks: WebhookClient | None = None
         self._http: HttpServer | None = None
         self._registry: Registry | None = None
@@ -118,6 +120,8 @@ class ApiServer:
         self._context = context
         await self._listen()
         await self._bootstrap(registry, own)
+        if self._aggregator is not None:
+            self._tasks += self._aggregator.tasks()
         self._bootstrapped = True
         # What was imported and loaded lives as long as the process: keep the collector away from it. What little of it
         # is garbage is not worth the 20 ms that a collection takes while people wait.
@@ -179,8 +183,10 @@ class ApiServer:
         if security.audit.log_path is not None:
             audit = AuditLog(security.audit.log_path, security.audit.log_max_bytes)
             self._tasks.append(asyncio.create_task(audit.run(), name="audit log"))
+        aggregator = Aggregator(settings, registry, router.find, self._backend, self._clock, KINDS)
+        self._aggregator = aggregator
         self._pipeline = Pipeline(
-            authenticator, authorizer, in_flight, router.find, measures, clock=self._clock,
+            authenticator, authorizer, in_flight, aggregator.find, measures, clock=self._clock,
             timeout_s=settings.request_timeout_s, audit=audit,
         )  # fmt: skip
         if self._reloads.any:
