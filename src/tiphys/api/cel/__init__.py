@@ -4,7 +4,17 @@
 `library` has one file per group of functions. No I/O, no clock.
 """
 
+from tiphys.api.cel.environment import Environment
 from tiphys.api.cel.errors import BudgetExceeded, CelError, CostExceeded, EvaluationError
 from tiphys.api.cel.interface import Budget, Estimate, Program
 
-__all__ = ["Budget", "BudgetExceeded", "CelError", "CostExceeded", "Estimate", "EvaluationError", "Program"]
+__all__ = [
+    "Budget",
+    "BudgetExceeded",
+    "CelError",
+    "CostExceeded",
+    "Environment",
+    "Estimate",
+    "EvaluationError",
+    "Program",
+]

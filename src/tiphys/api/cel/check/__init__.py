@@ -1,0 +1,1 @@
+"""Types for the nodes of a tree: declarations, unification, the checker."""

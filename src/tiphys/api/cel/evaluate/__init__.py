@@ -1,0 +1,1 @@
+"""Trees to closures, and what the operators do with values."""
