@@ -106,6 +106,8 @@ class ApiServerSettings(msgspec.Struct, frozen=True):
     """--anonymous-auth"""
     authorization: tuple[str, ...] = ("Node", "RBAC")
     """--authorization-mode, in order; `AlwaysAllow` is for tests."""
+    runtime_config: tuple[str, ...] = ()
+    """--runtime-config: `api/beta=true`, `GROUP/VERSION=true`, ..."""
     enabled_admission: frozenset[str] = frozenset()
     """--enable-admission-plugins: in addition to those that are on by default."""
     disabled_admission: frozenset[str] = frozenset()

@@ -95,6 +95,11 @@ if TYPE_CHECKING:
     from tiphys.api.kinds.resource.resourceclaimtemplate import RESOURCECLAIMTEMPLATE, RESOURCECLAIMTEMPLATE_V1BETA2
     from tiphys.api.kinds.resource.resourcepoolstatusrequest import RESOURCEPOOLSTATUSREQUEST
     from tiphys.api.kinds.resource.resourceslice import RESOURCESLICE, RESOURCESLICE_V1BETA2
+    from tiphys.api.kinds.resource.v1beta1 import (
+        RESOURCECLAIM_V1BETA1,
+        RESOURCECLAIMTEMPLATE_V1BETA1,
+        RESOURCESLICE_V1BETA1,
+    )
     from tiphys.api.kinds.scheduling.podgroup import PODGROUP
     from tiphys.api.kinds.scheduling.priorityclass import PRIORITYCLASS
     from tiphys.api.kinds.scheduling.workload import WORKLOAD
@@ -121,7 +126,10 @@ _SERVED = {
     "core.node": ("NODE",),
     "core.persistentvolume": ("PERSISTENTVOLUME",),
     "core.persistentvolumeclaim": ("PERSISTENTVOLUMECLAIM",),
-    "core.pod.kind": ("POD",),
+    "core.pod.kind": (
+        "BINDING",
+        "POD",
+    ),
     "core.podtemplate": ("PODTEMPLATE",),
     "core.replicationcontroller": ("REPLICATIONCONTROLLER",),
     "core.resourcequota": ("RESOURCEQUOTA",),
@@ -217,6 +225,11 @@ _PREVIEW = {
     "resource.resourceclaimtemplate": ("RESOURCECLAIMTEMPLATE_V1BETA2",),
     "resource.resourcepoolstatusrequest": ("RESOURCEPOOLSTATUSREQUEST",),
     "resource.resourceslice": ("RESOURCESLICE_V1BETA2",),
+    "resource.v1beta1": (
+        "RESOURCECLAIM_V1BETA1",
+        "RESOURCECLAIMTEMPLATE_V1BETA1",
+        "RESOURCESLICE_V1BETA1",
+    ),
     "scheduling.podgroup": ("PODGROUP",),
     "scheduling.workload": ("WORKLOAD",),
     "storage.volumeattributesclass": ("VOLUMEATTRIBUTESCLASS_V1BETA1",),
@@ -227,7 +240,6 @@ _PREVIEW = {
 _BODIES = {
     "authentication.tokenrequest": ("TOKENREQUEST",),
     "autoscaling.scale": ("SCALE",),
-    "core.pod.kind": ("BINDING",),
     "policy.eviction": ("EVICTION",),
 }
 """What travels below other kinds."""
@@ -339,11 +351,14 @@ __all__ = [
     "REPLICATIONCONTROLLER",
     "RESOURCECLAIM",
     "RESOURCECLAIMTEMPLATE",
+    "RESOURCECLAIMTEMPLATE_V1BETA1",
     "RESOURCECLAIMTEMPLATE_V1BETA2",
+    "RESOURCECLAIM_V1BETA1",
     "RESOURCECLAIM_V1BETA2",
     "RESOURCEPOOLSTATUSREQUEST",
     "RESOURCEQUOTA",
     "RESOURCESLICE",
+    "RESOURCESLICE_V1BETA1",
     "RESOURCESLICE_V1BETA2",
     "ROLE",
     "ROLEBINDING",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -39,7 +40,22 @@ def grouped(kinds: Iterable[Kind[Any]]) -> Groups:
         found.setdefault(kind.group, {}).setdefault(kind.version, []).append(kind)
     order = {group: index for index, group in enumerate(GROUP_ORDER)}
     groups = sorted(found, key=lambda group: (order.get(group, len(order)), group))
-    return {group: {v: sorted(ks, key=lambda k: k.plural) for v, ks in found[group].items()} for group in groups}
+    return {
+        group: {
+            version: sorted(found[group][version], key=lambda kind: kind.plural)
+            for version in sorted(found[group], key=_rank, reverse=True)
+        }
+        for group in groups
+    }
+
+
+def _rank(version: str) -> tuple[int, int, int]:
+    """The best version has the highest: v2, v1, v1beta2, v1beta1, v1alpha1."""
+    match = re.fullmatch(r"v(\d+)(?:(alpha|beta)(\d+))?", version)
+    if match is None:
+        return (-1, 0, 0)
+    major, stage, minor = match.groups()
+    return (2 if stage is None else int(stage == "beta"), int(major), int(minor or 0))
 
 
 def _resource(kind: Kind[Any]) -> Document:
@@ -51,7 +67,7 @@ def _resource(kind: Kind[Any]) -> Document:
         document["shortNames"] = list(kind.short_names)
     if kind.categories:
         document["categories"] = list(kind.categories)
-    if kind.stored:
+    if kind.stored and "create" in kind.verbs:
         stored = kind.stored_as or kind
         version = _HASHED_VERSION.get(kind.group_resource, stored.version)
         document["storageVersionHash"] = storage_version_hash(stored.group, version, stored.kind)

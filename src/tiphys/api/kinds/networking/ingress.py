@@ -2,8 +2,10 @@
 
 from typing import Annotated
 
-from tiphys.api.kind import Kind, Subresource
+from tiphys.api.kind import Column, Kind, Subresource
+from tiphys.api.kinds.columns import AGE, NAME, NONE
 from tiphys.api.kinds.core.references import TypedLocalObjectReference
+from tiphys.api.kinds.networking.ingress_validation import validate, validate_status
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Int32, Struct, copy_of, empty_list, field, proto
 
@@ -111,6 +113,33 @@ def _prepare_status(obj: Ingress, old: Ingress) -> None:
     obj.spec = copy_of(old.spec)
 
 
+def _hosts(obj: Ingress) -> str:
+    """The first three hosts."""
+    hosts = [rule.host for rule in obj.spec.rules if rule.host]
+    shown = ",".join(hosts[:3])
+    if not shown:
+        return "*"
+    return f"{shown} + {len(hosts) - 3} more..." if len(hosts) > 3 else shown
+
+
+def addresses(obj: Ingress) -> str:
+    """Where it is reached, shortened to 16 characters."""
+    points = {point.ip or point.hostname for point in obj.status.load_balancer.ingress} - {""}
+    text = ",".join(sorted(points))
+    return text if len(text) <= _ADDRESS_WIDTH else text[: _ADDRESS_WIDTH - 3] + "..."
+
+
+_ADDRESS_WIDTH = 16
+COLUMNS: tuple[Column[Ingress], ...] = (
+    NAME,
+    Column("Class", "string", lambda obj: obj.spec.ingress_class_name or NONE, "Who carries it out."),
+    Column("Hosts", "string", _hosts, "The hosts that it is about."),
+    Column("Address", "string", addresses, "Where it is reached."),
+    Column("Ports", "string", lambda obj: "80, 443" if obj.spec.tls else "80", "The ports of its hosts."),
+    AGE,
+)
+
+
 INGRESS = Kind(
     group="networking.k8s.io",
     version="v1",
@@ -122,5 +151,8 @@ INGRESS = Kind(
     generation=True,
     storage_name="ingress",
     prepare=_prepare,
+    validate=validate,
+    validate_status=validate_status,
+    columns=COLUMNS,
     prepare_status=_prepare_status,
 )

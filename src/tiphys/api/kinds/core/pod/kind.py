@@ -50,5 +50,11 @@ POD = Kind(
 )
 
 BINDING = Kind(
-    group="", version="v1", kind="Binding", plural="bindings", schema=Binding, verbs=(), validate=validate_binding
+    group="",
+    version="v1",
+    kind="Binding",
+    plural="bindings",
+    schema=Binding,
+    verbs=("create",),
+    validate=validate_binding,
 )
