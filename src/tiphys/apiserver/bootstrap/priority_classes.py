@@ -8,30 +8,29 @@ from __future__ import annotations
 from tiphys.api.errors import AlreadyExists
 from tiphys.api.kind import new
 from tiphys.api.kinds import PRIORITYCLASS
+from tiphys.api.kinds.scheduling.priorityclass import SYSTEM_CLASSES
 from tiphys.api.meta.types import DeleteOptions
 from tiphys.apiserver.registry.interface import Registry, WriteOptions
 from tiphys.apiserver.request import User
 
-SYSTEM_CLASSES = {
-    "system-node-critical": (2_000_001_000, "Used for system critical pods that must not be moved from their node."),
+_DESCRIPTIONS = {
+    "system-node-critical": "Used for system critical pods that must not be moved from their node.",
     "system-cluster-critical": (
-        2_000_000_000,
-        "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+        "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary."
     ),
 }
-"""Name to value and description."""
 _OPTIONS = WriteOptions(User("system:apiserver", groups=("system:masters",)), field_manager="kube-apiserver")
 
 
 async def priority_classes(registry: Registry) -> None:
     cache = registry.cache_of(PRIORITYCLASS)
-    for name, (value, description) in SYSTEM_CLASSES.items():
+    for name, value in SYSTEM_CLASSES.items():
         entry = cache.get("", name)
         if entry is not None and entry.obj.value == value:
             continue
         if entry is not None:
             await registry.delete(PRIORITYCLASS, "", name, DeleteOptions(), _OPTIONS)
-        made = new(PRIORITYCLASS, name, value=value, description=description)
+        made = new(PRIORITYCLASS, name, value=value, description=_DESCRIPTIONS[name])
         try:
             await registry.create(PRIORITYCLASS, "", made, _OPTIONS)
         except AlreadyExists:

@@ -2,8 +2,10 @@
 
 from typing import Annotated
 
-from tiphys.api.kind import Kind
+from tiphys.api.kind import Column, Kind
+from tiphys.api.kinds.admissionregistration import webhook_rules
 from tiphys.api.kinds.admissionregistration.types import MatchCondition, RuleWithOperations, WebhookClientConfig
+from tiphys.api.kinds.columns import AGE, NAME
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Int32, Struct, empty_list, field, proto
 from tiphys.api.meta.types import LabelSelector
@@ -47,4 +49,7 @@ VALIDATINGWEBHOOKCONFIGURATION = Kind(
     categories=("api-extensions",),
     generation=True,
     allow_unconditional_update=False,
+    default=webhook_rules.default,
+    validate=webhook_rules.validate,
+    columns=(NAME, Column("Webhooks", "integer", lambda obj: len(obj.webhooks), "How many webhooks it has."), AGE),
 )

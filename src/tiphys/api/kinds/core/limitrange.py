@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from tiphys.api.kind import Kind
+from tiphys.api.kinds.core import limitrange_rules
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Quantity, Struct, empty_list, field, proto
 
@@ -40,4 +41,6 @@ LIMITRANGE = Kind(
     schema=LimitRange,
     short_names=("limits",),
     allow_create_on_update=True,
+    default=limitrange_rules.default,
+    validate=limitrange_rules.validate,
 )

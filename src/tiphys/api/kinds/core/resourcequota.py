@@ -2,7 +2,9 @@
 
 from typing import Annotated
 
-from tiphys.api.kind import Kind, Subresource
+from tiphys.api.kind import Column, Kind, Subresource
+from tiphys.api.kinds.columns import AGE, NAME
+from tiphys.api.kinds.core import resourcequota_rules
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Quantity, Struct, copy_of, field, proto
 
@@ -61,4 +63,17 @@ RESOURCEQUOTA = Kind(
     subresources=(Subresource("status", ("get", "patch", "update")),),
     prepare=_prepare,
     prepare_status=_prepare_status,
+    validate=resourcequota_rules.validate,
+    validate_status=resourcequota_rules.validate_status,
+    columns=(
+        NAME,
+        Column(
+            "Request",
+            "string",
+            lambda q: resourcequota_rules.used_text(q, limits=False),
+            "Used and allowed, but limits.",
+        ),
+        Column("Limit", "string", lambda q: resourcequota_rules.used_text(q, limits=True), "Limits used and allowed."),
+        AGE,
+    ),
 )
