@@ -111,7 +111,6 @@ async def _count_down(context: Context, pod: Any, budget: Any, opts: WriteOption
     def counted(current: Any) -> Any:
         _check(current)
         changed = copy_of(current)
-        changed.metadata.resource_version = ""
         changed.status.disruptions_allowed -= 1
         if changed.status.disruptions_allowed == 0:
             note_allowed(changed, now)

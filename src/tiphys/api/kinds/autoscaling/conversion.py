@@ -12,7 +12,7 @@ import msgspec
 
 from tiphys.api import codec
 from tiphys.api.errors import ApiError
-from tiphys.api.kinds.autoscaling import horizontalpodautoscaler as v2
+from tiphys.api.kinds.autoscaling import horizontalpodautoscaler_schema as v2
 from tiphys.api.kinds.autoscaling import horizontalpodautoscaler_v1 as v1
 from tiphys.api.kinds.autoscaling.horizontalpodautoscaler_v1 import BEHAVIOR, CONDITIONS, CURRENT_METRICS, METRICS
 from tiphys.api.meta.schema import Struct
@@ -73,7 +73,7 @@ def to_v2(scaler: v1.HorizontalPodAutoscaler) -> v2.HorizontalPodAutoscaler:
         metadata = msgspec.structs.replace(metadata, annotations=kept)
     return v2.HorizontalPodAutoscaler(
         kind=scaler.kind,
-        api_version=v2.HORIZONTALPODAUTOSCALER.api_version,
+        api_version="autoscaling/v2",
         metadata=metadata,
         spec=v2.HorizontalPodAutoscalerSpec(
             scale_target_ref=_reference(v2.CrossVersionObjectReference, spec.scale_target_ref),

@@ -1,211 +1,63 @@
-"""HorizontalPodAutoscaler. Source: staging/src/k8s.io/api/autoscaling/v2/types.go."""
-
-from typing import Annotated
-
-from tiphys.api.kind import Kind, Subresource
-from tiphys.api.meta.resource import Resource
-from tiphys.api.meta.schema import Int32, Quantity, Struct, Time, copy_of, empty_list, field, proto
-from tiphys.api.meta.types import LabelSelector
-
-
-class CrossVersionObjectReference(Struct):
-    """An object of the same namespace, by kind and name."""
-
-    kind: Annotated[str, proto(1, required=True)] = field(default_factory=str)
-    name: Annotated[str, proto(2, required=True)] = field(default_factory=str)
-    api_version: Annotated[str, proto(3)] = ""
-
-
-class HPAScalingPolicy(Struct):
-    """The most that may change within a period."""
-
-    type: Annotated[str, proto(1, required=True)] = field(default_factory=str)
-    value: Annotated[Int32, proto(2, required=True)] = field(default_factory=int)
-    period_seconds: Annotated[Int32, proto(3, required=True)] = field(default_factory=int)
-
-
-class HPAScalingRules(Struct):
-    """How fast the count may change in one direction."""
-
-    stabilization_window_seconds: Annotated[Int32 | None, proto(3)] = None
-    select_policy: Annotated[str | None, proto(1)] = None
-    policies: Annotated[list[HPAScalingPolicy], proto(2, list_type="atomic")] = []
-    tolerance: Annotated[Quantity | None, proto(4)] = None
-
-
-class HorizontalPodAutoscalerBehavior(Struct):
-    """How fast the count may go up and down."""
-
-    scale_up: Annotated[HPAScalingRules | None, proto(1)] = None
-    scale_down: Annotated[HPAScalingRules | None, proto(2)] = None
-
-
-class MetricTarget(Struct):
-    """The value to stay near, in one of three measures."""
-
-    type: Annotated[str, proto(1, required=True)] = field(default_factory=str)
-    value: Annotated[Quantity | None, proto(2)] = None
-    average_value: Annotated[Quantity | None, proto(3)] = None
-    average_utilization: Annotated[Int32 | None, proto(4)] = None
-
-
-class ContainerResourceMetricSource(Struct):
-    """What one container of each pod uses, and the target."""
-
-    name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
-    target: Annotated[MetricTarget, proto(2, required=True)] = field(default_factory=MetricTarget)
-    container: Annotated[str, proto(3, required=True)] = field(default_factory=str)
-
-
-class MetricIdentifier(Struct):
-    """Which metric: its name, and labels where it has several series."""
-
-    name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
-    selector: Annotated[LabelSelector | None, proto(2, atomic=True)] = None
-
-
-class ExternalMetricSource(Struct):
-    """A metric of something outside the cluster, and the target."""
-
-    metric: Annotated[MetricIdentifier, proto(1, required=True)] = field(default_factory=MetricIdentifier)
-    target: Annotated[MetricTarget, proto(2, required=True)] = field(default_factory=MetricTarget)
-
-
-class ObjectMetricSource(Struct):
-    """A metric of another object, and the target."""
-
-    described_object: Annotated[CrossVersionObjectReference, proto(1, required=True)] = field(
-        default_factory=CrossVersionObjectReference
-    )
-    target: Annotated[MetricTarget, proto(2, required=True)] = field(default_factory=MetricTarget)
-    metric: Annotated[MetricIdentifier, proto(3, required=True)] = field(default_factory=MetricIdentifier)
-
-
-class PodsMetricSource(Struct):
-    """A metric of each pod, averaged, and the target."""
-
-    metric: Annotated[MetricIdentifier, proto(1, required=True)] = field(default_factory=MetricIdentifier)
-    target: Annotated[MetricTarget, proto(2, required=True)] = field(default_factory=MetricTarget)
-
-
-class ResourceMetricSource(Struct):
-    """What each pod uses of CPU or memory, and the target."""
-
-    name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
-    target: Annotated[MetricTarget, proto(2, required=True)] = field(default_factory=MetricTarget)
-
-
-class MetricSpec(Struct):
-    """One metric and its target."""
-
-    type: Annotated[str, proto(1, required=True)] = field(default_factory=str)
-    object_: Annotated[ObjectMetricSource | None, proto(2)] = None
-    pods: Annotated[PodsMetricSource | None, proto(3)] = None
-    resource: Annotated[ResourceMetricSource | None, proto(4)] = None
-    container_resource: Annotated[ContainerResourceMetricSource | None, proto(7)] = None
-    external: Annotated[ExternalMetricSource | None, proto(5)] = None
-
-
-class HorizontalPodAutoscalerSpec(Struct):
-    """What is scaled, between which bounds, by which metrics."""
-
-    scale_target_ref: Annotated[CrossVersionObjectReference, proto(1, required=True)] = field(
-        default_factory=CrossVersionObjectReference
-    )
-    min_replicas: Annotated[Int32 | None, proto(2)] = None
-    max_replicas: Annotated[Int32, proto(3, required=True)] = field(default_factory=int)
-    metrics: Annotated[list[MetricSpec], proto(4, list_type="atomic")] = []
-    behavior: Annotated[HorizontalPodAutoscalerBehavior | None, proto(5)] = None
-
-
-class HorizontalPodAutoscalerCondition(Struct):
-    """One aspect of an autoscaler's state."""
-
-    type: Annotated[str, proto(1, required=True)] = field(default_factory=str)
-    status: Annotated[str, proto(2, required=True)] = field(default_factory=str)
-    last_transition_time: Annotated[Time | None, proto(3)] = None
-    reason: Annotated[str, proto(4)] = ""
-    message: Annotated[str, proto(5)] = ""
-
-
-class MetricValueStatus(Struct):
-    """A reading, in one of three measures."""
-
-    value: Annotated[Quantity | None, proto(1)] = None
-    average_value: Annotated[Quantity | None, proto(2)] = None
-    average_utilization: Annotated[Int32 | None, proto(3)] = None
-
-
-class ContainerResourceMetricStatus(Struct):
-    """What one container of each pod used when last read."""
-
-    name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
-    current: Annotated[MetricValueStatus, proto(2, required=True)] = field(default_factory=MetricValueStatus)
-    container: Annotated[str, proto(3, required=True)] = field(default_factory=str)
-
-
-class ExternalMetricStatus(Struct):
-    """A metric of something outside the cluster, as last read."""
-
-    metric: Annotated[MetricIdentifier, proto(1, required=True)] = field(default_factory=MetricIdentifier)
-    current: Annotated[MetricValueStatus, proto(2, required=True)] = field(default_factory=MetricValueStatus)
-
-
-class ObjectMetricStatus(Struct):
-    """A metric of another object, as last read."""
-
-    metric: Annotated[MetricIdentifier, proto(1, required=True)] = field(default_factory=MetricIdentifier)
-    current: Annotated[MetricValueStatus, proto(2, required=True)] = field(default_factory=MetricValueStatus)
-    described_object: Annotated[CrossVersionObjectReference, proto(3, required=True)] = field(
-        default_factory=CrossVersionObjectReference
-    )
-
-
-class PodsMetricStatus(Struct):
-    """A metric of each pod, averaged, as last read."""
-
-    metric: Annotated[MetricIdentifier, proto(1, required=True)] = field(default_factory=MetricIdentifier)
-    current: Annotated[MetricValueStatus, proto(2, required=True)] = field(default_factory=MetricValueStatus)
-
-
-class ResourceMetricStatus(Struct):
-    """What each pod used of CPU or memory when last read."""
-
-    name: Annotated[str, proto(1, required=True)] = field(default_factory=str)
-    current: Annotated[MetricValueStatus, proto(2, required=True)] = field(default_factory=MetricValueStatus)
-
-
-class MetricStatus(Struct):
-    """One metric as it was last read."""
-
-    type: Annotated[str, proto(1, required=True)] = field(default_factory=str)
-    object_: Annotated[ObjectMetricStatus | None, proto(2)] = None
-    pods: Annotated[PodsMetricStatus | None, proto(3)] = None
-    resource: Annotated[ResourceMetricStatus | None, proto(4)] = None
-    container_resource: Annotated[ContainerResourceMetricStatus | None, proto(7)] = None
-    external: Annotated[ExternalMetricStatus | None, proto(5)] = None
-
-
-class HorizontalPodAutoscalerStatus(Struct):
-    """The count as it is and as it should be, and the metrics behind it."""
-
-    observed_generation: Annotated[int | None, proto(1)] = None
-    last_scale_time: Annotated[Time | None, proto(2)] = None
-    current_replicas: Annotated[Int32, proto(3)] = 0
-    desired_replicas: Annotated[Int32, proto(4, required=True)] = field(default_factory=int)
-    current_metrics: Annotated[list[MetricStatus], proto(5, list_type="atomic")] = field(default_factory=empty_list)
-    conditions: Annotated[
-        list[HorizontalPodAutoscalerCondition], proto(6, merge_key="type", list_type="map", list_map_keys=("type",))
-    ] = []
-
-
-class HorizontalPodAutoscaler(Resource):
-    """Changes the count of a workload so that its metrics stay near their targets."""
-
-    spec: Annotated[HorizontalPodAutoscalerSpec, proto(2, required=True)] = field(
-        default_factory=HorizontalPodAutoscalerSpec
-    )
-    status: Annotated[HorizontalPodAutoscalerStatus, proto(3)] = field(default_factory=HorizontalPodAutoscalerStatus)
+"""HorizontalPodAutoscaler: defaults, strategy, columns.
+
+Source: pkg/apis/autoscaling/v2/defaults.go, pkg/registry/autoscaling/horizontalpodautoscaler/strategy.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tiphys.api.kind import Column, Kind, Subresource
+from tiphys.api.kinds.autoscaling.horizontalpodautoscaler_schema import (
+    HorizontalPodAutoscaler,
+    HorizontalPodAutoscalerStatus,
+    HPAScalingPolicy,
+    HPAScalingRules,
+    MetricSpec,
+    MetricStatus,
+    MetricTarget,
+    MetricValueStatus,
+    ResourceMetricSource,
+)
+from tiphys.api.kinds.autoscaling.hpa_validation import validate, validate_status
+from tiphys.api.kinds.columns import AGE, NAME, NONE, UNKNOWN
+from tiphys.api.meta.schema import Quantity, copy_of
+
+DEFAULT_CPU_UTILIZATION = 80
+UP_PODS, PERCENT, PERIOD_S = 4, 100, 15
+
+
+def _default(obj: HorizontalPodAutoscaler) -> None:
+    spec = obj.spec
+    if spec.min_replicas is None:
+        spec.min_replicas = 1
+    if not spec.metrics:
+        target = MetricTarget(type="Utilization", average_utilization=DEFAULT_CPU_UTILIZATION)
+        spec.metrics = [MetricSpec(type="Resource", resource=ResourceMetricSource(name="cpu", target=target))]
+    if spec.behavior is not None:
+        spec.behavior.scale_up = scale_up_rules(spec.behavior.scale_up)
+        spec.behavior.scale_down = scale_down_rules(spec.behavior.scale_down)
+
+
+def scale_up_rules(stated: HPAScalingRules | None) -> HPAScalingRules:
+    """At once, by four pods or to the double within 15 s, whichever is more, where nothing else is said."""
+    rules = stated or HPAScalingRules()
+    if rules.stabilization_window_seconds is None:
+        rules.stabilization_window_seconds = 0
+    rules.select_policy = rules.select_policy or "Max"
+    rules.policies = rules.policies or [
+        HPAScalingPolicy(type="Pods", value=UP_PODS, period_seconds=PERIOD_S),
+        HPAScalingPolicy(type="Percent", value=PERCENT, period_seconds=PERIOD_S),
+    ]
+    return rules
+
+
+def scale_down_rules(stated: HPAScalingRules | None) -> HPAScalingRules:
+    """To nothing at once, after the controller's own time of waiting, where nothing else is said."""
+    rules = stated or HPAScalingRules()
+    rules.select_policy = rules.select_policy or "Max"
+    rules.policies = rules.policies or [HPAScalingPolicy(type="Percent", value=PERCENT, period_seconds=PERIOD_S)]
+    return rules
 
 
 def _prepare(obj: HorizontalPodAutoscaler, old: HorizontalPodAutoscaler | None) -> None:
@@ -214,6 +66,79 @@ def _prepare(obj: HorizontalPodAutoscaler, old: HorizontalPodAutoscaler | None) 
 
 def _prepare_status(obj: HorizontalPodAutoscaler, old: HorizontalPodAutoscaler) -> None:
     obj.spec = copy_of(old.spec)
+
+
+# --- columns
+
+_SHOWN = 2
+
+
+def metrics_text(specs: Sequence[MetricSpec], statuses: Sequence[MetricStatus]) -> str:
+    """`cpu: 12%/80%, 30m/1 + 1 more...`: each metric and its target."""
+    if not specs:
+        return NONE
+    texts = [_metric_text(spec, statuses[index] if index < len(statuses) else None) for index, spec in enumerate(specs)]
+    more = len(texts) - _SHOWN
+    return ", ".join(texts[:_SHOWN]) + (f" + {more} more..." if more > 0 else "")
+
+
+def _metric_text(spec: MetricSpec, status: MetricStatus | None) -> str:
+    current = status or MetricStatus()
+    if spec.external is not None and spec.type == "External":
+        return _value_text(spec.external.target, current.external.current if current.external else None)
+    if spec.object_ is not None and spec.type == "Object":
+        return _value_text(spec.object_.target, current.object_.current if current.object_ else None)
+    if spec.pods is not None and spec.type == "Pods":
+        seen = current.pods.current if current.pods else MetricValueStatus()
+        return f"{_shown(seen.average_value)}/{_shown(spec.pods.target.average_value)}"
+    if spec.resource is not None and spec.type == "Resource":
+        used = current.resource.current if current.resource else None
+        return f"{spec.resource.name}: {_resource_text(spec.resource.target, used)}"
+    if spec.container_resource is not None and spec.type == "ContainerResource":
+        used = current.container_resource.current if current.container_resource else None
+        return f"{spec.container_resource.name}: {_resource_text(spec.container_resource.target, used)}"
+    return "<unknown type>"
+
+
+def _shown(value: Quantity | None) -> str:
+    return UNKNOWN if value is None else str(value)
+
+
+def _value_text(target: MetricTarget, seen: MetricValueStatus | None) -> str:
+    current = seen or MetricValueStatus()
+    if target.average_value is not None:
+        return f"{_shown(current.average_value)}/{target.average_value} (avg)"
+    return f"{_shown(current.value)}/{_shown(target.value)}"
+
+
+def _resource_text(target: MetricTarget, seen: MetricValueStatus | None) -> str:
+    current = seen or MetricValueStatus()
+    if target.average_value is not None:
+        return f"{_shown(current.average_value)}/{target.average_value}"
+    used = UNKNOWN if current.average_utilization is None else f"{current.average_utilization}%"
+    wanted = "<auto>" if target.average_utilization is None else f"{target.average_utilization}%"
+    return f"{used}/{wanted}"
+
+
+def _reference(obj: HorizontalPodAutoscaler) -> str:
+    return f"{obj.spec.scale_target_ref.kind}/{obj.spec.scale_target_ref.name}"
+
+
+def _minimum(obj: HorizontalPodAutoscaler) -> str:
+    return "<unset>" if obj.spec.min_replicas is None else str(obj.spec.min_replicas)
+
+
+COLUMNS: tuple[Column[HorizontalPodAutoscaler], ...] = (
+    NAME,
+    Column("Reference", "string", _reference, "What it scales."),
+    Column(
+        "Targets", "string", lambda obj: metrics_text(obj.spec.metrics, obj.status.current_metrics), "Metrics and aims."
+    ),
+    Column("MinPods", "string", _minimum, "Never fewer pods than these."),
+    Column("MaxPods", "string", lambda obj: obj.spec.max_replicas, "Never more pods than these."),
+    Column("Replicas", "string", lambda obj: obj.status.current_replicas, "How many there are."),
+    AGE,
+)
 
 
 HORIZONTALPODAUTOSCALER = Kind(
@@ -225,6 +150,10 @@ HORIZONTALPODAUTOSCALER = Kind(
     short_names=("hpa",),
     categories=("all",),
     subresources=(Subresource("status", ("get", "patch", "update")),),
+    default=_default,
     prepare=_prepare,
     prepare_status=_prepare_status,
+    validate=validate,
+    validate_status=validate_status,
+    columns=COLUMNS,
 )

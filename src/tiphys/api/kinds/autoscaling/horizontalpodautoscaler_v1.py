@@ -3,10 +3,15 @@
 Source: staging/src/k8s.io/api/autoscaling/v1/types.go.
 """
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
-from tiphys.api.kind import Kind, Subresource
-from tiphys.api.kinds.autoscaling import horizontalpodautoscaler
+import msgspec
+
+from tiphys.api.errors import FieldError
+from tiphys.api.kind import Column, Kind, Subresource
+from tiphys.api.kinds.autoscaling import horizontalpodautoscaler, horizontalpodautoscaler_schema
+from tiphys.api.kinds.autoscaling.hpa_validation import validate, validate_status
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Int32, Struct, Time, copy_of, field, proto
 
@@ -84,10 +89,36 @@ def _to_stored(obj: HorizontalPodAutoscaler) -> Resource:
     return to_v2(obj)
 
 
-def _from_stored(obj: horizontalpodautoscaler.HorizontalPodAutoscaler) -> HorizontalPodAutoscaler:
+def _from_stored(obj: horizontalpodautoscaler_schema.HorizontalPodAutoscaler) -> HorizontalPodAutoscaler:
     from tiphys.api.kinds.autoscaling.conversion import to_v1
 
     return to_v1(obj)
+
+
+def _default(obj: HorizontalPodAutoscaler) -> None:
+    if obj.spec.min_replicas is None:
+        obj.spec.min_replicas = 1
+
+
+def _validate(obj: HorizontalPodAutoscaler, old: HorizontalPodAutoscaler | None) -> Iterator[FieldError]:
+    from tiphys.api.kinds.autoscaling.conversion import to_v2
+
+    yield from validate(to_v2(obj), to_v2(old) if old is not None else None)
+
+
+def _validate_status(obj: HorizontalPodAutoscaler, _old: HorizontalPodAutoscaler | None) -> Iterator[FieldError]:
+    from tiphys.api.kinds.autoscaling.conversion import to_v2
+
+    yield from validate_status(to_v2(obj), None)
+
+
+def _columns() -> tuple[Column[HorizontalPodAutoscaler], ...]:
+    """Those of v2, which tell more."""
+
+    def shown(column: Column[Any]) -> Column[HorizontalPodAutoscaler]:
+        return msgspec.structs.replace(column, cell=lambda obj: column.cell(_to_stored(obj)))
+
+    return tuple(shown(column) for column in horizontalpodautoscaler.COLUMNS)
 
 
 HORIZONTALPODAUTOSCALER_V1 = Kind(
@@ -100,7 +131,11 @@ HORIZONTALPODAUTOSCALER_V1 = Kind(
     categories=("all",),
     subresources=(Subresource("status", ("get", "patch", "update")),),
     prepare=_prepare,
+    default=_default,
     prepare_status=_prepare_status,
+    validate=_validate,
+    validate_status=_validate_status,
+    columns=_columns(),
     stored_as=horizontalpodautoscaler.HORIZONTALPODAUTOSCALER,
     to_stored=_to_stored,
     from_stored=_from_stored,
