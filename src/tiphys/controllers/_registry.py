@@ -20,6 +20,7 @@ from tiphys.controllers import (
     pod_gc,
     replicaset,
     replicationcontroller,
+    resourcequota,
     root_ca,
     serviceaccount,
     statefulset,
@@ -48,6 +49,7 @@ CONTROLLERS: tuple[ControllerSpec[Any], ...] = (
     taint_eviction.SPEC,
     pod_gc.SPEC,
     node_ipam.SPEC,
+    resourcequota.SPEC,
 )
 
 
