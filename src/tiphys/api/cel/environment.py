@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tiphys.api.cel import types
 from tiphys.api.cel.ast import Node
 from tiphys.api.cel.check.checker import Checker
 from tiphys.api.cel.check.literals import validate
@@ -22,6 +21,7 @@ from tiphys.api.cel.interface import Budget, Estimate
 from tiphys.api.cel.library import all as library
 from tiphys.api.cel.parse import macros
 from tiphys.api.cel.parse.parser import parse
+from tiphys.api.cel.patch_types import ObjectTypes, PatchTypes
 from tiphys.api.cel.source import Issues
 from tiphys.api.cel.types import ObjectType, Type
 from tiphys.api.cel.views import converter
@@ -39,13 +39,15 @@ class Environment:
         types: Sequence[Type] = (),
         patches: bool = False,
     ) -> None:
-        """`types` are those that expressions may construct; `patches` adds `jsonpatch`."""
+        """`types` are those that expressions may construct; `patches` adds what only mutating policies have: the types
+        `Object`, `Object.<field>...` and `JSONPatch`, and `jsonpatch`."""
         self.variables: Mapping[str, Type] = dict(variables)
         self.version = version
         self._patches = patches
         self._functions: Functions = library.functions(version, patches)
         self._constructed = tuple(types)
-        self._objects: dict[str, Type] = {name: item for each in types for name, item in _named(each)}
+        named: dict[str, Type] = {name: item for each in types for name, item in _named(each)}
+        self._objects: ObjectTypes = PatchTypes(named) if patches else named
         self._macros = dict(macros.MACROS)
         if version >= library.OPTIONALS_SINCE:
             self._macros |= macros.OPTIONAL_MACROS
@@ -70,18 +72,23 @@ class Environment:
             validate(tree, issues)
         if issues:
             raise CelError(f"compilation failed: {issues}", str(issues))
-        if result and not any(tree.type == wanted for wanted in result) and tree.type.kind is not types.TypeKind.DYN:
-            raise CelError(_wrong_result(result))
+        if result and not any(tree.type == wanted for wanted in result):
+            raise CelError(_wrong_result(result, tree.type))
         try:
             return CompiledProgram(expression, tree, self.variables, frozenset(checker.read))
         except EvaluationError as error:
             raise CelError(f"program instantiation failed: {error.message}") from None
 
 
-def _wrong_result(wanted: Sequence[Type]) -> str:
+def _wrong_result(wanted: Sequence[Type], got: Type) -> str:
     if len(wanted) == 1:
-        return f"must evaluate to {wanted[0]}"
-    return f"must evaluate to one of: {', '.join(map(str, wanted))}"
+        return f"must evaluate to {wanted[0]} but got {_go_name(got)}"
+    return f"must evaluate to one of [{' '.join(map(_go_name, wanted))}] but got {_go_name(got)}"
+
+
+def _go_name(item: Type) -> str:
+    """As Go prints types: without the short names of messages."""
+    return item.name if not item.parameters else f"{item.name}({', '.join(map(_go_name, item.parameters))})"
 
 
 def _named(item: Type) -> list[tuple[str, Type]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
+from typing import Any
 
 
 class TypeKind(enum.Enum):
@@ -38,7 +39,7 @@ class TypeKind(enum.Enum):
 class Type:
     """A type with its parameters (list: item; map: key, value; optional: value)."""
 
-    __slots__ = ("kind", "max_elements", "name", "parameters")
+    __slots__ = ("_reading", "kind", "max_elements", "name", "parameters")
 
     def __init__(
         self, kind: TypeKind, name: str = "", parameters: tuple[Type, ...] = (), max_elements: int | None = None
@@ -48,6 +49,13 @@ class Type:
         self.parameters = parameters
         self.max_elements = max_elements
         """Greatest size (characters, bytes, items, entries) that a schema allows; None: unknown."""
+        self._reading: tuple[Callable[[Any], Any] | None] | None = None
+
+    def reading(self, made: Callable[[Type], Callable[[Any], Any] | None]) -> Callable[[Any], Any] | None:
+        """How values declared so are read; found once. Equal types may differ in it."""
+        if self._reading is None:
+            self._reading = (made(self),)
+        return self._reading[0]
 
     def __eq__(self, other: object) -> bool:
         return self is other or (

@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
 from typing import Any
 
 from tiphys.api.cel.errors import EvaluationError
@@ -34,27 +33,10 @@ class ListType(Type):
 
 def converter(type_: Type) -> Convert | None:
     """How a value declared so is read; None: as it is."""
-    return _converter(_Key(type_))
+    return type_.reading(_converter)
 
 
-class _Key:
-    """A type by identity: equal types may differ in how their data is read."""
-
-    __slots__ = ("type",)
-
-    def __init__(self, type_: Type) -> None:
-        self.type = type_
-
-    def __hash__(self) -> int:
-        return id(self.type)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and other.type is self.type
-
-
-@cache
-def _converter(key: _Key) -> Convert | None:
-    type_ = key.type
+def _converter(type_: Type) -> Convert | None:
     scalar = _SCALARS.get(type_.kind)
     if scalar is not None:
         return scalar

@@ -27,6 +27,7 @@ from tiphys.api.cel.ast import (
 )
 from tiphys.api.cel.check.unify import assignable, is_dyn, is_optional, most_general, substitute
 from tiphys.api.cel.declarations import Functions, Overload
+from tiphys.api.cel.patch_types import ObjectTypes
 from tiphys.api.cel.source import Issues
 from tiphys.api.cel.types import BOOL, DYN, ERROR, INT, ObjectType, Type, TypeKind, list_of, map_of, optional_of
 from tiphys.api.cel.values import Uint
@@ -49,7 +50,7 @@ class Checker:
     """One check of one tree. Reads the declarations, writes into the nodes and the issues."""
 
     def __init__(
-        self, variables: Mapping[str, Type], functions: Functions, objects: Mapping[str, Type], issues: Issues
+        self, variables: Mapping[str, Type], functions: Functions, objects: ObjectTypes, issues: Issues
     ) -> None:
         self._variables = variables
         self._functions = functions

@@ -305,7 +305,7 @@ def _logical(terms: list[Closure], deciding: bool) -> Closure:
                 failed = failed or error
                 continue
             if value is deciding:
-                return deciding
+                return deciding is True
             if value is not (not deciding):
                 failed = failed or no_overload()
         if failed is not None:
@@ -324,7 +324,7 @@ def _not_strictly_false(inner: Closure) -> Closure:
         except EvaluationError:
             value = True
         frame.cost += 1
-        return value is not False
+        return bool(value is not False)
 
     return run
 

@@ -1,10 +1,13 @@
 """MutatingAdmissionPolicyBinding. Source: staging/src/k8s.io/api/admissionregistration/v1/types.go."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from msgspec.structs import replace
 
+from tiphys.api.errors import FieldError
 from tiphys.api.kind import Kind
+from tiphys.api.kinds.admissionregistration import policy_rules as rules
 from tiphys.api.kinds.admissionregistration.types import MatchResources, ParamRef
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Struct, field, proto
@@ -26,6 +29,15 @@ class MutatingAdmissionPolicyBinding(Resource):
     )
 
 
+def _default(bound: MutatingAdmissionPolicyBinding) -> None:
+    rules.default_match(bound.spec.match_resources)
+
+
+def _validate(bound: MutatingAdmissionPolicyBinding, _old: object) -> Iterator[FieldError]:
+    yield from rules.binding(bound.spec)
+    yield from rules.mutating_operations(bound.spec.match_resources, "spec.matchResources")
+
+
 MUTATINGADMISSIONPOLICYBINDING_V1BETA1 = Kind(
     group="admissionregistration.k8s.io",
     version="v1beta1",
@@ -36,6 +48,9 @@ MUTATINGADMISSIONPOLICYBINDING_V1BETA1 = Kind(
     categories=("api-extensions",),
     generation=True,
     allow_unconditional_update=False,
+    default=_default,
+    validate=_validate,
+    columns=rules.BINDING_COLUMNS,
 )
 
 MUTATINGADMISSIONPOLICYBINDING = replace(
