@@ -130,6 +130,12 @@ def decode_body(
     `field_validation` is `Strict` (unknown and duplicate fields refuse), `Warn` (they are named in the warnings; the
     default, also for an empty text) or `Ignore`. Raises BadRequest and UnsupportedMediaType, nothing else.
     """
+    custom = getattr(kind, "custom", None)
+    if custom is not None:
+        from tiphys.api.custom import body as bodies
+
+        made: Any = bodies.decode_body(cast("Any", kind), custom, body, content_type, field_validation)
+        return cast("tuple[S, list[str]]", made)
     media_type = content_type.partition(";")[0].strip().lower() or JSON
     if media_type == PROTOBUF:
         return _decode_protobuf(kind, body), []

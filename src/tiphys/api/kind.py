@@ -140,6 +140,8 @@ class Kind(msgspec.Struct, Generic[R], frozen=True):
     """Empty: `kind` with `List` after it."""
     custom: CustomSchema | None = None
     """Of a kind that came at run time: what its definition says of the objects, which are then `CustomObject`s."""
+    keep_decoded: bool = True
+    """Whether objects stay decoded once they were; large ones that are seldom looked at need not."""
     deprecation: str = ""
     """A warning for every request of this version."""
 

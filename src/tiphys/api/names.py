@@ -16,6 +16,7 @@ from collections.abc import Callable
 __all__ = [
     "NameRule",
     "annotation_key",
+    "by_priority",
     "cidr",
     "config_map_key",
     "dns_label",
@@ -313,3 +314,22 @@ def cidr(value: str) -> list[str]:
     if ipaddress.ip_address(address) != network.network_address:
         return ["must not have bits set beyond the prefix length"]
     return []
+
+
+_VERSION = re.compile(r"v([1-9][0-9]*)(?:(alpha|beta)([1-9][0-9]*))?")
+
+
+def by_priority(versions: list[str]) -> list[str]:
+    """API versions, best first: v2, v1, v1beta2, v1alpha1, then whatever else by name.
+
+    Source: staging/src/k8s.io/apimachinery/pkg/version/helpers.go.
+    """
+
+    def rank(version: str) -> tuple[int, int, int, str]:
+        found = _VERSION.fullmatch(version)
+        if found is None:
+            return 3, 0, 0, version
+        stage = {None: 0, "beta": 1, "alpha": 2}[found[2]]
+        return stage, -int(found[1]), -int(found[3] or 0), ""
+
+    return sorted(versions, key=rank)

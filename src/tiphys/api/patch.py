@@ -7,12 +7,13 @@ Source: staging/src/k8s.io/apiserver/pkg/endpoints/handlers/patch.go.
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import msgspec
 
 from tiphys.api import codec_lenient, codec_strict, jsonpatch, mergepatch, strategic
 from tiphys.api.codec import Target, from_json
+from tiphys.api.codec_json import clone
 from tiphys.api.errors import BadRequest, Invalid, invalid, invalid_object
 from tiphys.api.meta.schema import Struct
 
@@ -44,6 +45,9 @@ def patched(
     else:
         value = strategic.apply(kind.schema, current, body)
     shown = body if patch_type == "strategic" else value
+    custom = getattr(kind, "custom", None)
+    if custom is not None:
+        return cast("tuple[S, list[str]]", _read_custom(kind, custom, value, field_validation))
     try:
         obj = codec_lenient.convert(kind.schema, value) if _has_long_number(body) else from_json(kind.schema, value)
     except (ValueError, BadRequest) as error:
@@ -54,6 +58,19 @@ def patched(
     if warnings and field_validation == "Strict":
         raise _refused(shown, "strict decoding error: " + ", ".join(warnings))
     return obj, warnings
+
+
+def _read_custom(kind: Any, schema: Any, value: dict[str, Any], field_validation: str) -> tuple[Any, list[str]]:
+    from tiphys.api.custom import body as bodies
+
+    shown = clone(value)
+    try:
+        obj, unknown = bodies.read(kind, schema, value)
+    except BadRequest as error:
+        raise _refused(shown, error.message) from None
+    if unknown and field_validation == "Strict":
+        raise _refused(shown, "strict decoding error: " + ", ".join(unknown))
+    return obj, [] if field_validation == "Ignore" else unknown
 
 
 def _has_long_number(value: Any) -> bool:

@@ -29,10 +29,10 @@ def columns(kind: Kind[R]) -> list[dict[str, Any]]:
     return [
         {
             "name": column.name,
-            "type": "string" if column.type == "date" else column.type,
+            "type": "string" if column.type == "date" and kind.custom is None else column.type,
             "format": column.format,
             "description": column.help,
-            "priority": 1 if column.wide else 0,
+            "priority": 1 if column.wide else column.priority,
         }
         for column in kind.columns or _DEFAULT
     ]

@@ -10,8 +10,8 @@ import socket
 import uuid
 from collections.abc import Awaitable, Callable
 from itertools import count
+from typing import TYPE_CHECKING
 
-from tiphys.api.kinds import KINDS
 from tiphys.apiserver import identity
 from tiphys.apiserver.admission import plugins as admission_plugins
 from tiphys.apiserver.aggregation.aggregator import Aggregator
@@ -24,17 +24,22 @@ from tiphys.apiserver.chain.audit import AuditLog
 from tiphys.apiserver.chain.limits import InFlight
 from tiphys.apiserver.chain.pipeline import Pipeline
 from tiphys.apiserver.chain.serviceaccounts import ServiceAccountTokens, TokenSigner
+from tiphys.apiserver.crd.controller import DefinitionController
+from tiphys.apiserver.crd.publishing import Publisher
+from tiphys.apiserver.crd.served import ServedKinds
 from tiphys.apiserver.discovery.handlers import Discovery
 from tiphys.apiserver.http import HttpServer
 from tiphys.apiserver.local import LocalClient
 from tiphys.apiserver.plain.health import Health
 from tiphys.apiserver.plain.measures import Measures, process_metrics
+from tiphys.apiserver.plain.openapi import OpenApi
 from tiphys.apiserver.plain.paths import install_plain
 from tiphys.apiserver.registry.interface import Registry
 from tiphys.apiserver.registry.registry import RegistrySettings, open_registry
 from tiphys.apiserver.reloading import Reloads
 from tiphys.apiserver.request import User
 from tiphys.apiserver.reviews import table as reviews
+from tiphys.apiserver.runtimeconfig import served_kinds
 from tiphys.apiserver.settings import ApiServerSettings
 from tiphys.apiserver.streaming.backend import Backend
 from tiphys.apiserver.streaming.kubelet import KubeletConnector
@@ -47,6 +52,10 @@ from tiphys.apiserver.webhooks.client import WebhookClient
 from tiphys.base.clock import Clock
 from tiphys.base.metrics import Metrics
 from tiphys.store.interface import Store
+
+if TYPE_CHECKING:
+    from tiphys.api.custom.definition import Definition
+    from tiphys.apiserver.crd.versions import Converter
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +70,7 @@ class ApiServer:
 
     def __init__(self, settings: ApiServerSettings, store: Store, clock: Clock) -> None:
         self.settings = settings
+        self._kinds = served_kinds(settings.runtime_config)
         self._store = store
         self._clock = clock
         self.metrics = Metrics()
@@ -78,6 +88,9 @@ class ApiServer:
         self._http: HttpServer | None = None
         self._registry: Registry | None = None
         self._context: Context | None = None
+        self.served = ServedKinds(self._kinds)
+        """Every kind that has a path now."""
+        self._definitions: DefinitionController | None = None
         self._pipeline: Pipeline | None = None
         self._clients: list[LocalClient] = []
         self._hooks: list[tuple[str, Callable[[], Awaitable[None]]]] = []
@@ -118,6 +131,8 @@ class ApiServer:
         signer = TokenSigner(own.signing_key, own.other_keys)
         context = self._wire(registry, signer)
         self._context = context
+        if self._definitions is not None:
+            await self._definitions.start()
         await self._listen()
         await self._bootstrap(registry, own)
         if self._aggregator is not None:
@@ -142,6 +157,7 @@ class ApiServer:
             settings=RegistrySettings(
                 service_cidr=settings.service_cidr, node_ports=(settings.node_port_first, settings.node_port_last)
             ),
+            kinds=self._kinds,
         )
 
     def _wire(self, registry: Registry, signer: TokenSigner) -> Context:
@@ -168,7 +184,7 @@ class ApiServer:
             settings, registry, admission, authorizer, authenticator, self._clock,
             KubeletConnector(settings, registry), self._webhooks,
         )  # fmt: skip
-        router = Router(context, KINDS)
+        router = Router(context, self._kinds)
         for part in (reviews, creates, puts, connect):
             part.install(router, context)
         pod_log.install(router, context, self._backend)
@@ -177,13 +193,27 @@ class ApiServer:
         in_flight = InFlight(settings.max_reads_in_flight, settings.max_writes_in_flight)
         self._add_metrics(in_flight)
         self._add_checks()
-        discovery = Discovery(KINDS, f"{identity.advertised(settings)}:{settings.binds[0].port}")
-        install_plain(router, discovery, self.metrics, self.live, self.ready, signer, settings.issuer, lambda: self.url)
+        discovery = Discovery(self._kinds, f"{identity.advertised(settings)}:{settings.binds[0].port}")
+        openapi = OpenApi(self._kinds)
+        self._definitions = DefinitionController(registry, self.served, self._clock, self._converter)
+        self._tasks.append(asyncio.create_task(self._definitions.run(), name="customresourcedefinitions"))
+        Publisher(self.served, router, discovery, openapi)
+        install_plain(
+            router,
+            discovery,
+            openapi,
+            self.metrics,
+            self.live,
+            self.ready,
+            signer,
+            settings.issuer,
+            lambda: self.url,
+        )
         audit = None
         if security.audit.log_path is not None:
             audit = AuditLog(security.audit.log_path, security.audit.log_max_bytes)
             self._tasks.append(asyncio.create_task(audit.run(), name="audit log"))
-        aggregator = Aggregator(settings, registry, router.find, self._backend, self._clock, KINDS)
+        aggregator = Aggregator(settings, registry, router.find, self._backend, self._clock, self._kinds)
         self._aggregator = aggregator
         self._pipeline = Pipeline(
             authenticator, authorizer, in_flight, aggregator.find, measures, clock=self._clock,
@@ -192,6 +222,15 @@ class ApiServer:
         if self._reloads.any:
             self._tasks.append(asyncio.create_task(self._reloads.run(), name="configuration files"))
         return context
+
+    def _converter(self, definition: Definition) -> Converter | None:
+        """Who converts a definition's objects, where it is not only the apiVersion that changes."""
+        conversion = definition.spec.conversion
+        if conversion is None or conversion.webhook is None or self._webhooks is None:
+            return None
+        from tiphys.apiserver.crd.conversion import WebhookConverter
+
+        return WebhookConverter(self._webhooks, conversion.webhook, definition.spec.names.kind)
 
     def _add_metrics(self, in_flight: InFlight) -> None:
         process_metrics(self.metrics)
@@ -203,7 +242,7 @@ class ApiServer:
             "apiserver_storage_objects", "Objects by resource.", "resource",
             collect=lambda: {
                 (kind.group_resource,): float(len(self.registry.cache_of(kind).entries()))
-                for kind in KINDS
+                for kind in self.served.all()
                 if kind.stored
             },
         )  # fmt: skip

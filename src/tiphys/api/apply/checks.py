@@ -9,18 +9,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from tiphys.api.apply.fieldset import element_text
-from tiphys.api.apply.typed import BadItem, key_element, set_element
-from tiphys.api.meta.schema import Proto, Struct
-from tiphys.api.meta.shape import ListOf, MapOf, Scalar, Shape, StructOf, shape_of
+from tiphys.api.apply.typed import BadItem, Node
 
-_PLAIN = Proto(())
-_NUMBERS = (Scalar.INT32, Scalar.INT64, Scalar.FLOAT)
-_TEXTS = (Scalar.STRING, Scalar.BYTES, Scalar.TIME, Scalar.MICRO_TIME)
+_SCALARS = {
+    "number": (int | float, "numeric (int or float)"), "boolean": (bool, "boolean"), "string": (str, "string"),
+}  # fmt: skip
 
 
-def problems(schema: type[Struct], config: Any) -> list[str]:
+def problems(node: Node, config: Any) -> list[str]:
     """`.spec.foo: field not declared in schema` and the like, in document order."""
-    return list(_check(shape_of(schema), _PLAIN, config, ""))
+    return list(_check(node, config, ""))
 
 
 def text_of(found: list[str]) -> str:
@@ -28,65 +26,54 @@ def text_of(found: list[str]) -> str:
     return found[0] if len(found) == 1 else "errors:\n" + "".join(f"  {problem}\n" for problem in found)
 
 
-def _check(shape: Shape, rules: Proto, value: Any, path: str) -> Iterator[str]:
-    if value is None:
+def _check(node: Node, value: Any, path: str) -> Iterator[str]:
+    form = node.form
+    if value is None or form == "any":
         return
-    if isinstance(shape, StructOf):
+    if form in ("struct", "map"):
         if not isinstance(value, dict):
             yield f"{path}: expected map, got {_go(value)}"
             return
+        fields, others = node.fields, node.value
         for name, item in value.items():
-            declared = shape.fields.get(name)
-            if declared is None:
+            declared = fields.get(name)
+            if declared is not None:
+                yield from _check(declared[1], item, f"{path}.{name}")
+            elif others is None:
                 yield f"{path}.{name}: field not declared in schema"
             else:
-                yield from _check(declared.shape, declared.rules, item, f"{path}.{name}")
-    elif isinstance(shape, MapOf):
-        if not isinstance(value, dict):
-            yield f"{path}: expected map, got {_go(value)}"
-            return
-        for name, item in value.items():
-            yield from _check(shape.value, _PLAIN, item, f"{path}.{name}")
-    elif isinstance(shape, ListOf):
-        yield from _check_list(shape, rules, value, path)
+                yield from _check(others, item, f"{path}.{name}")
+    elif form == "list":
+        yield from _check_list(node, value, path)
+    elif form == "scalar":
+        if isinstance(value, dict | list):
+            yield f"{path}: expected scalar, got {_go_type(value)}"
     else:
-        yield from _check_scalar(shape, value, path)
+        wanted, words = _SCALARS[form]
+        if not isinstance(value, wanted) or (form == "number" and isinstance(value, bool)):
+            yield f"{path}: expected {words}, got {_go_type(value)}"
 
 
-def _check_list(shape: ListOf, rules: Proto, value: Any, path: str) -> Iterator[str]:
+def _check_list(node: Node, value: Any, path: str) -> Iterator[str]:
     if not isinstance(value, list):
         yield f"{path}: expected list, got {_go(value)}"
         return
-    element_of = {"map": key_element(rules.list_map_keys), "set": set_element}.get(rules.list_type)
     seen = set()
     for index, item in enumerate(value):
         where = f"{path}[{index}]"
-        if element_of is not None:
+        if node.kind == "list":
             try:
-                element = element_of(item)
+                element = node.element(item)
             except BadItem as problem:
                 yield f"{path}: element {index}: {problem}"
                 continue
-            where = path + element_text(element)
             if element in seen:
                 yield f"{path}: duplicate entries for key {element_text(element)}"
                 continue
             seen.add(element)
-        yield from _check(shape.item, _PLAIN, item, where)
-
-
-def _check_scalar(shape: Scalar, value: Any, path: str) -> Iterator[str]:
-    if shape in _NUMBERS:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            yield f"{path}: expected numeric (int or float), got {_go_type(value)}"
-    elif shape is Scalar.BOOL:
-        if not isinstance(value, bool):
-            yield f"{path}: expected boolean, got {_go_type(value)}"
-    elif shape in _TEXTS:
-        if not isinstance(value, str):
-            yield f"{path}: expected string, got {_go_type(value)}"
-    elif shape is not Scalar.ANY and isinstance(value, dict | list):
-        yield f"{path}: expected scalar, got {_go_type(value)}"
+            where = path + element_text(element)
+        if node.item is not None:
+            yield from _check(node.item, item, where)
 
 
 def _go_type(value: Any) -> str:

@@ -6,13 +6,14 @@ managedfieldsupdater, skipnonapplied), structured-merge-diff/v6/merge/update.go.
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
-from tiphys.api.apply.fieldset import MEMBER, Fields, difference, intersection, is_valid, union, without
+from tiphys.api.apply.fieldset import MEMBER, Fields, difference, intersection, is_valid, union
+from tiphys.api.apply.form import Form, empty_json
 from tiphys.api.apply.typed import BadItem, Difference, compare, root
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import encode_hook
@@ -58,6 +59,8 @@ class Owner(NamedTuple):
 
 
 Managed = dict[Identity, Owner]
+Seen = tuple[Fields | None, Fields | None]
+"""What a write set, and what it removed."""
 
 _BODIES_MAX = 512
 _BODY_MAX_BYTES = 16 << 10
@@ -117,24 +120,30 @@ def update_managed(
     api_version: str,
     now_text: str,
     subresource: str = "",
+    form: Form | None = None,
 ) -> list[ManagedFieldsEntry]:
     """The managedFields of `new`, written by `manager` over `old` (None: created).
 
     Both objects stay as they are. `operation` is `Update` (create, update and the three plain patches). The entries
     that `new` carries are taken as the client's wish where they are well formed, those of `old` otherwise; one empty
     entry forgets all managers. `now_text` is RFC 3339 in seconds; an entry's time moves only when its fields were set.
+    `form` says how such objects are walked, where their type does not.
     """
+    form = form or Form.of_type(type(new), api_version)
     managed = _current(old, new, subresource)
     if old is not None and not managed:
         return []  # never tracked, or forgotten: it starts again with the next apply
     try:
-        removed, modified, added = changes(old, new, subresource)
+        removed, modified, added = form.kept(changes(form, old, new), subresource)
+        if not (removed or modified or added):
+            return encode(managed)
+        written = union(modified, added)
+        seen = {api_version: (written, removed)}
+        if any(owner.api_version != api_version for owner in managed.values()):
+            seen |= _in_other_versions(form, managed, old, new, subresource)
     except BadItem:
         return []
-    if not (removed or modified or added):
-        return encode(managed)
-    written = union(modified, added)
-    give_way(managed, written, removed, api_version)
+    give_way(managed, seen)
     mine = difference(written, NEVER_OWNED)
     if mine:
         key = identity(manager, operation, api_version, subresource)
@@ -156,11 +165,14 @@ def _current(old: Resource | None, new: Resource, subresource: str) -> Managed:
     return (decode(old.metadata.managed_fields) if old is not None else None) or {}
 
 
-def changes(old: Resource | None, new: Resource, subresource: str) -> Difference:
-    """What differs, without what this endpoint resets: the status, or on `/status` the spec. Raises BadItem."""
+def changes(form: Form, old: Resource | None, new: Resource) -> Difference:
+    """What differs between two objects, or what a new one sets. Raises BadItem."""
+    if not isinstance(new, msgspec.Struct):
+        before = form.empty if old is None else uncounted(_plain(old))
+        return compare(form.node, before, uncounted(_plain(new)))
     schema = type(new)
     if old is None:
-        return unreset(_of_created(new), subresource)
+        return _of_created(new)
     before, after = {}, {}
     for name in schema.__struct_fields__:
         left, right = getattr(old, name), getattr(new, name)
@@ -171,7 +183,21 @@ def changes(old: Resource | None, new: Resource, subresource: str) -> Difference
     if not after:
         return None, None, None
     before, after = _partial(schema, before), _partial(schema, after)
-    return unreset(compare(root(schema), before, after), subresource)
+    return compare(root(schema), before, after)
+
+
+def _in_other_versions(
+    form: Form, managed: Managed, old: Resource | None, new: Resource, subresource: str
+) -> dict[str, Seen]:
+    """What changed, as managers of other versions of the kind see it."""
+    after, before = uncounted(_plain(new)), None if old is None else uncounted(_plain(old))
+    seen: dict[str, Seen] = {}
+    for version in {owner.api_version for owner in managed.values()} - {form.api_version}:
+        found = form.compared_in(version, before, after, subresource)
+        if found is not None:
+            removed, modified, added = found
+            seen[version] = (union(modified, added), removed)
+    return seen
 
 
 def _of_created(new: Resource) -> Difference:
@@ -195,16 +221,19 @@ def _of_created(new: Resource) -> Difference:
     return removed, modified, {element: head, **(more or {})} if head else more
 
 
-def unreset(found: Difference, subresource: str) -> Difference:
-    reset = ("spec",) if subresource == "status" else ("status",)
-    removed, modified, added = found
-    return without(removed, reset), without(modified, reset), without(added, reset)
-
-
 def _plain(obj: Resource) -> dict[str, Any]:
     value: dict[str, Any] = msgspec.to_builtins(obj, enc_hook=encode_hook)
     value["metadata"].pop("managedFields", None)
     return value
+
+
+def uncounted(value: dict[str, Any]) -> dict[str, Any]:
+    """Plain JSON without the metadata that the server moves along; the argument stays."""
+    metadata = value.get("metadata") or {}
+    return {
+        **value,
+        "metadata": {k: item for k, item in metadata.items() if k not in ("resourceVersion", "generation")},
+    }
 
 
 def _partial(schema: type[Resource], attributes: dict[str, Any]) -> dict[str, Any]:
@@ -217,18 +246,17 @@ def _partial(schema: type[Resource], attributes: dict[str, Any]) -> dict[str, An
     return value
 
 
-@cache
-def empty_json(schema: type[Resource]) -> dict[str, Any]:
-    """What Go writes for an object without anything: only fields beyond these count as set."""
-    return _plain(schema())
+def give_way(managed: Managed, seen: Mapping[str, Seen]) -> None:
+    """Take from every manager what was written or removed just now, as seen in the manager's version.
 
-
-def give_way(managed: Managed, written: Fields | None, removed: Fields | None, api_version: str) -> None:
-    """Take from every manager what was written or removed just now. Managers of other versions are forgotten."""
+    Managers of versions that are not seen are forgotten.
+    """
     for key, owner in list(managed.items()):
-        if owner.api_version != api_version:
+        change = seen.get(owner.api_version)
+        if change is None:
             del managed[key]
             continue
+        written, removed = change
         fields: Fields | None = owner.fields
         if written and intersection(fields, written):
             fields = difference(fields, intersection(fields, written))

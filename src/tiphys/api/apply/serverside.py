@@ -14,20 +14,20 @@ from typing import Any, TypeVar
 import msgspec
 
 from tiphys.api.apply import checks
-from tiphys.api.apply.fieldset import Fields, difference, intersection, paths, union, without
+from tiphys.api.apply.fieldset import Fields, difference, intersection, paths, union
+from tiphys.api.apply.form import Form
 from tiphys.api.apply.managers import (
     NEVER_OWNED,
     Identity,
     Managed,
     Owner,
+    Seen,
     decode,
-    empty_json,
     encode,
     give_way,
     identity,
-    unreset,
 )
-from tiphys.api.apply.typed import Node, compare, merge, owned, remove, root, with_named_fields
+from tiphys.api.apply.typed import Node, compare, merge, owned, remove, with_named_fields
 from tiphys.api.codec import Target
 from tiphys.api.codec_json import equal
 from tiphys.api.errors import BadRequest, Conflict, Unclassified
@@ -60,15 +60,18 @@ def apply(
     force: bool,
     now_text: str,
     subresource: str = "",
+    form: Form | None = None,
 ) -> Applied:
     """Apply `config` as `manager`. `live` is the stored object as plain JSON (None: it does not exist yet).
 
-    The arguments stay as they are. Raises BadRequest (wrong type, managedFields given), Unclassified (does not fit
-    the schema; upstream's code too) and Conflict with a cause per field that another manager owns.
+    `form` says how such objects are walked, where their type does not. The arguments stay as they are. Raises
+    BadRequest (wrong type, managedFields given), Unclassified (does not fit the schema; upstream's code too) and
+    Conflict with a cause per field that another manager owns.
     """
-    _check(kind, config)
+    form = form or Form.of_type(kind.schema, _api_version(kind))
+    _check(kind, form.node, config)
     managed = decode(entries) or {}
-    request = _Request(kind, live, config, identity(manager, "Apply", "", subresource), now_text, subresource)
+    request = _Request(form, live, config, identity(manager, "Apply", "", subresource), now_text, subresource)
     if live is not None and not managed:
         request.claim_existing(managed)
     try:
@@ -76,7 +79,7 @@ def apply(
     except _Conflicts as conflicts:
         if manager != "kubectl":
             raise conflicts.error() from None
-        rest = conflicts.without(_last_applied(kind, live))
+        rest = conflicts.without(_last_applied(form, live))
         if rest.by_manager:
             raise rest.error() from None
         value, managed, changed = request.run(dict(managed), force=True)
@@ -94,7 +97,7 @@ def _gvk(group_version: str, kind: str) -> str:
     return f"{group_version if '/' in group_version else '/' + group_version}, Kind={kind}"
 
 
-def _check(kind: Target[R], config: Any) -> None:
+def _check(kind: Target[R], node: Node, config: Any) -> None:
     if not isinstance(config, dict):
         raise BadRequest("error decoding YAML: json: cannot unmarshal into Go value of type map[string]interface {}")
     expected = _api_version(kind)
@@ -104,7 +107,7 @@ def _check(kind: Target[R], config: Any) -> None:
     metadata = config.get("metadata")
     if isinstance(metadata, dict) and metadata.get("managedFields") is not None:
         raise BadRequest("metadata.managedFields must be nil")
-    if found := checks.problems(kind.schema, config):
+    if found := checks.problems(node, config):
         head = metadata if isinstance(metadata, dict) else {}
         where = f"{head.get('namespace') or ''}/{head.get('name') or ''}; {_gvk(expected, kind.kind)}"
         raise Unclassified(f"failed to create typed patch object ({where}): {checks.text_of(found)}")
@@ -115,17 +118,17 @@ class _Request:
 
     def __init__(
         self,
-        kind: Target[R],
+        form: Form,
         live: dict[str, Any] | None,
         config: dict[str, Any],
         applier: Identity,
         now_text: str,
         subresource: str,
     ) -> None:
-        self.node: Node = root(kind.schema)
-        self.api_version = _api_version(kind)
-        self.empty = empty_json(kind.schema)
-        self.live = _without_managed(live) if live is not None else self.empty
+        self.form = form
+        self.node: Node = form.node
+        self.api_version = form.api_version
+        self.live = _without_managed(live) if live is not None else form.empty
         self.config = config
         self.applier = applier
         self.now_text = now_text
@@ -133,7 +136,7 @@ class _Request:
 
     def claim_existing(self, managed: Managed) -> None:
         """Give what an untracked object holds to a manager of its own, so that the first apply can conflict with it."""
-        _, modified, added = unreset(compare(self.node, self.empty, self.live), self.subresource)
+        _, modified, added = self.form.kept(compare(self.node, self.form.empty, self.live), self.subresource)
         fields = difference(union(modified, added), NEVER_OWNED)
         if fields:
             key = identity(BEFORE_FIRST_APPLY, "Update", self.api_version, self.subresource)
@@ -143,11 +146,10 @@ class _Request:
         """Raises _Conflicts unless `force`."""
         merged = merge(self.node, self.live, self.config)
         before = managed.get(self.applier)
-        reset = ("spec",) if self.subresource == "status" else ("status",)
-        claimed = without(owned(self.node, self.config), reset)
+        claimed = self.form.owned(owned(self.node, self.config), self.subresource)
         managed[self.applier] = Owner(claimed or {}, self.api_version, before.time if before else None)
-        if before is not None and before.fields and before.api_version == self.api_version:
-            merged = self._prune(merged, managed, before.fields)
+        if before is not None and before.fields:
+            merged = self._prune(merged, managed, before)
         self._settle(managed, merged, force=force)
         changed = not equal(self.live, merged)
         mine = difference(claimed, NEVER_OWNED)
@@ -160,37 +162,53 @@ class _Request:
 
     def _settle(self, managed: Managed, merged: dict[str, Any], *, force: bool) -> None:
         """Find conflicts with the other managers, and take from them what changed."""
-        removed, modified, added = unreset(compare(self.node, self.live, merged), self.subresource)
-        written = union(modified, added)
+        removed, modified, added = self.form.kept(compare(self.node, self.live, merged), self.subresource)
+        seen: dict[str, Seen] = {self.api_version: (union(modified, added), removed)}
         others = {key: owner for key, owner in managed.items() if key != self.applier}
+        for version in {owner.api_version for owner in others.values()} - {self.api_version}:
+            found = self.form.compared_in(version, self.live, merged, self.subresource)
+            if found is not None:
+                seen[version] = (union(found[1], found[2]), found[0])
         if not force:
-            found = {
+            conflicts = {
                 key: both
                 for key, owner in others.items()
-                if owner.api_version == self.api_version and (both := intersection(owner.fields, written))
+                if owner.api_version in seen and (both := intersection(owner.fields, seen[owner.api_version][0]))
             }
-            if found:
-                raise _Conflicts(found)
-        give_way(others, written, removed, self.api_version)
+            if conflicts:
+                raise _Conflicts(conflicts)
+        give_way(others, seen)
         mine = managed[self.applier]
         managed.clear()
         managed.update(others)
         managed[self.applier] = mine
 
-    def _prune(self, merged: Any, managed: Managed, last: Fields) -> Any:
+    def _prune(self, merged: Any, managed: Managed, before: Owner) -> Any:
         """Drop what this manager applied before and does not any more, unless others own it or it holds their parts."""
-        node = self.node
-        last_named = with_named_fields(node, last)
-        pruned = remove(node, merged, last_named)
-        everything = with_named_fields(node, owned(node, merged) or {})
-        theirs: Fields | None = None
-        for owner in managed.values():
-            if owner.api_version == self.api_version:
-                theirs = union(theirs, owner.fields)
-        kept = union(with_named_fields(node, owned(node, pruned) or {}), with_named_fields(node, theirs or {}))
-        pruned = remove(node, merged, difference(everything, kept) or {})
-        left = with_named_fields(node, owned(node, pruned) or {})
-        return remove(node, merged, intersection(difference(everything, left), last_named) or {})
+        if before.api_version == self.api_version:
+            return _pruned(self.node, merged, managed, self.api_version, before.fields)
+        view = self.form.view(before.api_version)
+        if view is None:
+            return merged
+        # What was applied in another version is taken away in that version.
+        converted = view.convert(merged)
+        claims = owned(view.node, view.convert(self.config))
+        mine = {**managed, self.applier: Owner(claims or {}, before.api_version, None)}
+        return view.back(_pruned(view.node, converted, mine, before.api_version, before.fields))
+
+
+def _pruned(node: Node, merged: Any, managed: Managed, api_version: str, last: Fields) -> Any:
+    last_named = with_named_fields(node, last)
+    pruned = remove(node, merged, last_named)
+    everything = with_named_fields(node, owned(node, merged) or {})
+    theirs: Fields | None = None
+    for owner in managed.values():
+        if owner.api_version == api_version:
+            theirs = union(theirs, owner.fields)
+    kept = union(with_named_fields(node, owned(node, pruned) or {}), with_named_fields(node, theirs or {}))
+    pruned = remove(node, merged, difference(everything, kept) or {})
+    left = with_named_fields(node, owned(node, pruned) or {})
+    return remove(node, merged, intersection(difference(everything, left), last_named) or {})
 
 
 def _without_managed(live: dict[str, Any]) -> dict[str, Any]:
@@ -241,20 +259,19 @@ def _shown(key: Identity) -> str:
     return f"{text} using {key.api_version}" if key.operation == "Update" else text
 
 
-def _last_applied(kind: Target[R], live: dict[str, Any] | None) -> Fields | None:
+def _last_applied(form: Form, live: dict[str, Any] | None) -> Fields | None:
     """The fields that `kubectl apply` (client-side) set and nobody changed since: kubectl may take them over."""
     annotations = ((live or {}).get("metadata") or {}).get("annotations") or {}
     try:
         last = msgspec.json.decode(annotations.get(LAST_APPLIED) or "null")
     except (msgspec.DecodeError, RecursionError):
         return None
-    if not isinstance(last, dict) or last.get("apiVersion") != _api_version(kind):
+    if not isinstance(last, dict) or last.get("apiVersion") != form.api_version:
         return None
-    if checks.problems(kind.schema, last):
+    if checks.problems(form.node, last):
         return None
-    node = root(kind.schema)
-    fields = owned(node, last)
-    return _minus(fields, compare(node, last, _without_managed(live or {})))
+    fields = owned(form.node, last)
+    return _minus(fields, compare(form.node, last, _without_managed(live or {})))
 
 
 def _minus(fields: Fields | None, others: Iterable[Fields | None]) -> Fields | None:

@@ -10,7 +10,7 @@ Source: structured-merge-diff/v6/typed/{compare,tofieldset,remove,merge,helpers}
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from json.encoder import encode_basestring
 from typing import Any
@@ -19,10 +19,10 @@ import msgspec
 
 from tiphys.api.apply.fieldset import MEMBER, Fields, is_member
 from tiphys.api.meta.schema import Proto, Struct
-from tiphys.api.meta.shape import MapOf, Scalar, Shape, StructOf, shape_of
+from tiphys.api.meta.shape import EitherOf, ListOf, MapOf, Scalar, Shape, StructOf, shape_of
 
-_KEY_DEFAULTS = {"protocol": "TCP"}
-"""List keys that may be left out, with what they then are."""
+_KEY_DEFAULTS: Mapping[str, Any] = {"protocol": "TCP"}
+"""Of built-in types: list keys that may be left out, with what they then are."""
 
 Difference = tuple[Fields | None, Fields | None, Fields | None]
 """Removed, modified, added."""
@@ -38,9 +38,10 @@ def _json(value: Any) -> str:
     return encode_basestring(value) if type(value) is str else msgspec.json.encode(value).decode()
 
 
-def key_element(keys: tuple[str, ...]) -> Callable[[Any], str]:
+def key_element(keys: tuple[str, ...], defaults: Mapping[str, Any] = _KEY_DEFAULTS) -> Callable[[Any], str]:
+    """How an item's path element is made of its keys. `defaults`: what keys are that are left out."""
     ordered = sorted(keys)
-    if len(keys) == 1 and keys[0] not in _KEY_DEFAULTS:
+    if len(keys) == 1 and keys[0] not in defaults:
         name, head = keys[0], f'k:{{"{keys[0]}":'
 
         def one(item: Any) -> str:
@@ -54,7 +55,7 @@ def key_element(keys: tuple[str, ...]) -> Callable[[Any], str]:
             raise BadItem("associative list with keys may not have non-map elements")
         parts = []
         for key in ordered:
-            value = item.get(key, _KEY_DEFAULTS.get(key))
+            value = item.get(key, defaults.get(key))
             if value is not None:
                 parts.append(f'"{key}":{_json(value)}')
         if not parts:
@@ -65,7 +66,7 @@ def key_element(keys: tuple[str, ...]) -> Callable[[Any], str]:
             )
         return "k:{" + ",".join(parts) + "}"
 
-    return one if len(keys) == 1 and keys[0] not in _KEY_DEFAULTS else several
+    return one if len(keys) == 1 and keys[0] not in defaults else several
 
 
 def set_element(item: Any) -> str:
@@ -75,90 +76,126 @@ def set_element(item: Any) -> str:
 
 
 class Node:
-    """How to walk values of one declared place."""
+    """How to walk values of one place. Made by `root`, or from the schema of a custom kind."""
 
-    __slots__ = ("_fields", "_shape", "element", "item", "kind", "value")
+    __slots__ = ("_fields", "_make_fields", "element", "form", "item", "kind", "value")
 
-    kind: str
-    """leaf, struct, map, list"""
-
-    def __init__(self, shape: Shape, rules: Proto) -> None:
-        self._shape = shape
+    def __init__(
+        self,
+        kind: str,
+        form: str,
+        *,
+        fields: Callable[[], dict[str, Node]] | None = None,
+        value: Node | None = None,
+        item: Node | None = None,
+        element: Callable[[Any], str] | None = None,
+    ) -> None:
+        self.kind = kind
+        """How parts are owned: leaf (as a whole), struct, map, list; any (map for an object, leaf for all else)."""
+        self.form = form
+        """What a value must be: struct, map, list, string, number, boolean, scalar; any."""
+        self.value = value
+        """Of a map, or a struct with free keys: what is under the others."""
+        self.item = item
+        self.element = set_element if element is None else element
+        """Of a list whose items are known by something: by what."""
+        self._make_fields = fields
         self._fields: dict[str, tuple[str, Node]] | None = None
-        self.value: Node | None = None
-        self.item: Node | None = None
-        self.element: Callable[[Any], str] = set_element
-        self.kind = "leaf"
-        if rules.atomic or isinstance(shape, Scalar):
-            return
-        if isinstance(shape, StructOf):
-            if not shape.atomic:
-                self.kind = "struct"
-        elif isinstance(shape, MapOf):
-            self.kind = "map"
-            self.value = Node(shape.value, _PLAIN)
-        elif rules.list_type in ("map", "set"):
-            self.kind = "list"
-            self.item = Node(shape.item, _PLAIN)
-            if rules.list_type == "map":
-                self.element = key_element(rules.list_map_keys)
 
     @property
     def fields(self) -> dict[str, tuple[str, Node]]:
         """Of a struct: path element and node by JSON name; resolved on first use, since types may hold themselves."""
         if self._fields is None:
-            assert isinstance(self._shape, StructOf)  # noqa: S101  # what `kind` says
-            self._fields = {
-                name: ("f:" + name, Node(field.shape, field.rules)) for name, field in self._shape.fields.items()
-            }
+            made = self._make_fields() if self._make_fields is not None else {}
+            self._fields = {name: ("f:" + name, node) for name, node in made.items()}
         return self._fields
 
     def child(self, name: str) -> tuple[str, Node]:
         """Path element and node below an object."""
         if self.kind == "struct":
             found = self.fields.get(name)
-            return found if found is not None else ("f:" + name, _LEAF)
+            if found is not None:
+                return found
+        elif self.kind == "any":
+            return "f:" + name, self
         return "f:" + name, self.value or _LEAF
 
     def below(self, element: str) -> Node:
         """The node that a path element leads to."""
         if self.kind == "list":
             return self.item or _LEAF
-        return self.child(element[2:])[1] if self.kind in ("struct", "map") else _LEAF
+        return _LEAF if self.kind == "leaf" else self.child(element[2:])[1]
 
     def is_declared(self, element: str) -> bool:
         return self.kind == "struct" and element[2:] in self.fields
 
+    def kind_for(self, *values: Any) -> str:
+        """`kind`, with `any` decided by the values."""
+        if self.kind != "any":
+            return self.kind
+        return "map" if all(type(value) is dict for value in values) else "leaf"
 
+
+_FORMS = {
+    Scalar.STRING: "string", Scalar.BYTES: "string", Scalar.TIME: "string", Scalar.MICRO_TIME: "string",
+    Scalar.INT32: "number", Scalar.INT64: "number", Scalar.FLOAT: "number", Scalar.BOOL: "boolean",
+}  # fmt: skip
 _PLAIN = Proto(())
-_LEAF = Node(Scalar.ANY, _PLAIN)
+_LEAF = Node("leaf", "any")
+UNTYPED = Node("any", "any")
+"""What nothing is said of: objects are owned key by key, the rest as a whole."""
+
+
+def _declared(shape: Shape, rules: Proto) -> Node:
+    """The node of a place in a built-in type."""
+    if isinstance(shape, StructOf):
+        whole = rules.atomic or shape.atomic
+        return Node(
+            "leaf" if whole else "struct",
+            "struct",
+            fields=lambda: {name: _declared(field.shape, field.rules) for name, field in shape.fields.items()},
+        )
+    if isinstance(shape, MapOf):
+        return Node("leaf" if rules.atomic else "map", "map", value=_declared(shape.value, _PLAIN))
+    if isinstance(shape, ListOf):
+        item = _declared(shape.item, _PLAIN)
+        if rules.atomic or rules.list_type not in ("map", "set"):
+            return Node("leaf", "list", item=item)
+        return Node(
+            "list", "list", item=item, element=key_element(rules.list_map_keys) if rules.list_map_keys else None
+        )
+    if isinstance(shape, EitherOf):
+        return UNTYPED
+    if isinstance(shape, EitherOf) or shape is Scalar.ANY:
+        return UNTYPED
+    return Node("leaf", _FORMS.get(shape, "scalar"))
 
 
 @cache
 def root(schema: type[Struct]) -> Node:
     """The compiled walk of an API type."""
-    return Node(shape_of(schema), _PLAIN)
+    return _declared(shape_of(schema), _PLAIN)
 
 
 def added(node: Node, value: Any) -> Fields:
     """Every field of a value that was not there before, objects and lists themselves included."""
-    kind = node.kind
+    kind = node.kind_for(value)
     if kind == "leaf" or not value:
         return MEMBER
     out: Fields = {".": MEMBER}
     if kind == "struct":
-        fields = node.fields
+        fields, others = node.fields, node.value
         for name, item in value.items():
             found = fields.get(name)
             if found is None:
-                out["f:" + name] = MEMBER
+                out["f:" + name] = MEMBER if others is None else added(others, item)
             else:
                 element, inner = found
                 out[element] = MEMBER if inner.kind == "leaf" else added(inner, item)
     elif kind == "map":
-        inner = node.value or _LEAF
         for name, item in value.items():
-            out["f:" + name] = MEMBER if inner.kind == "leaf" else added(inner, item)
+            element, inner = node.child(name)
+            out[element] = MEMBER if inner.kind == "leaf" else added(inner, item)
     else:
         inner = node.item or _LEAF
         for item in value:
@@ -172,7 +209,7 @@ def owned(node: Node, value: Any, *, keyed: bool = False) -> Fields | None:
 
     `keyed`: the value is a list item or a map entry, which is claimed itself.
     """
-    kind = node.kind
+    kind = node.kind_for(value)
     if kind == "leaf":
         return MEMBER
     if kind == "list":
@@ -199,7 +236,7 @@ def compare(node: Node, old: Any, new: Any) -> Difference:
     """How `new` differs from `old`; both are there."""
     if old is new:
         return _SAME
-    kind = node.kind
+    kind = node.kind_for(old, new)
     if kind == "leaf":
         return _SAME if old == new and type(old) is type(new) else _MODIFIED
     if not old and not new:
@@ -267,9 +304,10 @@ def _by_element(node: Node, items: list[Any]) -> tuple[dict[str, Any], dict[str,
 
 def remove(node: Node, value: Any, fields: Fields) -> Any:
     """The value without the members of `fields`. What loses all its parts stays, empty."""
-    if node.kind == "leaf" or not value:
+    kind = node.kind_for(value)
+    if kind == "leaf" or not value:
         return value
-    if node.kind == "list":
+    if kind == "list":
         kept = []
         for item in value:
             found = fields.get(node.element(item))
@@ -305,9 +343,10 @@ def with_named_fields(node: Node, fields: Fields) -> Fields:
 
 def merge(node: Node, live: Any, config: Any) -> Any:
     """`live` with what `config` says put over it. List items keep their place; new ones follow the config's order."""
-    if node.kind == "leaf" or live is None or config is None:
+    kind = node.kind_for(live, config)
+    if kind == "leaf" or live is None or config is None:
         return config
-    if node.kind == "list":
+    if kind == "list":
         return _merge_lists(node, live, config)
     if not isinstance(live, dict) or not isinstance(config, dict) or not config:
         return live if config == {} and isinstance(live, dict) else config

@@ -118,6 +118,9 @@ def decode_hook(wanted: type, value: object) -> object:
         if isinstance(value, str | int | float) and not isinstance(value, bool):
             return Quantity(canonical(str(value)))
         raise ValueError("quantities must be a string or a number")
+    from_plain = getattr(wanted, "from_plain", None)
+    if from_plain is not None:
+        return from_plain(value)
     raise NotImplementedError(wanted)
 
 
@@ -125,6 +128,9 @@ def encode_hook(value: object) -> object:
     """msgspec's `enc_hook` for every encoder of API types."""
     if isinstance(value, Quantity):
         return str.__str__(value)
+    to_plain = getattr(value, "to_plain", None)
+    if to_plain is not None:
+        return to_plain()
     raise NotImplementedError(type(value))
 
 
@@ -137,6 +143,8 @@ def copy_of(obj: _S) -> _S:
     kind = type(obj)
     decoder = _decoders.get(kind)
     if decoder is None:
+        if (copied := getattr(obj, "copied", None)) is not None:
+            return copied()  # type: ignore[no-any-return]  # a custom object, which is no struct
         decoder = _decoders[kind] = msgspec.msgpack.Decoder(kind, dec_hook=lambda _t, v: Quantity(v))
     copied: _S = decoder.decode(_encoder.encode(obj))
     return copied

@@ -27,6 +27,14 @@ def encode(document: _Json) -> bytes:
     )
 
 
+def encode_parts(document: _Json) -> bytes:
+    """Paths and definitions alone: put after a whole document, they are read as a part of it."""
+    return _message(
+        _part(8, _message(*(_named(2, path, _path_item(item)) for path, item in document["paths"].items()))),
+        _part(9, _message(*(_named(1, name, _schema(value)) for name, value in document["definitions"].items()))),
+    )
+
+
 def _message(*parts: bytes) -> bytes:
     return b"".join(parts)
 
@@ -111,7 +119,9 @@ def _schema(item: _Json) -> bytes:
         _text(2, item.get("format")),
         _text(4, item.get("description")),
         _texts(19, item.get("required", ())),
-        _part(21, _part(1, _schema(extra))) if extra is not None else b"",
+        _part(21, _flag(2, extra) if isinstance(extra, bool) else _part(1, _schema(extra)))
+        if extra is not None
+        else b"",
         _part(22, _text(1, item["type"])) if "type" in item else b"",
         _part(23, _part(1, _schema(items))) if items is not None else b"",
         _part(25, _message(*(_named(1, name, _schema(value)) for name, value in properties.items())))

@@ -89,7 +89,7 @@ class Paths:
 
     def add(self, kind: Kind[Any]) -> None:
         """All paths of a kind."""
-        one = definition_name(kind.schema)
+        one = self._definitions.name_of(kind)
         where = "{namespace}" if kind.namespaced else ""
         collection: Schema = {}
         if "list" in kind.verbs:
@@ -148,7 +148,7 @@ class Paths:
         name = subresource.name.capitalize()
         if travels is None or subresource.name in _TEXT:
             return self._connections(kind, subresource, name)
-        one = self._definitions.add(travels.schema)
+        one = self._definitions.name_of(travels)
         self._definitions.add_kind(travels)
         made: Schema = {}
         for verb, (method, action) in _SUBRESOURCE_VERBS.items():

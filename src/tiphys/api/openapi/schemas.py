@@ -16,7 +16,7 @@ from tiphys.api.codec import list_schema
 from tiphys.api.kind import Kind
 from tiphys.api.meta.schema import Struct
 from tiphys.api.meta.shape import EitherOf, Field, ListOf, MapOf, Scalar, Shape, StructOf, shape_of
-from tiphys.api.meta.types import DeleteOptions, Status
+from tiphys.api.meta.types import DeleteOptions, ListMeta, ObjectMeta, Status
 
 Schema = dict[str, Any]
 
@@ -51,7 +51,7 @@ _VERSIONS = {
     "certificates.clustertrustbundle": "v1beta1", "certificates.podcertificaterequest": "v1beta1",
     "coordination.leasecandidate": "v1beta1", "resource.devicetaintrule": "v1alpha3",
     "resource.resourcepoolstatusrequest": "v1alpha3", "scheduling.podgroup": "v1alpha2",
-    "scheduling.types": "v1alpha2", "scheduling.workload": "v1alpha2",
+    "resource.v1beta1": "v1beta1", "scheduling.types": "v1alpha2", "scheduling.workload": "v1alpha2",
     "storagemigration.storageversionmigration": "v1beta1",
 }  # fmt: skip
 """Modules whose types are not of v1."""
@@ -89,9 +89,28 @@ class Definitions:
 
     def add_kind(self, kind: Kind[Any]) -> None:
         """The kind, and its list where it has one."""
+        if kind.custom is not None:
+            self._add_custom(kind)
+            return
         self._mark(self.add(kind.schema), kind, kind.kind)
         if "list" in kind.verbs:
             self._mark(self._add(list_schema(kind.schema), _list_name(kind)), kind, kind.list_kind)
+
+    def _add_custom(self, kind: Kind[Any]) -> None:
+        from tiphys.api.custom import openapi as custom
+
+        self.add(ObjectMeta)
+        self.add(ListMeta)
+        self.made[custom.name_of(kind)] = custom.definition(kind, self.ref, v3=self._v3)
+        self.made[custom.name_of(kind, kind.list_kind)] = custom.list_definition(kind, self.ref)
+
+    def name_of(self, kind: Kind[Any]) -> str:
+        """Where the definition of a kind's objects is."""
+        if kind.custom is None:
+            return self.add(kind.schema)
+        from tiphys.api.custom import openapi as custom
+
+        return custom.name_of(kind)
 
     def add_common(self, kinds: Iterable[Kind[Any]]) -> None:
         """What operations refer to whatever the kind: Status, DeleteOptions, Patch."""
@@ -185,7 +204,20 @@ def _list_name(kind: Kind[Any]) -> str:
     return definition_name(kind.schema).removesuffix(kind.schema.__name__) + kind.list_kind
 
 
+def definition_of(kind: Kind[Any]) -> str:
+    """The name of the definition of a kind's objects."""
+    if kind.custom is None:
+        return definition_name(kind.schema)
+    from tiphys.api.custom import openapi as custom
+
+    return custom.name_of(kind)
+
+
 def list_definition(kind: Kind[Any]) -> str:
+    if kind.custom is not None:
+        from tiphys.api.custom import openapi as custom
+
+        return custom.name_of(kind, kind.list_kind)
     return _list_name(kind)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tiphys.api.errors import ApiError, Expired
 from tiphys.api.kind import Kind
@@ -14,6 +14,9 @@ from tiphys.apiserver.cache.ring import Event, Ring
 from tiphys.apiserver.cache.selection import Selection
 from tiphys.base.sortedkeys import SortedKeys
 from tiphys.store.interface import Record, prefix_end
+
+if TYPE_CHECKING:
+    from tiphys.apiserver.crd.versions import CustomVersions
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +52,8 @@ class KindCache:
         self._ring = Ring(0)
         self._fan_out = FanOut()
         self._subscribers: list[Subscriber] = []
+        self.versions: CustomVersions | None = None
+        """Of custom kinds: how stored objects look in each version."""
         self.changed_at = 0
         """The revision of the newest change of this kind."""
 
@@ -174,6 +179,10 @@ class KindCache:
         form = form or JSON_LINES
         if after is not None and after < self._ring.floor:
             return _failed(form, Expired(f"too old resource version: {after} ({self._ring.floor})"))
+        if view is not None and getattr(view, "deferred", False):
+            stream = self._deferred(selection, after, form, view, bookmarks, initial_end)
+            self._fan_out.add(selection, view, stream)
+            return stream
         if after is None:
             initial = self._present(selection, form, view, initial_end)
         else:
@@ -183,6 +192,19 @@ class KindCache:
         if after is not None and after > self.revision:
             stream.bookmarked = after
         self._fan_out.add(selection, view, stream)
+        return stream
+
+    def _deferred(
+        self, selection: Selection, after: int | None, form: Form, view: View, bookmarks: bool, end: bool
+    ) -> WatchStream:
+        """A watch whose events must be converted by somebody else."""
+        from tiphys.apiserver.crd.deferred import DeferredStream
+
+        present = self.entries(selection.namespace) if after is None else []
+        past = [] if after is None else list(self._ring.after(after))
+        mark = bookmark(selection.kind, self.revision, True) if end else None
+        stream = DeferredStream(form, cast("Any", view), selection, present, past, mark, bookmarks)
+        stream.bookmarked = max(self.revision, after or 0)
         return stream
 
     def _present(self, selection: Selection, form: Form, view: View | None, end: bool) -> Iterator[bytes]:
@@ -229,6 +251,10 @@ class KindCache:
                 made[what] = watcher.form.event("BOOKMARK", bookmark(selection.kind, revision))
             watcher.bookmarked = revision
             watcher.offer(made[what])
+
+    def cut_off(self) -> None:
+        """End every watch: what its objects look like has changed."""
+        self._fan_out.close()
 
     def close(self) -> None:
         self._fan_out.close()

@@ -60,6 +60,8 @@ class Caches:
         self._by_prefix: dict[bytes, KindCache] = {}
         for kind in kinds:
             self.add(kind)
+        self._opening: dict[bytes, list[Change]] = {}
+        """What happens to kinds while they are being read for the first time."""
         self._pending: dict[int, Pending] = {}
         self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
         self._waits = 0
@@ -72,6 +74,31 @@ class Caches:
         prefix = key_prefix(kind)
         if prefix not in self._by_prefix:
             self._by_prefix[prefix] = KindCache(kind.stored_as or kind, lambda: self.revision)
+
+    async def open(self, kind: Kind[Any]) -> KindCache:
+        """The cache of a kind that came while the server runs, filled; also one that is there already."""
+        prefix = key_prefix(kind)
+        known = self._by_prefix.get(prefix)
+        if known is not None:
+            return known
+        cache = KindCache(kind.stored_as or kind, lambda: self.revision)
+        missed = self._opening.setdefault(prefix, [])
+        revision = self.revision
+        try:
+            cache.load(await self._read(prefix, revision), revision)
+            now = self._clock.monotonic()
+            for change in missed:
+                cache.apply(change.key, change.revision, self._entry(cache, change.record), now)
+        finally:
+            self._opening.pop(prefix, None)
+        self._by_prefix[prefix] = cache
+        return cache
+
+    def shut(self, kind: Kind[Any]) -> None:
+        """Forget a kind that went: its watches end."""
+        cache = self._by_prefix.pop(key_prefix(kind), None)
+        if cache is not None:
+            cache.close()
 
     def of(self, kind: Kind[Any]) -> KindCache:
         """The cache that holds this kind, in whatever version. Raises KeyError for kinds that are not stored."""
@@ -86,7 +113,7 @@ class Caches:
     async def start(self) -> None:
         """Read everything as it was a little while ago and replay what came after; from then on follow the store."""
         self.revision = max(1, self._store.compact_revision, self._store.revision - _REPLAYED)
-        loaded = {prefix: await self._read(prefix) for prefix in self._by_prefix}
+        loaded = {prefix: await self._read(prefix, self.revision) for prefix in self._by_prefix}
         for prefix, records in loaded.items():
             self._by_prefix[prefix].load(records, self.revision)
         tap = getattr(self._store, "tap", None)
@@ -99,11 +126,11 @@ class Caches:
             self._stop_tap = tap(self._changed)
         self._tasks.append(asyncio.create_task(self._bookmark(), name="watch bookmarks"))
 
-    async def _read(self, prefix: bytes) -> list[Record]:
+    async def _read(self, prefix: bytes, revision: int) -> list[Record]:
         records: list[Record] = []
         start, end = prefix, prefix_end(prefix)
         while True:
-            page = await self._store.range(start, end, revision=self.revision, limit=_LOAD_PAGE)
+            page = await self._store.range(start, end, revision=revision, limit=_LOAD_PAGE)
             records += page.records
             if not page.more:
                 return records
@@ -125,6 +152,10 @@ class Caches:
             cache = self._cache_at(change.key)
             if cache is not None:
                 cache.apply(change.key, change.revision, self._entry(cache, change.record), now)
+            elif self._opening:
+                for prefix, missed in self._opening.items():
+                    if change.key.startswith(prefix):
+                        missed.append(change)
         while self._waiters and self._waiters[0][0] <= revision:
             future = heapq.heappop(self._waiters)[2]
             if not future.done():
@@ -149,8 +180,13 @@ class Caches:
         if verify.enabled:
             decoded = codec.decode(cache.kind.schema, data)
             verify.that(decoded == pending.obj, f"{record.key!r}: {pending.obj} was written, {decoded} is read")
-        pending.entry = Entry(cache.kind, record.key, meta.namespace, meta.name, record.mod_revision, data, pending.obj)
-        return pending.entry
+        kept = pending.obj if cache.kind.keep_decoded else None
+        entry = pending.entry = Entry(
+            cache.kind, record.key, meta.namespace, meta.name, record.mod_revision, data, kept
+        )
+        if cache.versions is not None:
+            entry.forms = {cache.versions.clean: None}
+        return entry
 
     def expect(self, pending: Pending) -> None:
         """Announce a write just before it is given to the store; `forget` when it is over."""
@@ -186,7 +222,7 @@ class Caches:
     async def _reload(self) -> None:
         self.revision = self._store.revision
         for prefix, cache in self._by_prefix.items():
-            cache.replace(await self._read(prefix), self.revision)
+            cache.replace(await self._read(prefix, self.revision), self.revision)
 
     async def _bookmark(self) -> None:
         while True:

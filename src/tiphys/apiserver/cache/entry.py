@@ -56,7 +56,10 @@ class Entry:
     def obj(self) -> Any:
         """The typed object, `metadata.resource_version` set."""
         if self._obj is None:
-            self._obj = codec.decode(self.kind.schema, self.data)
+            obj = codec.decode(self.kind.schema, self.data)
+            if not self.kind.keep_decoded:
+                return obj
+            self._obj = obj
         return self._obj
 
     def form(self, name: str, make: Callable[[Entry], T]) -> T:

@@ -63,12 +63,12 @@ class WatchStream:
         """It was cut off because it did not read."""
         self.on_close: Callable[[], None] = lambda: None
         self._initial: Iterator[bytes] | None = initial
-        self._queue: list[bytes] = []
+        self._queue: list[Any] = []
         self._wake: asyncio.Future[None] | None = None
         self._closed = False
 
-    def offer(self, data: bytes) -> None:
-        """Queue one encoded event."""
+    def offer(self, data: Any) -> None:
+        """Queue one encoded event (an `Event`, where the stream encodes itself)."""
         if len(self._queue) >= MAX_QUEUED:
             self.slow = True
             self.close()
@@ -111,12 +111,20 @@ class WatchStream:
 class Group:
     """Watchers of one selection."""
 
-    __slots__ = ("selection", "view", "watchers")
+    __slots__ = ("deferred", "selection", "view", "watchers")
 
     def __init__(self, selection: Selection, view: View | None) -> None:
         self.selection = selection
         self.view = view
         self.watchers: set[WatchStream] = set()
+        self.deferred = bool(getattr(view, "deferred", False))
+        """Watchers get the events and make bytes of them themselves: views must be waited for."""
+
+    @property
+    def trigger(self) -> tuple[str, str]:
+        """The field and value that an event's object must have; empty where anything may concern the group."""
+        found = self.selection.trigger() or ("", "")
+        return ("", "") if self.deferred and not found[0].startswith("metadata.") else found
 
     def seen(self, event: Event) -> tuple[str, Entry] | None:
         """The event as this selection sees it: entering is ADDED, leaving is DELETED."""
@@ -132,6 +140,10 @@ class Group:
         return None
 
     def deliver(self, event: Event) -> None:
+        if self.deferred:
+            for watcher in tuple(self.watchers):
+                watcher.offer(event)
+            return
         seen = self.seen(event)
         if seen is None:
             return
@@ -165,7 +177,7 @@ class FanOut:
         group = self._groups.get(selection)
         if group is None:
             group = self._groups[selection] = Group(selection, view)
-            field, value = selection.trigger() or ("", "")
+            field, value = group.trigger
             self._filed.setdefault((selection.namespace, field, value), {})[selection] = group
             if field:
                 self._fields[selection.kind, field] += 1
@@ -180,7 +192,7 @@ class FanOut:
         if group.watchers:
             return
         del self._groups[selection]
-        field, value = selection.trigger() or ("", "")
+        field, value = group.trigger
         key = (selection.namespace, field, value)
         del self._filed[key][selection]
         if not self._filed[key]:
@@ -206,7 +218,8 @@ class FanOut:
             for state in (event.new, event.old):
                 if state is not None:
                     view = self._view_of(kind)
-                    value = field_of(state if view is None else view(state), field)
+                    plain = view is None or field.startswith("metadata.")
+                    value = field_of(state if plain or view is None else view(state), field)
                     keys.add(("", field, value))
                     keys.add((entry.namespace, field, value))
         for key in keys:

@@ -35,6 +35,7 @@ class OpenApi:
         self._documents: Documents | None = None
         self._packed: dict[str, bytes] = {}
         """ETag -> gzip"""
+        self._stale = False
         self._making = asyncio.Lock()
 
     async def v2(self, exchange: Exchange) -> Reply:
@@ -49,12 +50,21 @@ class OpenApi:
         name = exchange.path.removeprefix("/openapi/v3/").rstrip("/")
         return await self._answer(exchange, lambda documents: documents.v3(name))
 
+    def set_kinds(self, kinds: Iterable[Kind[Any]]) -> None:
+        """The server's kinds changed: documents are brought up to date when next asked for."""
+        self._kinds = tuple(kinds)
+        self._stale = True
+
     def _make(self, make: Callable[[Documents], _Made]) -> tuple[bytes, bytes, str] | None:
         """(plain, gzip, ETag), in a thread."""
         if self._documents is None:
             from tiphys.api.openapi import Documents
 
             self._documents = Documents(self._kinds, BODY_KINDS)
+        elif self._stale:
+            self._documents.set_kinds(self._kinds)
+            self._packed.clear()
+        self._stale = False
         made = make(self._documents)
         if made is None:
             return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tiphys.api.kinds import KINDS
 from tiphys.apiserver.chain.exchange import Answer, Exchange, Reply
 from tiphys.apiserver.chain.serviceaccounts import TokenSigner
 from tiphys.apiserver.discovery.handlers import Discovery
@@ -19,6 +18,7 @@ from tiphys.base.metrics import CONTENT_TYPE, Metrics
 def install_plain(
     router: Router,
     discovery: Discovery,
+    openapi: OpenApi,
     metrics: Metrics,
     live: Health,
     ready: Health,
@@ -47,7 +47,6 @@ def install_plain(
         return Answer(f'{{\n  "paths": [\n{quoted}\n  ]\n}}'.encode())
 
     openid = OpenId(signer, issuer, url)
-    openapi = OpenApi(KINDS)
     for path in ("/version", "/version/"):
         router.add_exact(path, show_version)
     router.add_exact("/metrics", show_metrics)

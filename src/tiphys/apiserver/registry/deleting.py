@@ -23,6 +23,7 @@ from tiphys.api.errors import (
     object_not_found,
 )
 from tiphys.api.kind import Kind
+from tiphys.api.kinds import CUSTOMRESOURCEDEFINITION
 from tiphys.api.kinds.core.namespace import NAMESPACE, TERMINATING
 from tiphys.api.meta.schema import copy_of
 from tiphys.api.meta.types import DeleteOptions, ObjectMeta
@@ -30,8 +31,9 @@ from tiphys.apiserver.cache.caches import Caches
 from tiphys.apiserver.cache.entry import Entry
 from tiphys.apiserver.registry import metadata
 from tiphys.apiserver.registry.interface import AdmissionRequest, Deletion, WriteOptions
-from tiphys.apiserver.registry.storage import Storage, entry_in
+from tiphys.apiserver.registry.storage import Storage
 from tiphys.apiserver.registry.strategy import RETURNS_DELETED
+from tiphys.apiserver.registry.versions import entry_in
 from tiphys.apiserver.registry.writing import Writes
 from tiphys.base.clock import Clock, parse_rfc3339, rfc3339
 
@@ -63,7 +65,7 @@ class Deletes:
             if done is not None:
                 entry, deleted = done
                 return Deletion(
-                    entry_in(cache, kind, entry), deleted, not deleted or kind.group_resource in RETURNS_DELETED
+                    await entry_in(cache, kind, entry), deleted, not deleted or kind.group_resource in RETURNS_DELETED
                 )
         raise object_conflict(kind.group, kind.plural, name, metadata.MODIFIED)
 
@@ -85,6 +87,8 @@ class Deletes:
                 return await self._mark_namespace(obj, current, options, opts)
             if obj.spec.finalizers:
                 return current, False
+        if current.kind is CUSTOMRESOURCEDEFINITION and not obj.metadata.deletion_timestamp:
+            return await self._mark_definition(obj, current, options, opts)
         graceful, pending = begin_graceful(kind, obj, options, self._clock.now())
         if pending:
             return current, False
@@ -110,6 +114,22 @@ class Deletes:
         obj.metadata.deletion_timestamp = rfc3339(self._clock.now())
         obj.status.phase = TERMINATING
         change_propagation(obj.metadata, options)
+        marked = await self._write(current, obj, opts)
+        return None if marked is None else (marked, False)
+
+    async def _mark_definition(
+        self, obj: Any, current: Entry, options: DeleteOptions, opts: WriteOptions
+    ) -> tuple[Entry, bool] | None:
+        """A definition goes after its objects, which the controller of definitions sees to."""
+        from tiphys.api.custom.definition import FINALIZER
+        from tiphys.apiserver.crd.conditions import PENDING, with_condition
+
+        now = rfc3339(self._clock.now())
+        obj.metadata.deletion_timestamp = now
+        change_propagation(obj.metadata, options)
+        if FINALIZER not in obj.metadata.finalizers:
+            obj.metadata.finalizers = [*obj.metadata.finalizers, FINALIZER]
+        with_condition(obj.status, PENDING.type, PENDING, now)
         marked = await self._write(current, obj, opts)
         return None if marked is None else (marked, False)
 

@@ -11,7 +11,7 @@ Source: staging/src/k8s.io/apiserver/pkg/registry/generic/registry/store.go, ...
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
@@ -21,6 +21,9 @@ from tiphys.api.kinds.autoscaling.scale import Scale
 from tiphys.api.meta.types import DeleteOptions
 from tiphys.apiserver.cache.entry import Entry
 from tiphys.apiserver.request import User
+
+if TYPE_CHECKING:
+    from tiphys.apiserver.crd.versions import CustomVersions
 
 __all__ = [
     "Admission",
@@ -299,6 +302,15 @@ class Registry(Protocol):
     async def patch_scale(
         self, kind: Kind[Any], namespace: str, name: str, request: PatchRequest, opts: WriteOptions
     ) -> Scale: ...
+
+    async def open_kind(self, kind: Kind[Any], versions: CustomVersions) -> None:
+        """Keep objects of a kind that came at run time, given in its stored version, from now on.
+
+        Again for a kind that is kept already: its definition changed, so its watches end.
+        """
+
+    def shut_kind(self, kind: Kind[Any]) -> None:
+        """Its definition is gone: nothing of it is in memory any more. What is stored stays."""
 
     def cache_of(self, kind: Kind[Any]) -> Cache:
         """For in-process readers: informers of the local client, authorizers, admission."""

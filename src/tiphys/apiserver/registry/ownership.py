@@ -5,21 +5,57 @@ Source: staging/src/k8s.io/apimachinery/pkg/util/managedfields, .../endpoints/ha
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 from msgspec.structs import replace
 
+from tiphys.api import codec
 from tiphys.api.apply import update_managed
+from tiphys.api.apply.form import Form, View
+from tiphys.api.apply.typed import root
 from tiphys.api.kind import Kind
 from tiphys.api.meta.types import ManagedFieldsEntry
 from tiphys.apiserver.registry.interface import WriteOptions
+from tiphys.apiserver.registry.versions import converted
 
 
 def on_write(kind: Kind[Any], obj: Any, old: Any, opts: WriteOptions, now: str) -> None:
     """Record what `obj` sets, or changes in `old` (None: created), as the writer's."""
     obj.metadata.managed_fields = update_managed(
-        old, obj, opts.field_manager, "Update", kind.api_version, now, opts.subresource
+        old, obj, opts.field_manager, "Update", kind.api_version, now, opts.subresource, form_of(kind)
     )
+
+
+def form_of(kind: Kind[Any]) -> Form:
+    """How objects of a kind are tracked."""
+    if kind.custom is not None:
+        return kind.custom.form
+    known = _FORMS.get(kind)
+    if known is None:
+        known = _FORMS[kind] = Form.of_type(kind.schema, kind.api_version, lambda version: _view(kind, version))
+    return known
+
+
+_FORMS: dict[Kind[Any], Form] = {}
+
+
+def _view(kind: Kind[Any], api_version: str) -> View | None:
+    """Another version in which objects of this kind may be seen."""
+    from tiphys.api.kinds import KINDS
+
+    for other in KINDS:
+        if other.storage_key == kind.storage_key and other.api_version == api_version and other.stored:
+            return View(root(cast("Any", other.schema)), _conversion(kind, other), _conversion(other, kind))
+    return None
+
+
+def _conversion(kind: Kind[Any], wanted: Kind[Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    def convert(value: dict[str, Any]) -> dict[str, Any]:
+        made: dict[str, Any] = codec.to_json(converted(codec.from_json(kind.schema, value), kind, wanted))
+        return made
+
+    return convert
 
 
 def on_apply(obj: Any, old: Any) -> None:

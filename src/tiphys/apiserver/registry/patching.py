@@ -13,6 +13,7 @@ from tiphys.api.errors import invalid_object, object_not_found, required
 from tiphys.api.kind import Kind
 from tiphys.apiserver.cache.entry import Entry
 from tiphys.apiserver.registry.interface import PatchRequest, Transform, WriteOptions
+from tiphys.apiserver.registry.ownership import form_of
 from tiphys.apiserver.registry.writing import Writes
 
 PlainPatch = Literal["json", "merge", "strategic"]
@@ -51,8 +52,9 @@ class Patches:
                 force=request.force,
                 now_text=self._writes.now(),
                 subresource=opts.subresource,
+                form=form_of(kind),
             )
-            made = codec.from_json(kind.schema, result.value)
+            made = _made(kind, result.value)
             meta = made.metadata
             meta.name = meta.name or name
             meta.namespace = meta.namespace or (namespace if kind.namespaced else "")
@@ -60,6 +62,14 @@ class Patches:
             return made
 
         return transform
+
+
+def _made(kind: Kind[Any], value: dict[str, Any]) -> Any:
+    if kind.custom is None:
+        return codec.from_json(kind.schema, value)
+    from tiphys.api.custom.body import read
+
+    return read(kind, kind.custom, value)[0]
 
 
 def _patching(kind: Kind[Any], name: str, how: PlainPatch, body: Any, opts: WriteOptions) -> Transform:

@@ -28,8 +28,8 @@ from tiphys.apiserver.cache.fanout import WatchStream
 from tiphys.apiserver.cache.selection import Selection, select
 from tiphys.apiserver.registry import continuing
 from tiphys.apiserver.registry.interface import ListOptions, Page, WatchOptions
-from tiphys.apiserver.registry.storage import entry_in, refused
-from tiphys.apiserver.registry.versions import view_of
+from tiphys.apiserver.registry.storage import refused
+from tiphys.apiserver.registry.versions import entry_in, ready, view_of
 from tiphys.store.interface import Compacted, Range, Store, StoreError, prefix_end
 
 _FRESH_TIMEOUT_S = 3.0
@@ -58,7 +58,7 @@ class Reads:
         entry = cache.get(namespace, name)
         if entry is None:
             raise object_not_found(kind.group, kind.plural, name)
-        return entry_in(cache, kind, entry)
+        return await entry_in(cache, kind, entry)
 
     async def _fresh(self, revision: int) -> None:
         """Wait, not for long, until the caches have reached a revision. Raises Timeout, as upstream."""
@@ -91,6 +91,8 @@ class Reads:
         if revision and not options.resource_version_match and options.limit:
             exact = True  # upstream's legacy: a limit with a version has always meant that version
         start = cache.start_of(namespace)
+        if cache.versions is not None and not exact:
+            await ready(view_of(cache, kind), cache.entries(namespace))
         if exact:
             return await self._page(cache, selection, start, revision, options)
         if options.resource_version == "0":
@@ -127,6 +129,8 @@ class Reads:
         """Entries from `start` on as they were at `revision`."""
         if cache.changed_at <= revision <= self._caches.revision:
             # Nothing of this kind changed since: the cache is the past.
+            if cache.versions is not None:
+                await ready(view_of(cache, selection.kind), cache.entries(selection.namespace))
             page = self._newest(cache, selection, start, options)
             token = page.continue_token and _token(cache, selection, page.entries[-1], revision)
             return Page(page.entries, revision, token, page.remaining)
@@ -135,8 +139,9 @@ class Reads:
         shown: list[Entry] = []
         while True:
             found = await self._at(cache, selection, start, end, revision, limit, bool(options.continue_token))
-            for index, record in enumerate(found.records):
-                entry = cache.entry_of(record)
+            entries = [cache.entry_of(record) for record in found.records]
+            await ready(view, entries)
+            for index, (record, entry) in enumerate(zip(found.records, entries, strict=True)):
                 seen = entry if view is None else view(entry)
                 if selection.everything or selection.matches(seen):
                     shown.append(seen)

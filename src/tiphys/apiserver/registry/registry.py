@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -38,6 +38,9 @@ from tiphys.apiserver.registry.versions import view_of
 from tiphys.apiserver.registry.writing import Writes
 from tiphys.base.clock import Clock
 from tiphys.store.interface import Compacted, Store, StoreError
+
+if TYPE_CHECKING:
+    from tiphys.apiserver.crd.versions import CustomVersions
 
 log = logging.getLogger(__name__)
 
@@ -135,6 +138,16 @@ class StoredRegistry:
         self, kind: Kind[Any], namespace: str, name: str, request: PatchRequest, opts: WriteOptions
     ) -> Scale:
         return await self._scales.patch(kind, namespace, name, request, opts)
+
+    async def open_kind(self, kind: Kind[Any], versions: CustomVersions) -> None:
+        known = kind in self._caches
+        cache = await self._caches.open(kind)
+        cache.kind, cache.versions = kind, versions
+        if known:
+            cache.cut_off()
+
+    def shut_kind(self, kind: Kind[Any]) -> None:
+        self._caches.shut(kind)
 
     def cache_of(self, kind: Kind[Any]) -> Cache:
         cache = self._caches.of(kind)

@@ -8,10 +8,9 @@ from tiphys.api import codec
 from tiphys.api.errors import InternalError
 from tiphys.api.kind import Kind
 from tiphys.api.kinds.core.event import EVENT
-from tiphys.apiserver.cache.cache import KindCache
 from tiphys.apiserver.cache.caches import Caches, Pending
 from tiphys.apiserver.cache.entry import Entry, served
-from tiphys.apiserver.registry.versions import stored_form, view_of
+from tiphys.apiserver.registry.versions import entry_in, stored_form
 from tiphys.base.clock import Clock
 from tiphys.store.interface import Compare, Delete, LeaseNotFound, Put, Record, Store, StoreError, StoreFailed
 
@@ -35,7 +34,8 @@ class Storage:
         The entry has the version of `kind`. Raises InternalError where the store fails.
         """
         cache = self._caches.of(kind)
-        stored = stored_form(cache, kind, obj)
+        versions = cache.versions
+        stored = stored_form(cache, kind, obj) if versions is None else await versions.stored_form(obj)
         stored.metadata.resource_version = ""
         value = codec.encode(stored)
         lease = await self._lease(cache.kind)
@@ -54,7 +54,7 @@ class Storage:
             return None
         await self._caches.wait_for(result.revision)
         entry = pending.entry or cache.entry_of(Record(key, value, 0, result.revision, 0))
-        return entry_in(cache, kind, entry)
+        return await entry_in(cache, kind, entry)
 
     async def remove(self, entry: Entry) -> int | None:
         """Delete what stands at exactly this entry; the revision of the deletion."""
@@ -72,7 +72,10 @@ class Storage:
         stale = getattr(self._store, "stale", None)
         if stale is not None and stale(current.key):
             return False  # encrypted with a key of before: the same object is to be written with today's
-        stored = stored_form(self._caches.of(kind), kind, obj)
+        cache = self._caches.of(kind)
+        if cache.versions is not None:
+            return cache.versions.is_clean(current) and cache.versions.same(kind, obj, current)
+        stored = stored_form(cache, kind, obj)
         before = stored.metadata.resource_version
         stored.metadata.resource_version = ""
         same = served(codec.encode(stored), current.revision) == current.data
@@ -88,12 +91,6 @@ class Storage:
             self._event_lease_until = now + _LEASE_REUSE_S
             self._event_lease = await self._store.grant(EVENT_TTL_S + int(_LEASE_REUSE_S))
         return self._event_lease
-
-
-def entry_in(cache: KindCache, kind: Kind[Any], entry: Entry) -> Entry:
-    """A stored entry in the version that was asked for."""
-    view = view_of(cache, kind)
-    return entry if view is None else view(entry)
 
 
 def refused(error: StoreError) -> InternalError:

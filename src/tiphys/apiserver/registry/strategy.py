@@ -60,7 +60,7 @@ def validate(kind: Kind[Any], subresource: str, new: Any, old: Any) -> Iterable[
 
 def counts_as_change(kind: Kind[Any], subresource: str, new: Any, old: Any) -> bool:
     """Whether `metadata.generation` goes up: anything but metadata and status differs."""
-    if not kind.generation:
+    if not kind.generation or (kind.custom is not None and subresource == "status"):
         return False
     for field in kind.schema.__struct_fields__:
         if field not in ("metadata", "status", "kind", "api_version") and getattr(new, field) != getattr(old, field):

@@ -5,7 +5,7 @@ A kind says which version it is stored in, and how it is converted (`Kind.stored
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -20,10 +20,27 @@ View = Callable[[Entry], Entry]
 
 def view_of(cache: KindCache, kind: Kind[Any]) -> View | None:
     """How entries of `cache` become entries of `kind`; None where they are already."""
+    if cache.versions is not None:
+        return cache.versions.view(kind)
     if cache.kind == kind:
         return None
     name = f"as:{kind.api_version}"
     return lambda entry: entry.form(name, lambda stored: _converted(stored, cache.kind, kind))
+
+
+async def ready(view: View | None, entries: Iterable[Entry]) -> None:
+    """Wait for what must be converted by somebody else before `view` may be used on these. Raises InternalError."""
+    if view is not None and (wait := getattr(view, "ready", None)) is not None:
+        await wait(entries)
+
+
+async def entry_in(cache: KindCache, kind: Kind[Any], entry: Entry) -> Entry:
+    """A stored entry in the version that was asked for."""
+    view = view_of(cache, kind)
+    if view is None:
+        return entry
+    await ready(view, (entry,))
+    return view(entry)
 
 
 def stored_form(cache: KindCache, kind: Kind[Any], obj: Any) -> Any:

@@ -12,6 +12,7 @@ from tiphys.api import codec
 from tiphys.api.errors import (
     AlreadyExists,
     FieldError,
+    Forbidden,
     Unclassified,
     invalid_object,
     object_conflict,
@@ -28,7 +29,8 @@ from tiphys.apiserver.cache.entry import Entry
 from tiphys.apiserver.registry import metadata, ownership, strategy
 from tiphys.apiserver.registry.interface import AdmissionRequest, Operation, Transform, WriteOptions
 from tiphys.apiserver.registry.services import NOTHING, ServiceAllocator
-from tiphys.apiserver.registry.storage import Storage, entry_in
+from tiphys.apiserver.registry.storage import Storage
+from tiphys.apiserver.registry.versions import entry_in
 from tiphys.base.clock import Clock, rfc3339
 
 _GENERATE_ATTEMPTS = 8
@@ -51,6 +53,9 @@ class Writes:
     # Create.
 
     async def create(self, kind: Kind[Any], namespace: str, obj: Any, opts: WriteOptions) -> Entry:
+        versions = self._caches.of(kind).versions
+        if versions is not None and versions.terminating:
+            raise _terminating(kind, obj.metadata.name)
         metadata.bind_namespace(kind, namespace, obj.metadata)
         if obj.metadata.resource_version:
             raise Unclassified("resourceVersion should not be set on objects to be created")
@@ -143,7 +148,7 @@ class Writes:
                 return await self._create_by_update(kind, namespace, name, transform, opts, uid, applied), True
             if uid and uid != current.obj.metadata.uid:
                 raise metadata.uid_conflict(kind, name, current.key, uid, current.obj.metadata.uid)
-            obj = transform(entry_in(cache, kind, current).obj)
+            obj = transform((await entry_in(cache, kind, current)).obj)
             entry = await self._update_once(kind, namespace, name, obj, cache, current, opts, applied)
             if entry is not None:
                 return entry, False
@@ -161,9 +166,9 @@ class Writes:
             found = current.obj.metadata.uid
             if uid and uid != found:
                 raise metadata.uid_conflict(kind, name, current.key, uid, found)
-            obj = transform(entry_in(cache, kind, current).obj)
+            obj = transform((await entry_in(cache, kind, current)).obj)
             if dry_run:
-                return entry_in(cache, kind, current)
+                return await entry_in(cache, kind, current)
             entry = await self._storage.put(kind, current.key, obj, current.revision)
             if entry is not None:
                 return entry
@@ -202,7 +207,7 @@ class Writes:
         applied: bool,
     ) -> Entry | None:
         """One attempt; None where someone else wrote in between."""
-        view = entry_in(cache, kind, current)
+        view = await entry_in(cache, kind, current)
         old, meta, wanted = view.obj, obj.metadata, obj.metadata.resource_version
         self._check_request(kind, namespace, name, meta, current)
         kind.default(obj)
@@ -288,6 +293,12 @@ def _is_finished(kind: Kind[Any], obj: Any, old: Any) -> bool:
     if kind is NAMESPACE and obj.spec.finalizers:
         return False
     return not old.metadata.deletion_grace_period_seconds
+
+
+def _terminating(kind: Kind[Any], name: str) -> Forbidden:
+    why = "create not allowed while custom resource definition is terminating"
+    text = f'{kind.group_resource} "{name}" is forbidden: {why}'
+    return Forbidden(text, name=name, group=kind.group, kind=kind.plural)
 
 
 def _refuse(errors: list[FieldError], kind: Kind[Any], name: str) -> None:

@@ -8,6 +8,7 @@ import msgspec
 
 from tiphys.api import codec
 from tiphys.api.errors import BadRequest, UnsupportedMediaType
+from tiphys.api.kind import Kind
 from tiphys.api.meta.schema import Struct
 from tiphys.api.meta.types import DeleteOptions
 from tiphys.apiserver.chain.exchange import Exchange
@@ -46,13 +47,16 @@ def again(target: Any, body: bytes, exchange: Exchange) -> Any:
     return codec.decode_body(target, body, exchange.headers.get("Content-Type", ""), "Ignore")[0]
 
 
-def patch_type(exchange: Exchange) -> str:
-    """json, merge, strategic or apply. Raises UnsupportedMediaType."""
+def patch_type(exchange: Exchange, kind: Kind[Any] | None = None) -> str:
+    """json, merge, strategic or apply; custom kinds know nothing of strategies. Raises UnsupportedMediaType."""
     media_type = exchange.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    found = PATCH_TYPES.get(media_type)
+    accepted = PATCH_TYPES
+    if kind is not None and kind.custom is not None:
+        accepted = {name: how for name, how in PATCH_TYPES.items() if how != "strategic"}
+    found = accepted.get(media_type)
     if found is None:
         raise UnsupportedMediaType(
-            "the body of the request was in an unknown format - accepted media types include: " + ", ".join(PATCH_TYPES)
+            "the body of the request was in an unknown format - accepted media types include: " + ", ".join(accepted)
         )
     return found
 

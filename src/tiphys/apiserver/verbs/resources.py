@@ -73,7 +73,7 @@ class ResourceHandlers:
         if not info.name:
             raise not_allowed()
         namespace = namespace_of(self._kind, info)
-        form = bodies.patch_type(exchange)
+        form = bodies.patch_type(exchange, self._kind)
         opts = options.write_options(
             exchange, self._context.admission, "Patch", subresource=self._subresource, apply=form == "apply"
         )

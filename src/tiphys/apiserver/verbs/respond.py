@@ -50,7 +50,7 @@ def _dressed(exchange: Exchange, body: bytes, media: Media, status: int) -> Answ
 
 def object_answer(exchange: Exchange, entry: Entry, status: int = 200) -> Answer:
     """One stored object. Raises NotAcceptable."""
-    media = wanted(exchange)
+    media = wanted(exchange, custom=entry.kind.custom is not None)
     if media.plain:
         return _dressed(exchange, entry.data, media, status)
     if media.transform == "Table":
@@ -86,7 +86,7 @@ def include(exchange: Exchange) -> str:
 
 async def list_answer(exchange: Exchange, kind: Kind[Any], page: Page, gzip_threshold: int) -> Answer:
     """A list; the plain one is bytes that are there, the others are made in short turns."""
-    media = wanted(exchange)
+    media = wanted(exchange, custom=kind.custom is not None)
     if media.plain and not wants_pretty(exchange):
         answer = Answer(Joined(page.json(kind)), 200, media.content_type, with_warnings(exchange))
     else:

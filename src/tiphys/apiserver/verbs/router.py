@@ -39,6 +39,8 @@ class Router:
                 self.add_kind(kind)
 
     def add(self, kind: Kind[Any], subresource: str, verb: str, handler: Handler) -> None:
+        if kind.deprecation:
+            handler = _warning(handler, kind.deprecation)
         self._table[kind.group, kind.version, kind.plural, subresource, verb] = handler
         self._known.add((kind.group, kind.version, kind.plural, subresource))
         if kind.namespaced:
@@ -66,9 +68,19 @@ class Router:
             for verb in subresource.verbs:
                 self.add(kind, subresource.name, verb, table[verb])
 
+    def remove_kind(self, kind: Kind[Any]) -> None:
+        """Nothing of the kind is served any more."""
+        place = (kind.group, kind.version, kind.plural)
+        self._table = {key: handler for key, handler in self._table.items() if key[:3] != place}
+        self._known = {key for key in self._known if key[:3] != place}
+        self._namespaced.discard(place)
+
     def add_exact(self, path: str, handler: Handler) -> None:
         """A path that is no resource."""
         self._plain[path] = handler
+
+    def remove_exact(self, path: str) -> None:
+        self._plain.pop(path, None)
 
     def add_below(self, prefix: str, handler: Handler) -> None:
         """Everything below `prefix`, which ends in `/`; the longest prefix wins."""
@@ -100,6 +112,14 @@ class Router:
             if info.path.startswith(prefix):
                 return candidate
         return _missing
+
+
+def _warning(handler: Handler, text: str) -> Handler:
+    async def warn(exchange: Exchange) -> Reply:
+        exchange.warnings.append(text)
+        return await handler(exchange)
+
+    return warn
 
 
 async def _missing(_exchange: Exchange) -> Reply:

@@ -28,7 +28,7 @@ class WatchHandler:
 
     async def watch(self, exchange: Exchange) -> Reply:
         info = exchange.info
-        media = wanted(exchange, streaming=True)
+        media = wanted(exchange, streaming=True, custom=self._kind.custom is not None)
         form = form_of(self._kind, media, exchange)
         choice = options.watch_options(info.query, form, name=info.name)
         timeout_s = options.watch_timeout_s(info.query, self._context.settings.min_watch_timeout_s)

@@ -3,12 +3,15 @@
 Source: staging/src/k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1/types.go.
 """
 
+from collections.abc import Iterable
 from typing import Annotated
 
-from tiphys.api.kind import Kind, Subresource
+from tiphys.api.errors import FieldError
+from tiphys.api.kind import Column, Kind, Subresource
+from tiphys.api.kinds.apiextensions import strategy
 from tiphys.api.kinds.apiextensions.jsonschema import JSONSchemaProps
 from tiphys.api.meta.resource import Resource
-from tiphys.api.meta.schema import Int32, Struct, Time, copy_of, empty_list, field, proto
+from tiphys.api.meta.schema import Int32, Struct, Time, empty_list, field, proto
 
 
 class ServiceReference(Struct):
@@ -159,12 +162,16 @@ class CustomResourceDefinition(Resource):
     status: Annotated[CustomResourceDefinitionStatus, proto(3)] = field(default_factory=CustomResourceDefinitionStatus)
 
 
-def _prepare(obj: CustomResourceDefinition, old: CustomResourceDefinition | None) -> None:
-    obj.status = copy_of(old.status) if old is not None else CustomResourceDefinitionStatus()
+def _validate(new: CustomResourceDefinition, old: CustomResourceDefinition | None) -> Iterable[FieldError]:
+    from tiphys.api.kinds.apiextensions import validation
+
+    return validation.validate(new, old)
 
 
-def _prepare_status(obj: CustomResourceDefinition, old: CustomResourceDefinition) -> None:
-    obj.spec = copy_of(old.spec)
+def _validate_status(new: CustomResourceDefinition, old: CustomResourceDefinition | None) -> Iterable[FieldError]:
+    from tiphys.api.kinds.apiextensions import validation
+
+    return validation.validate_status(new, old)
 
 
 CUSTOMRESOURCEDEFINITION = Kind(
@@ -183,6 +190,14 @@ CUSTOMRESOURCEDEFINITION = Kind(
     generation=True,
     allow_unconditional_update=False,
     storage_name="apiextensions.k8s.io/customresourcedefinitions",
-    prepare=_prepare,
-    prepare_status=_prepare_status,
+    keep_decoded=False,
+    default=strategy.default,
+    prepare=strategy.prepare,
+    prepare_status=strategy.prepare_status,
+    validate=_validate,
+    validate_status=_validate_status,
+    columns=(
+        Column("Name", "string", lambda obj: obj.metadata.name, "The definition's name.", format="name"),
+        Column("Created At", "string", lambda obj: obj.metadata.creation_timestamp or "", "When it was created."),
+    ),
 )
