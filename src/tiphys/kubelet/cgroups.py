@@ -206,8 +206,9 @@ class CgroupTree:
         path = pod_cgroup(self.root, pod)
         self.create(path, pod_limits(pod))
         quality = qos_class(pod)
-        if pod.metadata.uid not in self._pods:
-            self._pods[pod.metadata.uid] = (quality, requests(pod).get("cpu", 0))
+        weight = (quality, requests(pod).get("cpu", 0))
+        if self._pods.get(pod.metadata.uid) != weight:
+            self._pods[pod.metadata.uid] = weight
             self._weigh_burstable()
         return path
 

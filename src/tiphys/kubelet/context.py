@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from tiphys.api.kinds.core.node import Node
+from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.service import Service
 from tiphys.base.clock import Clock
 from tiphys.client.events import Recorder
@@ -50,6 +51,8 @@ class NodeContext:
     image_ready: asyncio.Event
     """Set once the sandbox image is there."""
     node: Callable[[], Node | None]
+    neighbours: Callable[[], Iterable[Pod]]
+    """The pods that hold resources here, with what they were promised."""
 
     @property
     def node_ips(self) -> tuple[str, ...]:

@@ -111,6 +111,7 @@ class Kubelet:
             network_problem=lambda: reporter.network_problem,
             image_ready=self._image_ready,
             node=lambda: reporter.node,
+            neighbours=self._holders,
         )
         unsubscribe: list[Callable[[], None]] = []
         try:
@@ -192,13 +193,15 @@ class Kubelet:
         """The status of a new pod that does not fit; None: it does, or was taken before."""
         if pod.status.start_time is not None or is_terminal(pod) or pod.metadata.deletion_timestamp is not None:
             return None
-        others = [worker.pod for worker in self._workers.values() if not is_terminal(worker.pod)]
-        refused = refusal(pod, others, context.capacity)
+        refused = refusal(pod, self._holders(), context.capacity)
         if refused is None:
             return None
         reason, message = refused
         self._recorder.event(pod, "Warning", reason, message)
         return rejected_status(pod, reason, f"Pod was rejected: {message}", self._clock.now(), context.node_ips)
+
+    def _holders(self) -> list[Pod]:
+        return [worker.pod for worker in self._workers.values() if not is_terminal(worker.pod)]
 
     async def _work(self, worker: PodWorker) -> None:
         uid = worker.pod.metadata.uid
@@ -211,6 +214,8 @@ class Kubelet:
             shown = self._pods.get(meta.name, meta.namespace) if self._pods is not None else None
             if shown is not None and shown.metadata.uid == uid:
                 self._finished.add(uid)
+            for other in self._workers.values():
+                other.room_made()
 
     def _wake(self, uid: str) -> None:
         if (worker := self._workers.get(uid)) is not None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from tiphys.api.kinds.core.pod.containers import Container, EphemeralContainer
+from tiphys.api.kinds.core.pod.containers import Container, EphemeralContainer, ResourceRequirements
 from tiphys.api.kinds.core.pod.facts import is_sidecar, qos_class
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.pod.status import (
@@ -30,7 +30,10 @@ from tiphys.base.clock import rfc3339
 from tiphys.kubelet.lifecycle import Health, restarts_after, sandbox_needed, started
 from tiphys.kubelet.state import ContainerRun, PodRuntime, RunState
 
-KUBELET_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+KUBELET_CONDITIONS = (
+    "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled",
+    "PodResizePending", "PodResizeInProgress",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,10 @@ class Outlook:
     """No container will be started again: the pod is deleted, evicted or past its deadline."""
     failure: Waiting | None = None
     """The pod failed as a whole: DeadlineExceeded, a refused admission."""
+    actuated: Mapping[str, ResourceRequirements] = field(default_factory=dict)
+    """By container name: what its cgroup was given, where that is known."""
+    resize: Sequence[PodCondition] = ()
+    """How a resize in place stands."""
 
 
 def _time(nanoseconds: int) -> str | None:
@@ -89,7 +96,7 @@ def pod_status(pod: Pod, old: PodStatus, runtime: PodRuntime, health: Health, ou
     elif phase == old.phase:
         status.reason, status.message = old.reason, old.message
     _set_addresses(pod, status, old, runtime, outlook.host_ips)
-    _set_conditions(pod, status, old, runtime, now)
+    _set_conditions(pod, status, old, runtime, now, outlook.resize)
     return status
 
 
@@ -126,7 +133,7 @@ def _container_statuses(
         if run is None:
             status = _unseen(container, old, default, container.name in lost)
         else:
-            status = _seen(container, run, runtime.previous(container.name), old)
+            status = _seen(container, run, runtime.previous(container.name), old, outlook.actuated)
         status.volume_mounts = _mounts(container)
         _apply_waiting(pod, container, status, outlook, run)
         result.append(status)
@@ -168,7 +175,9 @@ def _seen(
     run: ContainerRun,
     earlier: ContainerRun | None,
     old: ContainerStatus | None,
+    actuated: Mapping[str, ResourceRequirements],
 ) -> ContainerStatus:
+    has = actuated.get(container.name, container.resources) if run.running else container.resources
     status = ContainerStatus(
         name=container.name,
         restart_count=run.attempt,
@@ -176,7 +185,7 @@ def _seen(
         image_id=run.image_id,
         container_id=run.container_id,
         state=_state_of(run),
-        resources=container.resources if container.resources.requests or container.resources.limits else None,
+        resources=has if has.requests or has.limits else None,
     )
     if container.resources.requests:
         status.allocated_resources = container.resources.requests
@@ -357,7 +366,9 @@ def _set_addresses(pod: Pod, status: PodStatus, old: PodStatus, runtime: PodRunt
         status.pod_ips = [PodIP(ip=ip) for ip in ips]
 
 
-def _set_conditions(pod: Pod, status: PodStatus, old: PodStatus, runtime: PodRuntime, now: str) -> None:
+def _set_conditions(
+    pod: Pod, status: PodStatus, old: PodStatus, runtime: PodRuntime, now: str, resize: Sequence[PodCondition]
+) -> None:
     generation = pod.metadata.generation
     foreign = [condition for condition in pod.status.conditions if condition.type not in KUBELET_CONDITIONS]
     containers_ready = _containers_ready(pod, status)
@@ -367,10 +378,11 @@ def _set_conditions(pod: Pod, status: PodStatus, old: PodStatus, runtime: PodRun
         _ready(pod, foreign, containers_ready),
         containers_ready,
         PodCondition(type="PodScheduled", status="True"),
+        *resize,
     ]
     before = {condition.type: condition for condition in (*pod.status.conditions, *old.conditions)}
     for condition in made:
-        condition.observed_generation = generation
+        condition.observed_generation = condition.observed_generation or generation
         earlier = before.get(condition.type)
         same = earlier is not None and earlier.status == condition.status
         condition.last_transition_time = earlier.last_transition_time if same and earlier else now

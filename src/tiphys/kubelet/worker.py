@@ -32,6 +32,7 @@ from tiphys.kubelet.cri.images import Image
 from tiphys.kubelet.executor import PodExecutor, StartFailed, grace_of, probe_grace_of
 from tiphys.kubelet.lifecycle import Plan, Start, plan
 from tiphys.kubelet.observe import PodObserver
+from tiphys.kubelet.resize import Resizer
 from tiphys.kubelet.state import PodRuntime
 from tiphys.kubelet.status import Outlook, Waiting, pod_status
 from tiphys.kubelet.volumes.pod import PodVolumes, VolumesFailed
@@ -63,7 +64,10 @@ class PodWorker:
     def __init__(self, node: NodeContext, pod: Pod, refused: PodStatus | None = None) -> None:
         """`refused`: the status of a pod that this node will not run."""
         self._node = node
-        self.pod = pod
+        self._resizer = Resizer(node, pod)
+        self._desired = pod
+        self.pod = self._resizer.granted(pod)
+        """As it runs here: with the resources that it was promised."""
         uid = pod.metadata.uid
         directory = node.settings.pod_dir(uid)
         allocatable = node.capacity.allocatable()
@@ -96,7 +100,8 @@ class PodWorker:
 
     def update(self, pod: Pod) -> None:
         """The pod changed in the API."""
-        before, self.pod = self.pod, pod
+        before, self._desired = self._desired, pod
+        self.pod = self._resizer.granted(pod)
         if before.metadata.labels != pod.metadata.labels or before.metadata.annotations != pod.metadata.annotations:
             self._stale_content = True
         spec_or_fate = (
@@ -119,6 +124,11 @@ class PodWorker:
         """A ConfigMap or Secret that the pod uses changed."""
         self._stale_content = True
         self.wake()
+
+    def room_made(self) -> None:
+        """Another pod left the node."""
+        if self._resizer.waiting:
+            self.wake()
 
     def container_ended(self, container_id: str) -> None:
         self.observer.ended(container_id)
@@ -179,6 +189,7 @@ class PodWorker:
         runtime = await self.observer.look()
         if self._settled or {pod.status.phase, self._status.phase} & _TERMINAL:
             return await self._settle(runtime)
+        pod = self.pod = self._resizer.consider(self._desired)
         node.prober.sync(pod, runtime, runtime.ips or node.node_ips)
         left_s = self._deadline_left_s()
         if left_s is not None and left_s <= 0:
@@ -191,6 +202,8 @@ class PodWorker:
             self._stale_content = False
             await self._refresh_volumes()
         delay_s = node.settings.relist_s
+        if await self._resize(runtime):
+            runtime = await self.observer.look()
         for _ in range(_ROUNDS):
             wanted = plan(pod, runtime, node.prober.health(uid))
             if wanted.kill_pod and not wanted.create_sandbox:
@@ -220,6 +233,14 @@ class PodWorker:
         if limit_s is None or started is None:
             return None
         return parse_rfc3339(started).timestamp() + limit_s - self._node.clock.now().timestamp()
+
+    async def _resize(self, runtime: PodRuntime) -> bool:
+        """Follow what was promised; whether containers were stopped for it."""
+        restarts = await self._resizer.actuate(self.pod, runtime)
+        for change in restarts:
+            message = f"Container {change.container.name} resize requires restart"
+            await self._executor.kill(self.pod, change.run, message, grace_of(self.pod), runtime.ips)
+        return bool(restarts)
 
     # --- doing -------------------------------------------------------------------------------------------------
 
@@ -319,6 +340,7 @@ class PodWorker:
         except StartFailed as failed:
             self._note(start, failed)
             return failed.retry_s
+        self._resizer.begun(self.pod, start.container.name)
         self._waiting.pop(start.container.name, None)
         self._waits.pop(start.container.name, None)
         return None
@@ -356,6 +378,8 @@ class PodWorker:
             waiting=self._waiting,
             terminal=terminal,
             failure=self._failure,
+            actuated=self._resizer.actuated,
+            resize=self._resizer.conditions,
         )
         health = node.prober.health(self.pod.metadata.uid)
         self._status = pod_status(self.pod, self._status, runtime, health, outlook)

@@ -178,6 +178,14 @@ class CriClient:
         request = c.UpdateContainerResourcesRequest(container_id=container_id, linux=resources)
         await self._call(_RUNTIME + "UpdateContainerResources", request, c.UpdateContainerResourcesResponse)
 
+    async def memory_usage(self, container_id: str) -> int:
+        """Bytes in use; 0 where the runtime does not say."""
+        request = c.ListContainerStatsRequest(filter=c.ContainerStatsFilter(id=container_id))
+        answer = await self._call(_RUNTIME + "ListContainerStats", request, c.ListContainerStatsResponse)
+        memory = answer.stats[0].memory if answer.stats else None
+        used = (memory.usage_bytes or memory.working_set_bytes) if memory is not None else None
+        return used.value if used is not None else 0
+
     async def reopen_log(self, container_id: str) -> None:
         request = c.ReopenContainerLogRequest(container_id=container_id)
         await self._call(_RUNTIME + "ReopenContainerLog", request, c.ReopenContainerLogResponse)

@@ -1,0 +1,106 @@
+"""What a pod's containers were promised (allocated) and what the kernel was told (actuated), kept over restarts.
+
+A pod that is resized in place asks for other resources than it has. Its worker goes on with the promised ones until
+the node can promise more; what the cgroups hold follows after that. The file lies in the pod's own directory.
+
+Source: pkg/kubelet/allocation/allocation_manager.go, allocation/state; KEP-1287.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+from tiphys.api.kinds.core.pod.containers import Container, ResourceRequirements
+from tiphys.api.kinds.core.pod.facts import is_sidecar
+from tiphys.api.kinds.core.pod.schema import Pod
+from tiphys.api.meta.schema import copy_of
+from tiphys.base.quantity import milli, value
+
+RESIZABLE = ("cpu", "memory")
+
+
+class Allocation(msgspec.Struct):
+    """By container name."""
+
+    allocated: dict[str, ResourceRequirements] = {}
+    actuated: dict[str, ResourceRequirements] = {}
+    started_generation: int = 0
+    """The pod's generation whose resize is in progress; 0: none is."""
+
+
+def resizable(pod: Pod) -> Iterator[Container]:
+    """The containers whose resources may change while they run."""
+    yield from pod.spec.containers
+    yield from filter(is_sidecar, pod.spec.init_containers)
+
+
+def of_spec(pod: Pod) -> dict[str, ResourceRequirements]:
+    return {container.name: container.resources for container in resizable(pod)}
+
+
+def granted(pod: Pod, allocated: Mapping[str, ResourceRequirements]) -> Pod:
+    """`pod` as the node runs it: with the resources that it was promised; itself where that is what it asks."""
+    if not asks_more(pod, allocated):
+        return pod
+    made = copy_of(pod)
+    for container in resizable(made):
+        if (known := allocated.get(container.name)) is not None:
+            container.resources = known
+    return made
+
+
+def asks_more(pod: Pod, allocated: Mapping[str, ResourceRequirements]) -> bool:
+    """Whether the spec asks for other amounts than were promised."""
+    return any(
+        differing(container.resources, allocated[container.name])
+        for container in resizable(pod)
+        if container.name in allocated
+    )
+
+
+def differing(wanted: ResourceRequirements, known: ResourceRequirements) -> frozenset[str]:
+    """The resources (`cpu`, `memory`) of which a request or limit is another amount."""
+    return frozenset(
+        name
+        for name in RESIZABLE
+        if _amount(name, wanted.requests) != _amount(name, known.requests)
+        or _amount(name, wanted.limits) != _amount(name, known.limits)
+    )
+
+
+def needs_restart(container: Container, changed: frozenset[str]) -> bool:
+    """Whether the container says that it must restart to take the change."""
+    return any(
+        policy.restart_policy == "RestartContainer" and policy.resource_name in changed
+        for policy in container.resize_policy
+    )
+
+
+def _amount(name: str, resources: Mapping[str, str]) -> int:
+    text = resources.get(name, "0")
+    return milli(text) if name == "cpu" else value(text)
+
+
+class AllocationFile:
+    """Keeps an Allocation on disk. Written before what it says is acted upon."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / "allocation.json"
+
+    def load(self) -> Allocation | None:
+        """None where there is none, or none that can be read: the spec is taken then, as for a new pod."""
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=Allocation)
+        except (OSError, msgspec.MsgspecError):
+            return None
+
+    def save(self, allocation: Allocation) -> None:
+        """Raises OSError."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = self._path.with_suffix(".new")
+        scratch.write_bytes(msgspec.json.encode(allocation))
+        os.replace(scratch, self._path)
