@@ -17,7 +17,7 @@ import msgspec
 from tiphys.api.kinds.core.pod.containers import Container, ResourceRequirements
 from tiphys.api.kinds.core.pod.facts import is_sidecar
 from tiphys.api.kinds.core.pod.schema import Pod
-from tiphys.api.meta.schema import copy_of
+from tiphys.api.meta.schema import copy_of, decode_hook, encode_hook
 from tiphys.base.quantity import milli, value
 
 RESIZABLE = ("cpu", "memory")
@@ -94,13 +94,13 @@ class AllocationFile:
     def load(self) -> Allocation | None:
         """None where there is none, or none that can be read: the spec is taken then, as for a new pod."""
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=Allocation)
-        except (OSError, msgspec.MsgspecError):
+            return msgspec.json.decode(self._path.read_bytes(), type=Allocation, dec_hook=decode_hook)
+        except (OSError, ValueError):
             return None
 
     def save(self, allocation: Allocation) -> None:
         """Raises OSError."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         scratch = self._path.with_suffix(".new")
-        scratch.write_bytes(msgspec.json.encode(allocation))
+        scratch.write_bytes(msgspec.json.encode(allocation, enc_hook=encode_hook))
         os.replace(scratch, self._path)

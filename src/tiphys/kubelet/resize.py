@@ -24,6 +24,7 @@ import msgspec
 from tiphys.api.kinds.core.pod.containers import Container, ResourceRequirements
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.pod.status import PodCondition
+from tiphys.api.meta.schema import encode_hook
 from tiphys.base.quantity import milli, value
 from tiphys.client.events import EventKind
 from tiphys.kubelet.admission import refusal
@@ -97,7 +98,7 @@ def event_text(prefix: str, pod: Pod, generation: int, error: str = "") -> str:
     summary |= {"containers": listed(pod.spec.containers), "generation": generation}
     if error:
         summary["error"] = error
-    return f"{prefix}: {msgspec.json.encode(summary).decode()}"
+    return f"{prefix}: {msgspec.json.encode(summary, enc_hook=encode_hook).decode()}"
 
 
 class Resizer:
