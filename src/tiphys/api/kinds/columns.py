@@ -11,6 +11,7 @@ from tiphys.api.kinds.core.pod.spec import PodTemplateSpec
 
 NONE = "<none>"
 UNKNOWN = "<unknown>"
+UNSET = "<unset>"
 
 NAME: Column[Any] = Column("Name", "string", lambda obj: obj.metadata.name, "The object's name.", format="name")
 AGE: Column[Any] = Column("Age", "date", lambda obj: obj.metadata.creation_timestamp or "", "Time since creation.")
@@ -22,6 +23,18 @@ def container_names(containers: list[Container]) -> str:
 
 def container_images(containers: list[Container]) -> str:
     return ",".join(container.image for container in containers)
+
+
+_MODES = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
+
+
+def access_modes_text(modes: list[str]) -> str:
+    """`RWO,ROX`: how a volume may be mounted, in a fixed order."""
+    return ",".join(short for mode, short in _MODES.items() if mode in modes)
+
+
+def or_unset(text: str | None) -> str:
+    return UNSET if text is None else text
 
 
 def labels_text(labels: dict[str, str]) -> str:

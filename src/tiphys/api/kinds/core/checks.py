@@ -8,10 +8,12 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
+import msgspec
+
 from tiphys.api import names
 from tiphys.api.errors import FieldError, duplicate, invalid, not_supported, required
 from tiphys.api.kinds.core.references import Taint
-from tiphys.api.meta.schema import Quantity
+from tiphys.api.meta.schema import Quantity, encode_hook
 from tiphys.api.meta.validation import NOT_NEGATIVE, each
 from tiphys.base import quantity
 
@@ -84,3 +86,16 @@ def endpoint_ip(path: str, value: str) -> Iterator[FieldError]:
 def port_number_or_name(path: str, port: int | str) -> Iterator[FieldError]:
     """A port as a number or as the name that a container gave it."""
     yield from each(path, port, names.port_number(port) if isinstance(port, int) else names.port_name(port))
+
+
+def difference(before: object, after: object) -> str:
+    """A unified diff of the two as indented JSON, for the message."""
+    import difflib
+
+    lines = [
+        msgspec.json.format(msgspec.json.encode(value, enc_hook=encode_hook, order="sorted"), indent=2)
+        .decode()
+        .splitlines()
+        for value in (before, after)
+    ]
+    return "\n".join(difflib.unified_diff(lines[0], lines[1], lineterm="", n=2))

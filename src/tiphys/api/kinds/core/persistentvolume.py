@@ -2,7 +2,9 @@
 
 from typing import Annotated
 
-from tiphys.api.kind import Kind, Subresource
+from tiphys.api.kind import Column, Kind, Subresource
+from tiphys.api.kinds.columns import AGE, NAME, access_modes_text, or_unset
+from tiphys.api.kinds.core.claim_validation import CLASS_ANNOTATION
 from tiphys.api.kinds.core.pod.volumes import (
     AWSElasticBlockStoreVolumeSource,
     AzureDiskVolumeSource,
@@ -17,6 +19,8 @@ from tiphys.api.kinds.core.pod.volumes import (
     VsphereVirtualDiskVolumeSource,
 )
 from tiphys.api.kinds.core.references import NodeSelector, ObjectReference, SecretReference
+from tiphys.api.kinds.core.volume_sources import default_azure_disk
+from tiphys.api.kinds.core.volume_validation import validate_volume
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Int32, Quantity, Struct, Time, copy_of, empty_list, field, proto
 
@@ -211,6 +215,71 @@ def _prepare_status(obj: PersistentVolume, old: PersistentVolume) -> None:
     obj.spec = copy_of(old.spec)
 
 
+def _default(obj: PersistentVolume) -> None:
+    obj.status.phase = obj.status.phase or "Pending"
+    spec = obj.spec
+    spec.persistent_volume_reclaim_policy = spec.persistent_volume_reclaim_policy or "Retain"
+    if spec.volume_mode is None:
+        spec.volume_mode = "Filesystem"
+    if spec.host_path is not None and spec.host_path.type is None:
+        spec.host_path.type = ""
+    if spec.iscsi is not None:
+        spec.iscsi.iscsi_interface = spec.iscsi.iscsi_interface or "default"
+    if spec.rbd is not None:
+        spec.rbd.pool, spec.rbd.user = spec.rbd.pool or "rbd", spec.rbd.user or "admin"
+        spec.rbd.keyring = spec.rbd.keyring or "/etc/ceph/keyring"
+    if spec.scale_io is not None:
+        spec.scale_io.storage_mode = spec.scale_io.storage_mode or "ThinProvisioned"
+        spec.scale_io.fs_type = spec.scale_io.fs_type or "xfs"
+    if spec.azure_disk is not None:
+        default_azure_disk(spec.azure_disk)
+
+
+def _phase(obj: PersistentVolume) -> str:
+    return "Terminating" if obj.metadata.deletion_timestamp else obj.status.phase
+
+
+def _claim(obj: PersistentVolume) -> str:
+    claim = obj.spec.claim_ref
+    return f"{claim.namespace}/{claim.name}" if claim is not None else ""
+
+
+def class_of(obj: PersistentVolume) -> str:
+    """The storage class, which an annotation named once."""
+    return obj.metadata.annotations.get(CLASS_ANNOTATION, obj.spec.storage_class_name)
+
+
+COLUMNS: tuple[Column[PersistentVolume], ...] = (
+    NAME,
+    Column("Capacity", "string", lambda obj: str(obj.spec.capacity.get("storage", "0")), "How large it is."),
+    Column("Access Modes", "string", lambda obj: access_modes_text(obj.spec.access_modes), "How it may be mounted."),
+    Column(
+        "Reclaim Policy",
+        "string",
+        lambda obj: obj.spec.persistent_volume_reclaim_policy,
+        "What becomes of it after use.",
+    ),
+    Column("Status", "string", _phase, "Whether it is bound."),
+    Column("Claim", "string", _claim, "Its claim."),
+    Column("StorageClass", "string", class_of, "Its storage class."),
+    Column(
+        "VolumeAttributesClass",
+        "string",
+        lambda obj: or_unset(obj.spec.volume_attributes_class_name),
+        "Its settings.",
+    ),
+    Column("Reason", "string", lambda obj: obj.status.reason, "Why it is in this state."),
+    AGE,
+    Column(
+        "VolumeMode",
+        "string",
+        lambda obj: or_unset(obj.spec.volume_mode),
+        "File system or block device.",
+        wide=True,
+    ),
+)
+
+
 PERSISTENTVOLUME = Kind(
     group="",
     version="v1",
@@ -220,6 +289,9 @@ PERSISTENTVOLUME = Kind(
     namespaced=False,
     short_names=("pv",),
     subresources=(Subresource("status", ("get", "patch", "update")),),
+    default=_default,
     prepare=_prepare,
+    validate=validate_volume,
+    columns=COLUMNS,
     prepare_status=_prepare_status,
 )

@@ -2,8 +2,11 @@
 
 from typing import Annotated
 
-from tiphys.api.kind import Kind, Subresource
+from tiphys.api.kind import Column, Kind, Subresource
+from tiphys.api.kinds.columns import AGE, NAME, access_modes_text, or_unset
+from tiphys.api.kinds.core.claim_validation import CLASS_ANNOTATION, validate_claim, validate_claim_status
 from tiphys.api.kinds.core.pod.volumes import PersistentVolumeClaimSpec
+from tiphys.api.kinds.core.references import TypedLocalObjectReference, TypedObjectReference
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Quantity, Struct, Time, copy_of, field, proto
 
@@ -50,10 +53,85 @@ class PersistentVolumeClaim(Resource):
 
 def _prepare(obj: PersistentVolumeClaim, old: PersistentVolumeClaim | None) -> None:
     obj.status = copy_of(old.status) if old is not None else PersistentVolumeClaimStatus()
+    _data_sources(obj.spec, old.spec if old is not None else None)
 
 
 def _prepare_status(obj: PersistentVolumeClaim, old: PersistentVolumeClaim) -> None:
     obj.spec = copy_of(old.spec)
+
+
+_SNAPSHOTS = "snapshot.storage.k8s.io"
+
+
+def default_claim(obj: PersistentVolumeClaim) -> None:
+    """Also for the claims that a StatefulSet makes."""
+    obj.status.phase = obj.status.phase or "Pending"
+    if obj.spec.volume_mode is None:
+        obj.spec.volume_mode = "Filesystem"
+
+
+def _data_sources(spec: PersistentVolumeClaimSpec, before: PersistentVolumeClaimSpec | None) -> None:
+    """The old field and the new one say the same; what only the new one may hold is dropped from the old."""
+    source, reference = spec.data_source, spec.data_source_ref
+    if reference is not None and reference.namespace is not None:
+        reference = spec.data_source_ref = None  # across namespaces: not a feature that is on
+    in_use = before is not None and (before.data_source is not None or before.data_source_ref is not None)
+    if source is not None and reference is None and not in_use and not _may_be_source(source):
+        source = spec.data_source = None
+    if source is not None and reference is None:
+        spec.data_source_ref = TypedObjectReference(api_group=source.api_group, kind=source.kind, name=source.name)
+    elif source is None and reference is not None:
+        spec.data_source = TypedLocalObjectReference(
+            api_group=reference.api_group, kind=reference.kind, name=reference.name
+        )
+
+
+def _may_be_source(source: TypedLocalObjectReference) -> bool:
+    return (source.kind == "PersistentVolumeClaim" and not source.api_group) or (
+        source.kind == "VolumeSnapshot" and source.api_group == _SNAPSHOTS
+    )
+
+
+def _phase(obj: PersistentVolumeClaim) -> str:
+    return "Terminating" if obj.metadata.deletion_timestamp else obj.status.phase
+
+
+def class_of(obj: PersistentVolumeClaim) -> str:
+    """The storage class, which an annotation named once."""
+    return obj.metadata.annotations.get(CLASS_ANNOTATION, obj.spec.storage_class_name or "")
+
+
+def _capacity(obj: PersistentVolumeClaim) -> str:
+    return str(obj.status.capacity.get("storage", "0")) if obj.spec.volume_name else ""
+
+
+COLUMNS: tuple[Column[PersistentVolumeClaim], ...] = (
+    NAME,
+    Column("Status", "string", _phase, "Whether it is bound."),
+    Column("Volume", "string", lambda obj: obj.spec.volume_name, "Its volume."),
+    Column("Capacity", "string", _capacity, "How large its volume is."),
+    Column(
+        "Access Modes",
+        "string",
+        lambda obj: access_modes_text(obj.status.access_modes) if obj.spec.volume_name else "",
+        "How its volume may be mounted.",
+    ),
+    Column("StorageClass", "string", class_of, "Its storage class."),
+    Column(
+        "VolumeAttributesClass",
+        "string",
+        lambda obj: or_unset(obj.spec.volume_attributes_class_name),
+        "The settings of its volume.",
+    ),
+    AGE,
+    Column(
+        "VolumeMode",
+        "string",
+        lambda obj: or_unset(obj.spec.volume_mode),
+        "File system or block device.",
+        wide=True,
+    ),
+)
 
 
 PERSISTENTVOLUMECLAIM = Kind(
@@ -64,6 +142,10 @@ PERSISTENTVOLUMECLAIM = Kind(
     schema=PersistentVolumeClaim,
     short_names=("pvc",),
     subresources=(Subresource("status", ("get", "patch", "update")),),
+    default=default_claim,
     prepare=_prepare,
+    validate=validate_claim,
+    validate_status=validate_claim_status,
+    columns=COLUMNS,
     prepare_status=_prepare_status,
 )

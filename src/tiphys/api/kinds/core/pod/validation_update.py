@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import msgspec
-
 from tiphys.api import names
 from tiphys.api.errors import FieldError, forbidden, invalid
+from tiphys.api.kinds.core.checks import difference
 from tiphys.api.kinds.core.pod.containers import Container, ContainerRestartRule
 from tiphys.api.kinds.core.pod.facts import is_sidecar, qos_class
 from tiphys.api.kinds.core.pod.schema import Pod
@@ -19,7 +18,7 @@ from tiphys.api.kinds.core.pod.spec import PodSpec
 from tiphys.api.kinds.core.pod.status import ContainerStatus
 from tiphys.api.kinds.core.pod.validation_placement import validate_tolerations
 from tiphys.api.kinds.core.references import Toleration
-from tiphys.api.meta.schema import copy_of, encode_hook
+from tiphys.api.meta.schema import copy_of
 from tiphys.api.meta.validation import each, immutable
 
 _MAX_SECONDS = 2**31 - 1
@@ -56,7 +55,7 @@ def validate_update(pod: Pod, old: Pod) -> Iterator[FieldError]:
     if before.scheduling_gates:
         yield from _gated_placement(rest, before)
     if rest != before:
-        why = f"pod updates may not change fields other than {_CHANGEABLE}\n{_difference(before, rest)}"
+        why = f"pod updates may not change fields other than {_CHANGEABLE}\n{difference(before, rest)}"
         yield forbidden("spec", why)
 
 
@@ -142,19 +141,6 @@ def _gated_placement(rest: PodSpec, before: PodSpec) -> Iterator[FieldError]:
     elif before.affinity is not None:
         rest.affinity = copy_of(before.affinity)
         rest.affinity.pod_affinity = rest.affinity.pod_anti_affinity = None
-
-
-def _difference(before: object, after: object) -> str:
-    """A unified diff of the two as indented JSON, for the message."""
-    import difflib
-
-    lines = [
-        msgspec.json.format(msgspec.json.encode(value, enc_hook=encode_hook, order="sorted"), indent=2)
-        .decode()
-        .splitlines()
-        for value in (before, after)
-    ]
-    return "\n".join(difflib.unified_diff(lines[0], lines[1], lineterm="", n=2))
 
 
 def validate_status(pod: Pod, old: Pod | None) -> Iterator[FieldError]:
@@ -244,8 +230,8 @@ def validate_ephemeral_update(pod: Pod, old: Pod) -> Iterator[FieldError]:
         if same is None:
             yield forbidden(path, f'existing ephemeral containers "{container.name}" may not be removed\n')
         elif same != container:
-            difference = _difference(container, same)
-            yield forbidden(path, f'existing ephemeral containers "{container.name}" may not be changed\n{difference}')
+            changes = difference(container, same)
+            yield forbidden(path, f'existing ephemeral containers "{container.name}" may not be changed\n{changes}')
 
 
 def validate_resize_update(pod: Pod, old: Pod) -> Iterator[FieldError]:

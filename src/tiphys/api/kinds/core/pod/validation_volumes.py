@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from tiphys.api import names
 from tiphys.api.errors import FieldError, duplicate, forbidden, invalid, not_supported, required
+from tiphys.api.kinds.core.claim_validation import validate_claim_template
 from tiphys.api.kinds.core.pod.validation_env import object_field_selector, resource_field_selector
 from tiphys.api.kinds.core.pod.volumes import (
     DownwardAPIVolumeFile,
@@ -18,6 +19,7 @@ from tiphys.api.kinds.core.pod.volumes import (
     Volume,
 )
 from tiphys.api.kinds.core.references import KeyToPath
+from tiphys.api.kinds.core.volume_sources import csi_driver_name, validate_source
 from tiphys.api.meta.schema import wire_name
 from tiphys.api.meta.validation import each
 from tiphys.base import quantity
@@ -75,6 +77,8 @@ def _validate_source(at: str, volume: Volume) -> Iterator[FieldError]:
     }
     if given and given[0] in checks:
         yield from checks[given[0]](f"{at}.{_wire(given[0])}", volume)
+    elif given:
+        yield from validate_source(given[0], getattr(volume, given[0]), f"{at}.{_wire(given[0])}")
 
 
 def _wire(field: str) -> str:
@@ -209,8 +213,7 @@ def _nfs(at: str, volume: Volume) -> Iterator[FieldError]:
 
 def _csi(at: str, volume: Volume) -> Iterator[FieldError]:
     if volume.csi is not None:
-        if not volume.csi.driver:
-            yield required(f"{at}.driver")
+        yield from csi_driver_name(f"{at}.driver", volume.csi.driver)
         secret = volume.csi.node_publish_secret_ref
         if secret is not None and not secret.name:
             yield required(f"{at}.nodePublishSecretRef.name")
@@ -225,8 +228,13 @@ def _image(at: str, volume: Volume) -> Iterator[FieldError]:
 
 
 def _ephemeral(at: str, volume: Volume) -> Iterator[FieldError]:
-    if volume.ephemeral is not None and volume.ephemeral.volume_claim_template is None:
+    if volume.ephemeral is None:
+        return
+    template = volume.ephemeral.volume_claim_template
+    if template is None:
         yield required(f"{at}.volumeClaimTemplate")
+    else:
+        yield from validate_claim_template(template, f"{at}.volumeClaimTemplate")
 
 
 def no_backsteps(path: str, text: str) -> Iterator[FieldError]:
