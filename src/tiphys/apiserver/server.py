@@ -116,7 +116,7 @@ class ApiServer:
         """A client in this process, acting as `user`: the same authorization, admission and registry, no bytes."""
         if self._context is None:
             raise RuntimeError("the API server is not started")
-        client = LocalClient(self._context, user)
+        client = LocalClient(self._context, user, self._pipeline.serve if self._pipeline is not None else None)
         self._clients.append(client)
         return client
 
