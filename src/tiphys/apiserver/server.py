@@ -116,7 +116,7 @@ class ApiServer:
         """A client in this process, acting as `user`: the same authorization, admission and registry, no bytes."""
         if self._context is None:
             raise RuntimeError("the API server is not started")
-        client = LocalClient(self._context, user, self._pipeline.serve if self._pipeline is not None else None)
+        client = LocalClient(self._context, user)
         self._clients.append(client)
         return client
 
@@ -171,7 +171,7 @@ class ApiServer:
         self._reloads.add(parts.watched, lambda: authorizer.replace(parts.make()))
         admission = admission_plugins.build(
             registry, authorizer, self._clock, self._webhooks, self.metrics,
-            enabled=settings.enabled_admission, disabled=settings.disabled_admission,
+            enabled=settings.enabled_admission, disabled=settings.disabled_admission, served=self.served,
         )  # fmt: skip
         accounts = ServiceAccountTokens(
             signer, settings.issuer, registry, self._clock, others=settings.accepted_issuers,

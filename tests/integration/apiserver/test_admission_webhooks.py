@@ -349,3 +349,72 @@ def test_mistakes_in_configurations(api: RunningServer) -> None:
         ("rules[0].scope", 'Unsupported value: "Universe": supported values: "*", "Cluster", "Namespaced"'),
     ):  # fmt: skip
         assert (f"{path}.{field}", message) in causes, causes
+
+
+def test_match_conditions(api: RunningServer, namespace: str, hook: HookServer, register: Register) -> None:
+    conditions = [
+        {"name": "marked", "expression": "has(object.data) && 'ask' in object.data"},
+        {"name": "mine", "expression": "request.namespace == object.metadata.namespace && oldObject == null"},
+        {"name": "rights", "expression": "authorizer.group('').resource('pods').check('delete').allowed()"},
+    ]
+    register("validating", "v", matchConditions=conditions)
+    hook.answer = denying("no")
+    assert put(api, namespace, name="b", other="1").status == 201
+    assert hook.seen == []
+    assert put(api, namespace, ask="1").status == 400
+
+
+@pytest.mark.parametrize(("policy", "status"), [("Fail", 403), ("Ignore", 201)])
+def test_conditions_that_fail(
+    api: RunningServer, namespace: str, hook: HookServer, register: Register, policy: str, status: int
+) -> None:
+    conditions = [{"name": "wrong", "expression": "object.data.absent == 'x'"}]
+    register("mutating", "m", matchConditions=conditions, failurePolicy=policy)
+    done = put(api, namespace)
+    assert (done.status, hook.seen) == (status, [])
+    if status == 403:
+        assert done.json["message"] == (
+            "configmaps \"a\" is forbidden: expression 'object.data.absent == 'x'' resulted in error: no such key: data"
+        )
+    assert put(api, namespace, name="b", absent="y").status == 201
+    assert hook.seen == []
+
+
+def test_conditions_that_do_not_compile(api: RunningServer, namespace: str, hook: HookServer) -> None:
+    webhook = {
+        "name": "c.example.com", "clientConfig": {"url": hook.url}, "sideEffects": "None",
+        "admissionReviewVersions": ["v1"], "matchConditions": [{"name": "c", "expression": "object.x +"}],
+    }  # fmt: skip
+    body = {"metadata": {"name": namespace}, "webhooks": [webhook]}
+    refused = api.request("POST", f"{GROUP}/mutatingwebhookconfigurations", body)
+    assert refused.status == 422
+    assert refused.json["details"]["causes"][0]["field"] == "webhooks[0].matchConditions[0].expression"
+    assert "compilation failed" in refused.json["message"]
+
+
+def test_custom_kinds_in_all_their_versions(
+    api: RunningServer, namespace: str, hook: HookServer, register: Register
+) -> None:
+    group = f"{namespace}.example.com"
+    schema = {"openAPIV3Schema": {"type": "object", "properties": {"spec": {
+        "type": "object", "properties": {"size": {"type": "integer"}}}}}}  # fmt: skip
+    versions = [{"name": v, "served": True, "storage": v == "v1", "schema": schema} for v in ("v1", "v2")]
+    names = {"plural": "things", "singular": "thing", "kind": "Thing", "listKind": "ThingList"}
+    definition = {"metadata": {"name": f"things.{group}"}, "spec": {
+        "group": group, "scope": "Namespaced", "names": names, "versions": versions}}  # fmt: skip
+    assert api.request("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition).status == 201
+    rules = [{"apiGroups": [group], "apiVersions": ["v2"], "resources": ["things"], "operations": ["*"]}]
+    register("mutating", "t", rules=rules)
+    hook.answer = patching([{"op": "replace", "path": "/spec/size", "value": 9}])
+    where = f"/apis/{group}/v1/namespaces/{namespace}/things"
+    body = {"apiVersion": f"{group}/v1", "kind": "Thing", "metadata": {"name": "x"}, "spec": {"size": 1}}
+    for _ in range(100):
+        made = api.request("POST", where, body)
+        if made.status != 404:
+            break
+    assert made.status == 201, made.body
+    assert (made.json["apiVersion"], made.json["spec"]) == (f"{group}/v1", {"size": 9})
+    request = hook.seen[0][1]["request"]
+    assert request["kind"] == {"group": group, "version": "v2", "kind": "Thing"}
+    assert request["object"]["apiVersion"] == f"{group}/v2"
+    assert request["requestKind"]["version"] == "v1"

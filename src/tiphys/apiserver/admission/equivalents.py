@@ -1,49 +1,43 @@
-"""Versions of one resource: which there are, and objects from one to another.
+"""Versions of one resource: which are served now, and objects from one to another.
 
 Source: staging/src/k8s.io/apimachinery/pkg/runtime/mapper.go (EquivalentResourceRegistry).
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
+from tiphys.api.custom.object import CustomObject
+from tiphys.api.custom.schema import plain
 from tiphys.api.kind import Kind
+from tiphys.apiserver.crd.served import ServedKinds
+from tiphys.apiserver.crd.versions import CustomVersions
 from tiphys.apiserver.registry.versions import converted
 
-Convert = Callable[[Any, Kind[Any], Kind[Any]], Awaitable[Any]]
-"""(object, its kind, the wanted one) -> the object in that version. Raises ApiError."""
+VersionsOf = Callable[[Kind[Any]], CustomVersions | None]
 
 
 class Equivalents:
     """Kinds that share storage are versions of one resource."""
 
-    def __init__(self, kinds: Iterable[Kind[Any]] = ()) -> None:
+    def __init__(self, served: ServedKinds, versions_of: VersionsOf) -> None:
+        """`versions_of` knows how objects of custom kinds are converted."""
+        self._served = served
+        self._versions_of = versions_of
         self._groups: dict[str, list[Kind[Any]]] = {}
-        self._converters: dict[str, Convert] = {}
         self.changed: list[Callable[[], None]] = []
         """Called when a kind comes or goes."""
-        for kind in kinds:
+        self._regroup()
+        served.subscribe(lambda _added, _removed: self._regroup())
+
+    def _regroup(self) -> None:
+        self._groups = {}
+        for kind in self._served.all():
             if kind.stored:
                 self._groups.setdefault(kind.storage_key, []).append(kind)
-
-    def add(self, kind: Kind[Any], convert: Convert | None = None) -> None:
-        """A kind is served from now on; `convert` where objects of its resource need more than their own functions."""
-        group = self._groups.setdefault(kind.storage_key, [])
-        group[:] = [other for other in group if other != kind] + [kind]
-        if convert is not None:
-            self._converters[kind.storage_key] = convert
-        self._tell()
-
-    def remove(self, kind: Kind[Any]) -> None:
-        group = self._groups.get(kind.storage_key, [])
-        group[:] = [other for other in group if other != kind]
-        if not group:
-            self._groups.pop(kind.storage_key, None)
-            self._converters.pop(kind.storage_key, None)
-        self._tell()
-
-    def _tell(self) -> None:
         for call in self.changed:
             call()
 
@@ -54,10 +48,19 @@ class Equivalents:
         return [other for other in self._groups.get(kind.storage_key, ()) if other != kind]
 
     async def convert(self, obj: Any, kind: Kind[Any], wanted: Kind[Any]) -> Any:
-        """`obj` of `kind` as a `wanted`; may share parts with it."""
+        """`obj` of `kind` as a `wanted`; may share parts with it. Raises InternalError."""
         if kind == wanted or not isinstance(obj, kind.schema):
             return obj  # what travels to a subresource is not of this kind
-        convert = self._converters.get(kind.storage_key)
-        if convert is not None:
-            return await convert(obj, kind, wanted)
+        if isinstance(obj, CustomObject):
+            return await self._custom(obj, kind, wanted)
         return converted(obj, kind, wanted)
+
+    async def _custom(self, obj: CustomObject, kind: Kind[Any], wanted: Kind[Any]) -> CustomObject:
+        versions = self._versions_of(kind)
+        if versions is None or versions.converter is None:
+            return CustomObject(obj.kind, wanted.api_version, obj.metadata, obj.content)
+        found = await versions.converter.convert([plain(obj)], wanted.api_version)
+        made = CustomObject.from_plain(found[0])
+        # Of metadata, a conversion may change labels and annotations alone.
+        made.metadata = replace(obj.metadata, labels=made.metadata.labels, annotations=made.metadata.annotations)
+        return made

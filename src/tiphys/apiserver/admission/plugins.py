@@ -37,6 +37,7 @@ from tiphys.apiserver.admission.webhooks.mutating import MutatingWebhooks
 from tiphys.apiserver.admission.webhooks.validating import ValidatingWebhooks
 from tiphys.apiserver.authz.authorizer import Authorizer
 from tiphys.apiserver.authz.escalation import EscalationCheck
+from tiphys.apiserver.crd.served import ServedKinds
 from tiphys.apiserver.registry.interface import AdmissionRequest, Registry
 from tiphys.apiserver.webhooks.client import WebhookClient
 from tiphys.base.clock import Clock
@@ -81,12 +82,14 @@ class AlwaysDeny(Plugin):
 
 def _mutating(parts: Parts) -> Plugin:
     hooks = Hooks(parts.registry.cache_of(MUTATINGWEBHOOKCONFIGURATION), parts.registry, parts.equivalents)
-    return MutatingWebhooks(hooks, Caller(parts.client, parts.measures, "admit"), parts.equivalents)
+    return MutatingWebhooks(hooks, Caller(parts.client, parts.measures, parts.authorizer, "admit"), parts.equivalents)
 
 
 def _validating(parts: Parts) -> Plugin:
     hooks = Hooks(parts.registry.cache_of(VALIDATINGWEBHOOKCONFIGURATION), parts.registry, parts.equivalents)
-    return ValidatingWebhooks(hooks, Caller(parts.client, parts.measures, "validating"), parts.equivalents)
+    return ValidatingWebhooks(
+        hooks, Caller(parts.client, parts.measures, parts.authorizer, "validating"), parts.equivalents
+    )
 
 
 ORDER: Mapping[str, Callable[[Parts], Any]] = {
@@ -150,9 +153,13 @@ def build(
     *,
     enabled: Collection[str] = (),
     disabled: Collection[str] = (),
-    equivalents: Equivalents | None = None,
+    served: ServedKinds | None = None,
 ) -> AdmissionChain:
-    """The chain of a server. The escalation check is part of RBAC and cannot be disabled. Raises ValueError."""
-    parts = Parts(registry, authorizer, clock, client, WebhookMeasures(metrics), equivalents or Equivalents(KINDS))
+    """The chain of a server, which serves the kinds in `served` (None: the built-in ones). Raises ValueError.
+
+    The escalation check is part of RBAC and cannot be disabled.
+    """
+    equivalents = Equivalents(served or ServedKinds(KINDS), registry.versions_of)
+    parts = Parts(registry, authorizer, clock, client, WebhookMeasures(metrics), equivalents)
     plugins = [ORDER[name](parts) for name in chosen(enabled, disabled)]
     return AdmissionChain([*plugins, EscalationCheck(authorizer)])

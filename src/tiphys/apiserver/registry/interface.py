@@ -315,5 +315,8 @@ class Registry(Protocol):
     def cache_of(self, kind: Kind[Any]) -> Cache:
         """For in-process readers: informers of the local client, authorizers, admission."""
 
+    def versions_of(self, kind: Kind[Any]) -> CustomVersions | None:
+        """How objects of a custom kind look in each version; None for built-in kinds."""
+
     async def close(self) -> None:
         """End every watch; the store stays its owner's."""

@@ -153,6 +153,10 @@ class StoredRegistry:
         cache = self._caches.of(kind)
         return cache if cache.kind == kind else CacheView(cache, kind)
 
+    def versions_of(self, kind: Kind[Any]) -> CustomVersions | None:
+        """How objects of a custom kind look in each version; None for built-in kinds."""
+        return self._caches.of(kind).versions
+
     async def _compact(self) -> None:
         """Forget history step by step, so that between one and two intervals of it are always there."""
         before = self._caches.revision

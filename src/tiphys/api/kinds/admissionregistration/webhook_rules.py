@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tiphys.api import names
-from tiphys.api.errors import FieldError, duplicate, invalid, not_supported, required, too_many
+from tiphys.api.errors import FieldError, duplicate, invalid, not_supported, required
 from tiphys.api.meta.types import LabelSelector
 from tiphys.api.meta.validation import each, validate_selector
 
@@ -50,10 +50,11 @@ def validate(obj: Any, old: Any) -> Iterator[FieldError]:
     strict_effects = all(hook.side_effects in _SIDE_EFFECTS for hook in before)
     strict_versions = all(set(hook.admission_review_versions) & set(_VERSIONS) for hook in before)
     strict_names = len({hook.name for hook in before}) == len(before)
+    known = [condition for hook in before for condition in hook.match_conditions]
     seen: set[str] = set()
     for index, hook in enumerate(obj.webhooks):
         path = f"webhooks[{index}]"
-        yield from _hook(path, hook, _SIDE_EFFECTS if strict_effects else _OLD_SIDE_EFFECTS)
+        yield from _hook(path, hook, _SIDE_EFFECTS if strict_effects else _OLD_SIDE_EFFECTS, known)
         yield from _versions(f"{path}.admissionReviewVersions", hook.admission_review_versions, strict_versions)
         if strict_names and hook.name:
             if hook.name in seen:
@@ -61,7 +62,7 @@ def validate(obj: Any, old: Any) -> Iterator[FieldError]:
             seen.add(hook.name)
 
 
-def _hook(path: str, hook: Any, effects: Sequence[str]) -> Iterator[FieldError]:
+def _hook(path: str, hook: Any, effects: Sequence[str], known: Sequence[Any]) -> Iterator[FieldError]:
     yield from _full_name(f"{path}.name", hook.name)
     for index, rule in enumerate(hook.rules):
         yield from validate_rule(f"{path}.rules[{index}]", rule)
@@ -83,7 +84,7 @@ def _hook(path: str, hook: Any, effects: Sequence[str]) -> Iterator[FieldError]:
     if reinvocation is not None and reinvocation not in _REINVOCATIONS:
         yield not_supported(f"{path}.reinvocationPolicy", reinvocation, _REINVOCATIONS)
     yield from validate_client(f"{path}.clientConfig", hook.client_config)
-    yield from _conditions(f"{path}.matchConditions", hook.match_conditions)
+    yield from _conditions(f"{path}.matchConditions", hook.match_conditions, known)
 
 
 def _full_name(path: str, name: str) -> Iterator[FieldError]:
@@ -218,18 +219,8 @@ def _service(path: str, service: Any) -> Iterator[FieldError]:
             yield invalid(at, text, f"segment[{index}]: {problem}")
 
 
-def _conditions(path: str, conditions: list[Any]) -> Iterator[FieldError]:
-    if len(conditions) > 64:
-        yield too_many(path, len(conditions), 64)
-    seen: set[str] = set()
-    for index, condition in enumerate(conditions):
-        at = f"{path}[{index}]"
-        if not condition.expression.strip():
-            yield required(f"{at}.expression")
-        if not condition.name:
-            yield required(f"{at}.name")
-            continue
-        yield from each(f"{at}.name", condition.name, names.qualified_name(condition.name))
-        if condition.name in seen:
-            yield duplicate(f"{at}.name", condition.name)
-        seen.add(condition.name)
+def _conditions(path: str, conditions: list[Any], known: Sequence[Any]) -> Iterator[FieldError]:
+    if conditions:
+        from tiphys.api.kinds.admissionregistration.policy_rules import match_conditions
+
+        yield from match_conditions(conditions, False, path, known)

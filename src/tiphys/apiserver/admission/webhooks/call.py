@@ -9,7 +9,7 @@ import logging
 import time
 from typing import Any
 
-from tiphys.api.errors import ApiError, BadRequest, Forbidden, InternalError, shown
+from tiphys.api.errors import ApiError, BadRequest, InternalError, shown
 from tiphys.api.kind import Kind
 from tiphys.api.meta.types import Status, StatusCause
 from tiphys.apiserver.admission.webhooks.hooks import Hook
@@ -21,6 +21,7 @@ from tiphys.apiserver.admission.webhooks.review import (
     question,
     version_of,
 )
+from tiphys.apiserver.authz.authorizer import Authorizer
 from tiphys.apiserver.registry.interface import AdmissionRequest
 from tiphys.apiserver.webhooks.client import WebhookClient
 from tiphys.apiserver.webhooks.errors import WebhookFailed
@@ -76,8 +77,9 @@ def failure(name: str, error: CallFailed) -> InternalError:
 class Caller:
     """Asks webhooks over one client. `type_` is `admit` or `validating`: what metrics call the step."""
 
-    def __init__(self, client: WebhookClient, measures: WebhookMeasures, type_: str) -> None:
+    def __init__(self, client: WebhookClient, measures: WebhookMeasures, authorizer: Authorizer, type_: str) -> None:
         self._client = client
+        self._authorizer = authorizer
         self._measures = measures
         self._type = type_
 
@@ -144,12 +146,9 @@ class Caller:
         request.warnings += response.warnings
         return response
 
-    def excluded(self, hook: Hook, request: AdmissionRequest) -> None:
+    def wanted(self, hook: Hook, request: AdmissionRequest, used: Kind[Any], obj: Any, old: Any) -> bool:
+        """Whether the webhook's match conditions hold. Raises Forbidden."""
+        if not hook.conditions or hook.conditions.hold(request, used, obj, old, self._authorizer):
+            return True
         self._measures.excluded(hook.name, self._type, request.operation)
-
-
-def unmatchable(request: AdmissionRequest, why: str) -> Forbidden:
-    """Match conditions that cannot be evaluated refuse the request, unless failures are ignored."""
-    from tiphys.apiserver.admission.refusal import refuse
-
-    return refuse(request, why)
+        return False

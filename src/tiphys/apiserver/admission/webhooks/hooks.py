@@ -41,7 +41,7 @@ class Hook:
         self.reinvocable = getattr(webhook, "reinvocation_policy", None) == "IfNeeded"
         self.namespaces = _selector(webhook.namespace_selector)
         self.objects = _selector(webhook.object_selector)
-        self.conditions = Conditions(self.name, webhook.match_conditions, self.ignores_failure)
+        self.conditions = Conditions(webhook.match_conditions, self.ignores_failure)
 
 
 def _selector(stated: Any) -> LabelSelector:

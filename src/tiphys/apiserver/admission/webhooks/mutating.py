@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from tiphys.api import codec, jsonpatch
+from tiphys.api import codec, jsonpatch, patch
 from tiphys.api.errors import ApiError, InternalError, shown
 from tiphys.api.kind import Kind
 from tiphys.api.meta.schema import copy_of
@@ -66,22 +66,24 @@ class MutatingWebhooks(Plugin):
             # Another plugin changed the object after the webhooks: all that care are asked again.
             seen.changed()
         for index, hook, used in candidates:
-            if not self._hooks.selected(hook, request) or not hook.conditions.hold(request, used, self._caller):
+            if (request.round and hook.uid not in seen.again) or not self._hooks.selected(hook, request):
                 continue
-            if request.round and hook.uid not in seen.again:
+            obj = await self._equivalents.convert(request.obj, request.kind, used)
+            old = await self._equivalents.convert(request.old, request.kind, used)
+            if not self._caller.wanted(hook, request, used, obj, old):
                 continue
-            if await self._ask(index, hook, used, request):
+            if await self._ask(index, hook, used, request, obj, old):
                 seen.changed()
                 request.again = request.again or not request.round
             if hook.reinvocable:
                 seen.invoked.add(hook.uid)
-        seen.output = copy_of(request.obj) if isinstance(request.obj, msgspec.Struct) else request.obj
+        seen.output = request.obj if request.obj is None or isinstance(request.obj, dict) else copy_of(request.obj)
 
-    async def _ask(self, index: int, hook: Hook, used: Kind[Any], request: AdmissionRequest) -> bool:
+    async def _ask(
+        self, index: int, hook: Hook, used: Kind[Any], request: AdmissionRequest, obj: Any, old: Any
+    ) -> bool:
         """Whether the webhook changed the object."""
         where = f"round_{request.round}_index_{index}"
-        obj = await self._equivalents.convert(request.obj, request.kind, used)
-        old = await self._equivalents.convert(request.old, request.kind, used)
         answer = await self._caller.ask(hook, request, used, obj, old)
         if answer is None:
             request.annotations[f"failed-open.{_MUTATION}{where}"] = hook.name
@@ -118,14 +120,14 @@ class MutatingWebhooks(Plugin):
         if answer.patch_type != "JSONPatch":
             raise CallFailed(f"unsupported patch type {shown(answer.patch_type)}", 400)
         try:
-            value = jsonpatch.apply(codec.to_json(obj), operations)
             if isinstance(obj, dict):
-                return value
-            made = codec.from_json(type(obj), value)
+                return jsonpatch.apply(obj, operations)
+            if not isinstance(obj, used.schema):
+                return codec.from_json(type(obj), jsonpatch.apply(codec.to_json(obj), operations))
+            made, _ = patch.patched(used, codec.to_json(obj), "json", operations, "Ignore")
         except ApiError as error:
             raise _internal(str(error.__cause__ or error.message)) from None
-        if type(obj) is used.schema:
-            used.default(made)
+        used.default(made)
         return made
 
 

@@ -30,18 +30,18 @@ class ValidatingWebhooks(Plugin):
     async def validate(self, request: AdmissionRequest) -> None:
         if not self._hooks.present:
             return
-        relevant = [
-            (hook, used)
-            for _, hook, used in self._hooks.candidates(request)
-            if self._hooks.selected(hook, request) and hook.conditions.hold(request, used, self._caller)
-        ]
-        if not relevant:
-            return
+        relevant: list[tuple[Hook, Kind[Any]]] = []
         shown: dict[Kind[Any], tuple[Any, Any]] = {}
-        for _, used in relevant:
+        for _, hook, used in self._hooks.candidates(request):
+            if not self._hooks.selected(hook, request):
+                continue
             if used not in shown:
                 obj = await self._equivalents.convert(request.obj, request.kind, used)
                 shown[used] = (obj, await self._equivalents.convert(request.old, request.kind, used))
+            if self._caller.wanted(hook, request, used, *shown[used]):
+                relevant.append((hook, used))
+        if not relevant:
+            return
         if len(relevant) == 1:
             await self._ask(0, *relevant[0], request, shown)
             return
