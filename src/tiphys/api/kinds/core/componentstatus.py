@@ -2,7 +2,8 @@
 
 from typing import Annotated
 
-from tiphys.api.kind import Kind
+from tiphys.api.kind import Column, Kind
+from tiphys.api.kinds.columns import NAME
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Struct, field, proto
 
@@ -24,12 +25,32 @@ class ComponentStatus(Resource):
     ] = []
 
 
+def _healthy(obj: ComponentStatus) -> ComponentCondition | None:
+    return next((condition for condition in obj.conditions if condition.type == "Healthy"), None)
+
+
+def _status(obj: ComponentStatus) -> str:
+    condition = _healthy(obj)
+    if condition is None:
+        return "Unknown"
+    return "Healthy" if condition.status == "True" else "Unhealthy"
+
+
+COLUMNS: tuple[Column[ComponentStatus], ...] = (
+    NAME,
+    Column("Status", "string", _status, "Whether it answers."),
+    Column("Message", "string", lambda obj: condition.message if (condition := _healthy(obj)) else "", "What it says."),
+    Column("Error", "string", lambda obj: condition.error if (condition := _healthy(obj)) else "", "What is wrong."),
+)
+
+
 COMPONENTSTATUS = Kind(
     group="",
     version="v1",
     kind="ComponentStatus",
     plural="componentstatuses",
     schema=ComponentStatus,
+    columns=COLUMNS,
     namespaced=False,
     short_names=("cs",),
     verbs=(
