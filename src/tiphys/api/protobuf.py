@@ -19,8 +19,9 @@ Source: the generated.proto files beside each API group; emission as in their ge
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import cache
-from typing import Any, TypeVar
+from functools import cache, lru_cache
+from operator import attrgetter
+from typing import Any, NamedTuple, TypeVar
 
 from tiphys.api import protobuf_decode
 from tiphys.api.meta.schema import Struct, encode_hook
@@ -91,54 +92,98 @@ def watch_frame(event_type: str, wrapped: bytes) -> bytes:
     return len(event).to_bytes(4, "big") + event
 
 
+class _Writer(NamedTuple):
+    """How one field is written."""
+
+    attribute: str
+    """Empty: the object itself (an embedded message)."""
+    zero: bytes | None
+    """What a value that is false, but not None, becomes; None: it must be asked of `write`."""
+    write: _Write
+
+
 @cache
 def _message(shape: StructOf, proto3: bool) -> _Body:
     """The encoder of a message. Fields are compiled on first use, since types may contain themselves."""
-    compiled: list[tuple[str, _Write]] = []
-    ready = False
+    write_all: _Write | None = None
 
     def body(obj: Any) -> bytes:
-        nonlocal ready
-        if not ready:
-            compiled[:] = _compile(shape, proto3)
-            ready = True
+        nonlocal write_all
+        if write_all is None:
+            write_all = _all_of(_compile(shape, proto3))
         out: list[bytes] = []
-        for attribute, write in compiled:
-            value = getattr(obj, attribute) if attribute else obj
-            if value is not None:
-                write(value, out)
+        write_all(obj, out)
         return b"".join(out)
 
     return body
 
 
-def _compile(shape: StructOf, proto3: bool) -> list[tuple[str, _Write]]:
-    """Writers in the order of field numbers. An empty attribute name means: the object itself (an embedded message)."""
+def _all_of(writers: list[_Writer]) -> _Write:
+    """All fields of an object, one after the other; fetched in one call where that can be."""
+    if any(not writer.attribute for writer in writers) or len(writers) < 2:
+
+        def write_each(obj: Any, out: list[bytes]) -> None:
+            for attribute, _, write in writers:
+                value = getattr(obj, attribute) if attribute else obj
+                if value is not None:
+                    write(value, out)
+
+        return write_each
+    fetch = attrgetter(*(writer.attribute for writer in writers))
+    zeros = [writer.zero for writer in writers]
+    writes = [writer.write for writer in writers]
+
+    def write_all(obj: Any, out: list[bytes]) -> None:
+        for value, zero, write in zip(fetch(obj), zeros, writes, strict=True):
+            if value or (zero is None and value is not None):
+                write(value, out)
+            elif value is not None and zero:
+                out.append(zero)
+
+    return write_all
+
+
+def _compile(shape: StructOf, proto3: bool) -> list[_Writer]:
+    """Writers in the order of field numbers."""
     return _writers([(declared.rules.path, declared) for declared in shape.fields.values()], proto3)
 
 
-def _writers(fields: list[tuple[tuple[int, ...], Field]], proto3: bool) -> list[tuple[str, _Write]]:
-    direct: dict[int, tuple[str, _Write]] = {}
+def _writers(fields: list[tuple[tuple[int, ...], Field]], proto3: bool) -> list[_Writer]:
+    direct: dict[int, _Writer] = {}
     embedded: dict[int, list[tuple[tuple[int, ...], Field]]] = {}
     for path, declared in fields:
         if len(path) == 1:
-            direct[path[0]] = (declared.attribute, _field(path[0], declared, proto3))
+            write = _field(path[0], declared, proto3)
+            direct[path[0]] = _Writer(declared.attribute, _zero(declared.shape, write), write)
         elif path:
             embedded.setdefault(path[0], []).append((path[1:], declared))
     for number, inner in embedded.items():
-        direct[number] = ("", _embedded(number, _writers(inner, proto3)))
+        direct[number] = _Writer("", None, _embedded(number, _all_of(_writers(inner, proto3))))
     return [direct[number] for number in sorted(direct)]
 
 
-def _embedded(number: int, inner: list[tuple[str, _Write]]) -> _Write:
+_ZEROS: dict[Shape, Any] = {
+    Scalar.STRING: "", Scalar.BYTES: b"", Scalar.BOOL: False, Scalar.INT32: 0, Scalar.INT64: 0, Scalar.FLOAT: 0.0,
+    Scalar.QUANTITY: "",
+}  # fmt: skip
+
+
+def _zero(shape: Shape, write: _Write) -> bytes | None:
+    if isinstance(shape, ListOf | MapOf):
+        return b""
+    if shape not in _ZEROS:
+        return None
+    out: list[bytes] = []
+    write(_ZEROS[shape], out)
+    return b"".join(out)
+
+
+def _embedded(number: int, write_inner: _Write) -> _Write:
     head = tag(number, BYTES)
 
     def write(obj: Any, out: list[bytes]) -> None:
         parts: list[bytes] = []
-        for attribute, write_inner in inner:
-            value = getattr(obj, attribute) if attribute else obj
-            if value is not None:
-                write_inner(value, parts)
+        write_inner(obj, parts)
         payload = b"".join(parts)
         out += (head, varint(len(payload)), payload)
 
@@ -152,7 +197,17 @@ def _field(number: int, declared: Field, proto3: bool) -> _Write:
     if isinstance(shape, MapOf):
         return _map(number, shape.value, proto3)
     wire, body = _body(shape, proto3)
-    return _single(tag(number, wire), wire, body, skip_zero=proto3 and not declared.pointer)
+    head, skip_zero = tag(number, wire), proto3 and not declared.pointer
+    return _string(head, skip_zero) if shape is Scalar.STRING else _single(head, wire, body, skip_zero=skip_zero)
+
+
+def _string(head: bytes, skip_zero: bool) -> _Write:
+    def write(value: str, out: list[bytes]) -> None:
+        payload = value.encode("utf-8", "replace")
+        if payload or not skip_zero:
+            out.append(head + varint(len(payload)) + payload)
+
+    return write
 
 
 def _single(head: bytes, wire: int, body: _Body, *, skip_zero: bool) -> _Write:
@@ -255,6 +310,7 @@ def _text(value: str) -> bytes:
     return value.encode("utf-8", "replace")
 
 
+@lru_cache(4096)
 def _quantity(value: str) -> bytes:
     text = str.__str__(value).encode() or b"0"
     return b"\x0a" + length_prefixed(text)
@@ -266,6 +322,7 @@ def _int_or_string(value: int | str) -> bytes:
     return b"\x08\x00\x10" + zigzagless(value) + b"\x1a\x00"
 
 
+@lru_cache(4096)
 def _time(value: str | None) -> bytes:
     if value is None:
         return b""  # in a map of times

@@ -6,7 +6,7 @@ import struct
 from calendar import timegm
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -45,27 +45,52 @@ def decode(schema: type[S], data: bytes) -> S:
 class _Entry:
     """How one field is read: a varint through `number`, anything else through `read`."""
 
-    __slots__ = ("name", "number", "read", "repeated", "wire")
+    __slots__ = ("name", "number", "read", "repeated", "value", "wire")
 
-    def __init__(self, name: str, wire: int, read: _Read, number: _Number | None, repeated: bool) -> None:
+    def __init__(
+        self, name: str, wire: int, read: _Read, number: _Number | None, repeated: bool, value: _Value | None = None
+    ) -> None:
         self.name = name
         self.wire = wire
         self.read = read
         self.number = number
         self.repeated = repeated
+        self.value = value
+        """Of a field that holds one value with a length: how it is read without a detour through `read`."""
 
 
-_Table = dict[int, _Entry]
+_TEXT, _ONE, _OTHER = 0, 1, 2
+
+
+class _Table:
+    """The fields of a message by number, and those with a length by their whole key, as the fast path wants them."""
+
+    __slots__ = ("by_key", "by_number")
+
+    def __init__(self, by_number: dict[int, _Entry]) -> None:
+        self.by_number = by_number
+        self.by_key: dict[int, tuple[int, str, Any]] = {}
+        for number, entry in by_number.items():
+            if entry.wire != BYTES:
+                continue
+            key = number << 3 | BYTES
+            if entry.value is _text:
+                self.by_key[key] = (_TEXT, entry.name, None)
+            elif entry.value is not None:
+                self.by_key[key] = (_ONE, entry.name, entry.value)
+            else:
+                self.by_key[key] = (_OTHER, "", entry.read)
 
 
 @cache
 def _message(shape: StructOf) -> _Value:
-    table: _Table = {}
+    table: _Table | None = None
     schema = shape.schema
 
     def read(data: bytes, at: int, end: int) -> Any:
-        if not table:
-            table.update(_compile(shape))
+        nonlocal table
+        if table is None:
+            table = _compile(shape)
         fields: _Fields = {}
         _read_into(fields, table, data, at, end)
         return schema(**fields)
@@ -74,42 +99,61 @@ def _message(shape: StructOf) -> _Value:
 
 
 def _read_into(fields: _Fields, table: _Table, data: bytes, at: int, end: int) -> None:
+    by_key = table.by_key
     while at < end:
         key = data[at]
         if key < 0x80:
             at += 1
         else:
             key, at = read_varint(data, at, end)
-        wire = key & 7
-        entry = table.get(key >> 3)
-        if entry is None:
-            if key < 8:
-                raise ValueError(f"proto: illegal tag {key >> 3} (wire type {wire})")
-            at = skip(data, at, end, wire)
+        found = by_key.get(key)
+        if found is None:
+            at = _read_rest(fields, table.by_number, key, data, at, end)
             continue
-        if wire == BYTES:
+        if at < end and data[at] < 0x80:
+            stop = at + 1 + data[at]
+            at += 1
+        else:
             length, at = read_varint(data, at, end)
             stop = at + length
-            if stop > end:
-                raise ValueError("unexpected EOF")
-            if entry.wire == BYTES:
-                entry.read(fields, data, at, stop)
-            elif entry.repeated:
-                _read_packed(fields, entry, data, at, stop)
-            else:
-                raise ValueError(f"proto: wrong wireType = {wire} for field {entry.name}")
-            at = stop
-        elif wire != entry.wire:
-            raise ValueError(f"proto: wrong wireType = {wire} for field {entry.name}")
-        elif wire == VARINT:
-            number, at = read_varint(data, at, end)
-            _keep(fields, entry, number)
+        if stop > end:
+            raise ValueError("unexpected EOF")
+        sort, name, reader = found
+        if sort == _TEXT:
+            fields[name] = str(data[at:stop], "utf-8", "replace")
+        elif sort == _ONE:
+            fields[name] = reader(data, at, stop)
         else:
-            stop = at + 8
-            if stop > end:
-                raise ValueError("unexpected EOF")
-            entry.read(fields, data, at, stop)
-            at = stop
+            reader(fields, data, at, stop)
+        at = stop
+
+
+def _read_rest(fields: _Fields, entries: dict[int, _Entry], key: int, data: bytes, at: int, end: int) -> int:
+    """What has no length, is packed, is unknown or is wrong; answers where it ends."""
+    wire = key & 7
+    entry = entries.get(key >> 3)
+    if entry is None:
+        if key < 8:
+            raise ValueError(f"proto: illegal tag {key >> 3} (wire type {wire})")
+        return skip(data, at, end, wire)
+    if wire == BYTES and entry.repeated:
+        length, at = read_varint(data, at, end)
+        stop = at + length
+        if stop > end:
+            raise ValueError("unexpected EOF")
+        _read_packed(fields, entry, data, at, stop)
+        return stop
+    if wire != entry.wire:
+        raise ValueError(f"proto: wrong wireType = {wire} for field {entry.name}")
+    if wire == VARINT:
+        number, at = read_varint(data, at, end)
+        _keep(fields, entry, number)
+        return at
+    stop = at + 8
+    if stop > end:
+        raise ValueError("unexpected EOF")
+    entry.read(fields, data, at, stop)
+    return stop
 
 
 def _keep(fields: _Fields, entry: _Entry, number: int) -> None:
@@ -137,7 +181,7 @@ def _compile(shape: StructOf) -> _Table:
 
 
 def _table(fields: list[tuple[tuple[int, ...], Field]]) -> _Table:
-    table: _Table = {}
+    table: dict[int, _Entry] = {}
     embedded: dict[int, list[tuple[tuple[int, ...], Field]]] = {}
     for path, declared in fields:
         if len(path) == 1:
@@ -146,7 +190,7 @@ def _table(fields: list[tuple[tuple[int, ...], Field]]) -> _Table:
             embedded.setdefault(path[0], []).append((path[1:], declared))
     for number, inner in embedded.items():
         table[number] = _Entry("", BYTES, _embedded(_table(inner)), None, False)
-    return table
+    return _Table(table)
 
 
 def _embedded(table: _Table) -> _Read:
@@ -172,7 +216,9 @@ def _entry(name: str, shape: Shape) -> _Entry:
     def append(fields: _Fields, data: bytes, at: int, end: int) -> None:
         fields.setdefault(name, []).append(value(data, at, end))
 
-    return _Entry(name, wire, append if repeated else read, None, repeated)
+    if repeated:
+        return _Entry(name, wire, append, None, True)
+    return _Entry(name, wire, read, None, False, value)
 
 
 def _nothing(_fields: _Fields, _data: bytes, _at: int, _end: int) -> None:
@@ -180,9 +226,10 @@ def _nothing(_fields: _Fields, _data: bytes, _at: int, _end: int) -> None:
 
 
 def _map(name: str, value_shape: Shape) -> _Read:
-    table = {1: _entry("key", Scalar.STRING), 2: _entry("value", value_shape)}
+    value = _entry("value", value_shape)
     if isinstance(value_shape, ListOf):
-        table[2] = _Entry("value", BYTES, _extra_value(value_shape), None, False)
+        value = _Entry("value", BYTES, _extra_value(value_shape), None, False)
+    table = _Table({1: _entry("key", Scalar.STRING), 2: value})
 
     def read(fields: _Fields, data: bytes, at: int, end: int) -> None:
         entry: _Fields = {}
@@ -195,7 +242,7 @@ def _map(name: str, value_shape: Shape) -> _Read:
 
 def _extra_value(shape: ListOf) -> _Read:
     """A list inside a map: a message with the items under 1."""
-    table = {1: _entry("items", shape)}
+    table = _Table({1: _entry("items", shape)})
 
     def read(fields: _Fields, data: bytes, at: int, end: int) -> None:
         inner: _Fields = {}
@@ -225,10 +272,10 @@ def _value(shape: Shape) -> _Value:
 
 
 def _either(shape: EitherOf) -> _Value:
-    table = {
+    table = _Table({
         shape.struct_number: _entry("struct", shape.struct),
         shape.other_number: _entry("other", shape.other),
-    }
+    })  # fmt: skip
     empty: Any = [] if isinstance(shape.other, ListOf) else False
 
     def read(data: bytes, at: int, end: int) -> Any:
@@ -243,9 +290,13 @@ def _text(data: bytes, at: int, end: int) -> str:
     return data[at:end].decode("utf-8", "replace")
 
 
+_WHOLE = 2.0**53
+"""Beyond it, not every number is one."""
+
+
 def _double(data: bytes, at: int, _end: int) -> float:
     number: float = _unpack_double(data, at)[0]
-    return number
+    return int(number) if number.is_integer() and abs(number) < _WHOLE else number  # as Go writes it in JSON
 
 
 def _int64(number: int) -> int:
@@ -293,7 +344,12 @@ class Unknown(Struct):
 
 
 def _quantity(data: bytes, at: int, end: int) -> object:
-    message = _message(shape_of(_QuantityMessage))(data, at, end)
+    return _quantity_of(data[at:end])
+
+
+@lru_cache(4096)
+def _quantity_of(data: bytes) -> object:
+    message = _message(shape_of(_QuantityMessage))(data, 0, len(data))
     return decode_hook(Quantity, message.text or "0")
 
 
@@ -318,7 +374,12 @@ def _moment(data: bytes, at: int, end: int) -> tuple[datetime, int] | None:
 
 
 def _time(data: bytes, at: int, end: int) -> str | None:
-    found = _moment(data, at, end)
+    return _time_of(data[at:end])
+
+
+@lru_cache(4096)
+def _time_of(data: bytes) -> str | None:
+    found = _moment(data, 0, len(data))
     return found and found[0].strftime("%Y-%m-%dT%H:%M:%SZ").rjust(20, "0")
 
 
