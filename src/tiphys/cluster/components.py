@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import os
 import socket
+import uuid
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,14 @@ def add_commands(
     manager.add_argument("--cluster-cidr", default="10.244.0.0/16", help="the pods' addresses (%(default)s)")
     manager.add_argument("--root-ca-file", type=Path, help="the CA that pods shall trust")
     scheduler = _with_kubeconfig(command("scheduler", _scheduler, "The scheduler alone."))
-    scheduler.add_argument("--scheduler-name", default="default-scheduler", help="whose pods to place (%(default)s)")
+    scheduler.add_argument("--config", type=Path, metavar="FILE", help="a KubeSchedulerConfiguration")
+    scheduler.add_argument("--scheduler-name", default="", help="whose pods to place, without --config")
+    scheduler.add_argument(
+        "--leader-elect",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="work only while holding the leader's lease (as --config says, else yes)",
+    )
     _kubelet_flags(
         _with_kubeconfig(command("kubelet", _kubelet, "The node agent alone, on a CRI runtime that is there."))
     )
@@ -102,6 +110,11 @@ def _kubelet_flags(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace, component: str, work: Work, *, host: str = "") -> None:
     """Connect as the kubeconfig says, then work until told to stop."""
     serve(component, _connected(_kubeconfig(options), component, work, host))
+
+
+def _identity() -> str:
+    """Who holds a lease: this process on this machine."""
+    return f"{_NODE_NAME}_{uuid.uuid4()}"
 
 
 def _kubeconfig(options: argparse.Namespace) -> list[Path]:
@@ -190,15 +203,33 @@ def _controller_manager(options: argparse.Namespace) -> None:
 
 
 def _scheduler(options: argparse.Namespace) -> None:
+    from tiphys.client.leases import LeaderElector, LeadershipLost
+    from tiphys.scheduler.config.command import election_of, loaded
+    from tiphys.scheduler.config.problem import ConfigurationError
     from tiphys.scheduler.scheduler import Scheduler
-    from tiphys.scheduler.settings import SchedulerSettings
 
-    settings = SchedulerSettings(scheduler_name=options.scheduler_name)
+    try:
+        found = loaded(options.config, options.scheduler_name)
+        election = election_of(found, options.leader_elect)
+    except ConfigurationError as error:
+        raise ClusterError(str(error)) from error
+    if found.kubeconfig and not options.kubeconfig:
+        options.kubeconfig = Path(found.kubeconfig)
 
     async def work(client: RestClient, clock: Clock, recorder: EventRecorder) -> None:
-        await Scheduler(client, clock, recorder, settings).run()
+        scheduler = Scheduler(client, clock, recorder, found.settings)
+        if election is None:
+            await scheduler.run()
+            return
+        elector = LeaderElector(
+            client, clock, election.name, _identity(), namespace=election.namespace, settings=election.settings
+        )
+        try:
+            await elector.run(scheduler.run)
+        except LeadershipLost as error:
+            raise ClusterError(str(error)) from error
 
-    _run(options, options.scheduler_name, work)
+    _run(options, found.settings.profiles[0].name, work)
 
 
 def _kubelet(options: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
@@ -25,17 +26,28 @@ def grown(array: npt.NDArray[Any], capacity: int, fill: int = 0) -> npt.NDArray[
     return bigger
 
 
+_versions = itertools.count(1)
+
+
 class LabelColumn:
     """The values of one label key over all nodes, as small numbers: equal text, equal number, absent -1."""
 
-    __slots__ = ("_ids_by_text", "ids", "texts")
+    __slots__ = ("_ids_by_text", "ids", "texts", "version")
 
     def __init__(self, capacity: int) -> None:
         self.ids: Ids = np.full(capacity, ABSENT, dtype=np.int32)
         self.texts: list[str] = []
         self._ids_by_text: dict[str, int] = {}
+        self.version = next(_versions)
+        """Another one after each change of any number; never that of another column."""
 
     def set(self, row: int, text: str | None) -> None:
+        before = self.ids[row]
+        self._set(row, text)
+        if self.ids[row] != before:
+            self.version = next(_versions)
+
+    def _set(self, row: int, text: str | None) -> None:
         if text is None:
             self.ids[row] = ABSENT
             return
@@ -49,6 +61,12 @@ class LabelColumn:
         """The number of `text`; -2, which no node has, when it was never seen."""
         return self._ids_by_text.get(text, -2)
 
+    def used(self) -> Bools:
+        """bool[texts]: which values some node has."""
+        found = np.zeros(len(self.texts) + 1, dtype=np.bool_)
+        found[self.ids] = True
+        return found[:-1]
+
     def compact(self) -> None:
         """Forget texts that no row uses any more, once they outnumber the rows."""
         if len(self.texts) <= 2 * len(self.ids):
@@ -58,6 +76,7 @@ class LabelColumn:
         renumber[used] = np.arange(len(used), dtype=np.int32)
         self.ids = renumber[self.ids]  # -1 picks the last entry, which is ABSENT
         self.texts = [self.texts[i] for i in used]
+        self.version = next(_versions)
         self._ids_by_text = {text: i for i, text in enumerate(self.texts)}
 
 
@@ -90,7 +109,7 @@ class LabelColumns:
 
     def clear_row(self, row: int) -> None:
         for column in self._columns.values():
-            column.ids[row] = ABSENT
+            column.set(row, None)
 
     def grow(self, capacity: int) -> None:
         for column in self._columns.values():

@@ -22,8 +22,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tiphys.scheduler.columns import Bools, Ints, Rows
-from tiphys.scheduler.diagnosis import Diagnosis, diagnose
-from tiphys.scheduler.plugin import SCORE_MAX, Normalize, PluginSpec
+from tiphys.scheduler.diagnosis import Diagnosis, diagnose, refuser
+from tiphys.scheduler.extenders.verdict import Verdict
+from tiphys.scheduler.plugin import SCORE_MAX, Normalize, PluginError, PluginSpec
 from tiphys.scheduler.pods import PodRecord
 from tiphys.scheduler.table import NodeTable
 
@@ -77,6 +78,7 @@ class Plugins:
     """The profile, sorted by what has to be run when."""
 
     every: Sequence[PluginSpec]
+    refusers: list[PluginSpec] = field(init=False)
     filters: list[PluginSpec] = field(init=False)
     global_filters: list[PluginSpec] = field(init=False)
     fixed: list[PluginSpec] = field(init=False)
@@ -84,6 +86,7 @@ class Plugins:
     global_scores: list[PluginSpec] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.refusers = [p for p in self.every if p.refuse]
         self.filters = [p for p in self.every if p.filter]
         self.global_filters = [p for p in self.every if p.filter_among]
         self.fixed = [p for p in self.every if p.score and p.normalize is Normalize.NONE]
@@ -94,6 +97,7 @@ class Plugins:
 class Cycle:
     """Decides for one table with one profile.
 
+    A plugin that raises makes `decide` raise PluginError with its name.
     Limits: keeps `evaluations_max` evaluations, the one unused for longest goes (24 bytes per node and evaluation).
     """
 
@@ -103,56 +107,142 @@ class Cycle:
         plugins: Sequence[PluginSpec],
         pick: Pick | None = None,
         *,
-        evaluations_max: int = 32,
+        evaluations_max: int = 64,
     ) -> None:
         self._table = table
         self._plugins = Plugins(plugins)
         self._pick = pick or Rotation()
         self._evaluations: dict[Hashable, Evaluation] = {}
         self._evaluations_max = evaluations_max
+        self._asking = ""
 
-    def decide(self, pod: PodRecord) -> Decision:
-        """The best node for `pod`, or why there is none. Cost O(N), mostly in one pass over a column."""
+    @property
+    def plugins(self) -> Sequence[PluginSpec]:
+        return self._plugins.every
+
+    def decide(self, pod: PodRecord, verdict: Verdict | None = None) -> Decision:
+        """The best node for `pod`, or why there is none. Cost O(N), mostly in one pass over a column.
+
+        `verdict` is what extenders said about the nodes that `weigh` found.
+        """
+        try:
+            return self._decide(pod, verdict)
+        except PluginError:
+            raise
+        except Exception as error:
+            raise PluginError(self._asking, f"{type(error).__name__}: {error}") from error
+
+    def weigh(self, pod: PodRecord) -> tuple[list[str], Decision | None]:
+        """The names of all nodes that fit, for extenders to look at; or the decision, when there are none."""
+        try:
+            self._asking = ""
+            if not self._table.count or self._refused_at_all(pod):
+                return [], self._decide(pod, None)
+            rows = np.flatnonzero(self._feasible(pod, self._evaluation(pod)))
+            names = [self._table.names[row] for row in rows.tolist()]
+            return names, None if names else self._decide(pod, None)
+        except PluginError:
+            raise
+        except Exception as error:
+            raise PluginError(self._asking, f"{type(error).__name__}: {error}") from error
+
+    def _decide(self, pod: PodRecord, verdict: Verdict | None) -> Decision:
         if not self._table.count:
             return Decision("", diagnosis=Diagnosis.no_nodes())
         evaluation = self._evaluation(pod)
+        if self._plugins.refusers and self._refused_at_all(pod):
+            return self._refused(pod, evaluation, None)
+        if pod.nominated:
+            row = self._table.rows.get(pod.nominated)
+            if row is not None and (verdict is None or verdict.allows(pod.nominated)) and self.fits(pod, row):
+                return Decision(pod.nominated, feasible=1)
         feasible = self._feasible(pod, evaluation)
+        if verdict is not None:
+            feasible = feasible & verdict.mask(self._table)
         total = self._total(pod, evaluation, feasible)
-        best = int(total.max(initial=-1))
+        if verdict is not None:
+            total = np.where(feasible, total + verdict.scores(self._table), -1)
+        row = int(total.argmax())
+        best = int(total[row])
         if best < 0:
-            return self._refused(pod, evaluation)
+            return self._refused(pod, evaluation, verdict)
         ties = np.flatnonzero(total == best)
-        row = int(ties[self._pick(len(ties)) if len(ties) > 1 else 0])
+        if len(ties) > 1:
+            row = int(ties[self._pick(len(ties))])
         return Decision(self._table.names[row], score=best, feasible=int(np.count_nonzero(feasible)))
 
-    def _refused(self, pod: PodRecord, evaluation: Evaluation) -> Decision:
-        diagnosis = evaluation.diagnosis or diagnose(self._table, self._plugins.every, pod)
-        if not pod.shape.spread:  # constraints of its own look at the pod's labels, which the shape does not hold
-            evaluation.diagnosis = diagnosis
+    def _refused_at_all(self, pod: PodRecord) -> bool:
+        for plugin in self._plugins.refusers:
+            self._asking = plugin.name
+            if plugin.refuse and plugin.applies(pod) and plugin.refuse(self._table, pod):
+                return True
+        return False
+
+    def _refused(self, pod: PodRecord, evaluation: Evaluation, verdict: Verdict | None) -> Decision:
+        diagnosis = evaluation.diagnosis
+        if diagnosis is None:
+            diagnosis = diagnose(self._table, self._plugins.every, pod, self._ask)
+            if verdict is not None:
+                diagnosis = verdict.add_to(diagnosis, self._table)
+            elif _shared(pod):
+                evaluation.diagnosis = diagnosis
         return Decision("", diagnosis=diagnosis)
 
+    def _ask(self, plugin: PluginSpec) -> None:
+        self._asking = plugin.name
+
     # Rows that pass
+
+    def fits(self, pod: PodRecord, row: int) -> bool:
+        """Whether the node of `row` passes every filter, with and without the pods that it is kept for."""
+        if not self._table.live[row]:
+            return False
+        others = self._table.nominations.on(self._table.names[row], pod.priority)
+        if others:
+            with self._table.with_more(others, row):
+                if self.refuser(pod, row) is not None:
+                    return False
+        return self.refuser(pod, row) is None
+
+    def refuser(self, pod: PodRecord, row: int) -> PluginSpec | None:
+        """The first plugin that refuses the node of `row`, as the table is supposed to be at the moment."""
+        return refuser(self._table, self._plugins.every, pod, row)
 
     def _feasible(self, pod: PodRecord, evaluation: Evaluation) -> Bools:
         feasible = evaluation.passed
         for plugin in self._plugins.global_filters:
             if plugin.filter_among and plugin.applies(pod):
-                feasible = feasible & plugin.filter_among(self._table, pod, feasible)
+                self._asking = plugin.name
+                passed = plugin.filter_among(self._table, pod, feasible)
+                if passed is not None:
+                    feasible = feasible & passed
+        if len(self._table.nominations) and feasible is not evaluation.passed:
+            self._leave_room(pod, feasible)
         return feasible
+
+    def _leave_room(self, pod: PodRecord, feasible: Bools) -> None:
+        """Take out the rows that pass only as long as the pods they are kept for are not there."""
+        for name in self._table.nominations.nodes():
+            row = self._table.rows.get(name)
+            if row is None or row >= len(feasible) or not feasible[row]:
+                continue
+            others = self._table.nominations.on(name, pod.priority)
+            if others:
+                with self._table.with_more(others, row):
+                    feasible[row] = self.refuser(pod, row) is None
 
     def _total(self, pod: PodRecord, evaluation: Evaluation, feasible: Bools) -> Ints:
         """Weighted sum of all scores, -1 where not feasible. May be the evaluation's own column: only read it."""
         total = evaluation.fixed
-        fresh = False
         for plugin, raw in evaluation.varying:
-            part = normalized(raw, feasible, plugin.normalize)
-            total = total + plugin.weight * part
-            fresh = True
+            total = total + plugin.weight * normalized(raw, feasible, plugin.normalize)
         for plugin in self._plugins.global_scores:
             if plugin.score_among and plugin.scores(pod):
-                total = total + plugin.weight * plugin.score_among(self._table, pod, feasible)
-                fresh = True
-        if fresh or feasible is not evaluation.passed:
+                self._asking = plugin.name
+                part = plugin.score_among(self._table, pod, feasible)
+                if part is not None:
+                    total = total + plugin.weight * part
+        if total is not evaluation.fixed or feasible is not evaluation.passed:
             total = np.where(feasible, total, -1)
         return total
 
@@ -183,11 +273,11 @@ class Cycle:
         size = self._table.high
         every = slice(0, size)
         passed = self._passed(pod, every)
-        varying = [
-            (plugin, plugin.score(self._table, pod, every))
-            for plugin in self._plugins.varying
-            if plugin.score and plugin.scores(pod)
-        ]
+        varying = []
+        for plugin in self._plugins.varying:
+            if plugin.score and plugin.scores(pod):
+                self._asking = plugin.name
+                varying.append((plugin, plugin.score(self._table, pod, every)))
         return Evaluation(
             size=size,
             position=self._table.position,
@@ -218,17 +308,29 @@ class Cycle:
         known.diagnosis = None
 
     def _passed_row(self, pod: PodRecord, row: int) -> bool:
-        if not self._table.live[row]:
+        if not self._table.live[row] or not self._row_by_itself(pod, row):
             return False
+        if not len(self._table.nominations):
+            return True
+        others = self._table.nominations.on(self._table.names[row], pod.priority)
+        if not others:
+            return True
+        with self._table.with_more(others, row):
+            return self._row_by_itself(pod, row)
+
+    def _row_by_itself(self, pod: PodRecord, row: int) -> bool:
         for plugin in self._plugins.filters:
-            if plugin.filter_row and plugin.applies(pod) and not plugin.filter_row(self._table, pod, row):
-                return False
+            if plugin.filter_row and plugin.applies(pod):
+                self._asking = plugin.name
+                if not plugin.filter_row(self._table, pod, row):
+                    return False
         return True
 
     def _fixed_row(self, pod: PodRecord, row: int) -> int:
         total = 0
         for plugin in self._plugins.fixed:
             if plugin.score_row and plugin.scores(pod):
+                self._asking = plugin.name
                 total += plugin.weight * plugin.score_row(self._table, pod, row)
         return total
 
@@ -236,13 +338,19 @@ class Cycle:
         passed: Bools = self._table.live[rows].copy()
         for plugin in self._plugins.filters:
             if plugin.filter and plugin.applies(pod):
+                self._asking = plugin.name
                 passed &= plugin.filter(self._table, pod, rows)
+        for name in self._table.nominations.nodes():
+            row = self._table.rows.get(name)
+            if row is not None and passed[row]:
+                passed[row] = self._passed_row(pod, row)
         return passed
 
     def _fixed(self, pod: PodRecord, rows: Rows, passed: Bools) -> Ints:
         total = np.zeros(len(passed), dtype=np.int64)
         for plugin in self._plugins.fixed:
             if plugin.score and plugin.scores(pod):
+                self._asking = plugin.name
                 total += plugin.weight * plugin.score(self._table, pod, rows)
         total[~passed] = -1
         return total
@@ -260,4 +368,9 @@ def normalized(raw: Ints, feasible: Bools, how: Normalize) -> Ints:
 
 def _kind_of(pod: PodRecord) -> Hashable:
     """Pods with equal kinds share an evaluation: nothing that a local plugin reads differs."""
-    return (pod.shape, pod.node)
+    return (pod.shape, pod.node, pod.priority)
+
+
+def _shared(pod: PodRecord) -> bool:
+    """Whether why the pod fits nowhere depends on its kind alone."""
+    return not (pod.shape.spread or pod.shape.terms or pod.claims or pod.devices or pod.gang)

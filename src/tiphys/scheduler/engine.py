@@ -1,52 +1,78 @@
 """The scheduler without I/O: events go in, decisions come out.
 
-Holds the table, the queue and the cycle, and keeps them consistent: a pod is in the queue, or in the table (bound, or
-assumed while its binding is under way), or with the caller between `step` and `bound`/`failed`, never in two places.
-Everything runs on one loop and returns at once. `scheduler.py` is the shell that talks to the API.
+Holds the table, the queue and a cycle per profile, and keeps them consistent: a pod is in the queue, or in the table
+(bound, or assumed while its binding is under way), or with the caller between `step` and `bound`/`failed`, never in
+two places. Everything runs on one loop and returns at once. `scheduler.py` is the shell that talks to the API.
 
-Source: pkg/scheduler/eventhandlers.go, schedule_one.go.
+Source: pkg/scheduler/eventhandlers.go, schedule_one.go, schedule_one_podgroup.go.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tiphys.api.kinds.core.node import Node
+from tiphys.api.kinds.core.pod import facts
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.base.backoff import Backoff
 from tiphys.base.clock import Clock
 from tiphys.client.interface import EventType
+from tiphys.scheduler.budgets import Budgets
 from tiphys.scheduler.cycle import Cycle, Decision, Pick
+from tiphys.scheduler.diagnosis import Diagnosis
 from tiphys.scheduler.events import Change, Wake
-from tiphys.scheduler.plugin import PluginSpec
+from tiphys.scheduler.extenders.verdict import EXTENDER, Verdict
+from tiphys.scheduler.gangs import Gangs
+from tiphys.scheduler.plugin import PluginError
 from tiphys.scheduler.pods import Group, PodRecord
-from tiphys.scheduler.profile import DEFAULT, checked
+from tiphys.scheduler.preemption import Attempt, Choice, Preemption
+from tiphys.scheduler.profile import DEFAULT, Profile
 from tiphys.scheduler.queue import QueuedPod, SchedulingQueue
 from tiphys.scheduler.settings import SchedulerSettings
 from tiphys.scheduler.table import NodeChange, NodeTable
 
 GroupOf = Callable[[PodRecord], Group | None]
+Interested = Callable[[PodRecord], bool]
+"""Whether extenders are to be asked about a pod."""
 
 _WAKES = (
     (NodeChange.ADDED, Wake.NODE_ADDED),
     (NodeChange.ALLOCATABLE, Wake.NODE_ALLOCATABLE),
     (NodeChange.LABELS, Wake.NODE_LABELS),
     (NodeChange.TAINTS, Wake.NODE_TAINTS),
+    (NodeChange.FEATURES, Wake.NODE_FEATURES),
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """One decision. With a node, the pod is assumed there, and the caller owes `bound` or `failed`."""
 
     item: QueuedPod
     decision: Decision
+    message: str = ""
+    """Why there is no node, all of it."""
+    error: bool = False
+    """It was no refusal: a plugin failed. The pod is tried again by itself."""
+    choice: Choice | None = None
+    """Who has to leave for it. The pod is held until `preempted`."""
+    choices: tuple[Choice, ...] = ()
+    """All nodes that would do, where extenders are to be asked: the caller owes `make_room`."""
+    lost_nomination: bool = False
+    """It had been nominated for a node, and is no more."""
+    consult: tuple[str, ...] = ()
+    """The nodes that fit, where extenders are to be asked first: the caller owes `resume` or `failed`."""
 
 
-def finished(pod: Pod) -> bool:
-    """Takes no room on its node any more."""
-    return pod.status.phase in ("Succeeded", "Failed")
+@dataclass(slots=True)
+class _Placing:
+    """What places the pods of one profile."""
+
+    cycle: Cycle
+    preemption: Preemption | None
+    profile: Profile = field(repr=False)
 
 
 class Engine:
@@ -55,23 +81,38 @@ class Engine:
         clock: Clock,
         settings: SchedulerSettings | None = None,
         *,
-        plugins: Sequence[PluginSpec] = DEFAULT,
+        profiles: Sequence[Profile] = (DEFAULT,),
         group_of: GroupOf | None = None,
         pick: Pick | None = None,
+        interested: Interested | None = None,
+        preempt_interested: Interested | None = None,
     ) -> None:
-        self._settings = settings = settings or SchedulerSettings()
+        settings = settings or SchedulerSettings()
         self._clock = clock
-        plugins = checked(plugins)
         self.table = NodeTable()
+        self.budgets = Budgets()
+        self.gangs = Gangs()
+        self._placing: dict[str, _Placing] = {}
+        for profile in profiles:
+            cycle = Cycle(self.table, profile.plugins, pick)
+            args = profile.preemption
+            preemption = Preemption(self.table, cycle, self.budgets, args) if args is not None else None
+            self._placing[profile.name] = _Placing(cycle, preemption, profile)
         self.queue = SchedulingQueue(
             clock,
-            plugins,
+            {profile.name: profile.plugins for profile in profiles},
+            gated=self._gated,
             backoff=Backoff(first_s=settings.backoff_first_s, cap_s=settings.backoff_cap_s),
             waiting_max_s=settings.waiting_max_s,
             capacity=settings.queue_max,
         )
-        self._cycle = Cycle(self.table, plugins, pick)
         self._group_of: GroupOf = group_of or (lambda _pod: None)
+        self._interested: Interested = interested or (lambda _pod: False)
+        self._preempt_interested: Interested = preempt_interested or (lambda _pod: False)
+        self._ready: deque[Outcome] = deque()
+
+    def _gated(self, record: PodRecord) -> bool:
+        return bool(record.pod.spec.scheduling_gates) or (bool(record.gang) and self.gangs.waits(record))
 
     # Events
 
@@ -79,6 +120,7 @@ class Engine:
         if type_ == "DELETED":
             if old is not None:
                 self.table.remove_node(old.metadata.name)
+                self.queue.wake(Change(Wake.NODE_REMOVED, old_node=old))
             return
         if new is None:
             return
@@ -88,6 +130,20 @@ class Engine:
                 if flag in changed:
                     self.queue.wake(Change(wake, node=new, old_node=None if wake is Wake.NODE_ADDED else old))
 
+    def on_namespace(self, name: str, labels: dict[str, str] | None) -> None:
+        """`labels` None: the namespace is gone."""
+        if self.table.namespace_changed(name, labels) and len(self.queue):
+            self.queue.wake(Change(Wake.NAMESPACE, key=name))
+
+    def on_group(self, namespace: str, name: str, minimum: int | None) -> None:
+        """A PodGroup wants at least `minimum` of its pods placed together, 0 for none in particular; None: gone."""
+        self.gangs.set(namespace, name, minimum)
+        self._group_changed(namespace, name)
+
+    def _group_changed(self, namespace: str, name: str) -> None:
+        self.queue.recheck(list(self.gangs.queued(namespace, name)))
+        self.queue.wake(Change(Wake.POD_GROUP, key=f"{namespace}/{name}"))
+
     def on_pod(self, type_: EventType, old: Pod | None, new: Pod | None) -> None:
         if old is not None and new is not None and old.metadata.uid != new.metadata.uid:
             self._gone(old.metadata.uid)  # deleted and made again under the same name
@@ -95,7 +151,7 @@ class Engine:
         if type_ == "DELETED" or new is None:
             if old is not None:
                 self._gone(old.metadata.uid)
-        elif finished(new):
+        elif new.status.phase in ("Succeeded", "Failed"):  # takes no room any more
             self._gone(new.metadata.uid)
         elif new.spec.node_name:
             self._bound(old, new)
@@ -103,22 +159,34 @@ class Engine:
             self._pending(old, new)
 
     def _gone(self, uid: str) -> None:
-        self.queue.remove(uid)
+        self._leave_queue(uid)
+        self.gangs.forget(uid)
         record = self.table.remove_pod(uid)
         if record is not None:
             self.queue.wake(Change(Wake.POD_REMOVED, pod=record))
+
+    def _leave_queue(self, uid: str) -> None:
+        """Out of the queue, and no room is kept for it any longer."""
+        item = self.queue.get(uid)
+        if item is not None:
+            self.queue.remove(uid)
+            self.table.nominate(item.record, "")
 
     def _bound(self, old: Pod | None, new: Pod) -> None:
         uid = new.metadata.uid
         known = self.table.pods.get(uid)
         assumed = uid in self.table.assumed
-        if known is not None and not assumed and old is not None and _alike(old, new):
+        if known is not None and not assumed and old is not None and _alike(old, new) and not _resizes(old, new):
+            known.pod = new
             return
-        self.queue.remove(uid)
+        self._leave_queue(uid)
         if known is not None and known.node == new.spec.node_name and old is not None and _same_ask(old, new):
             record = known  # our own assumption come true: nothing to work out again
+            record.pod = new
         else:
             record = self.table.record(new)
+        if record.gang:
+            self.gangs.placed(record)
         changed = self.table.set_pod(record)
         if changed or assumed:
             wake = Wake.POD_CHANGED if known is not None and not assumed else Wake.POD_ADDED
@@ -126,22 +194,36 @@ class Engine:
 
     def _pending(self, old: Pod | None, new: Pod) -> None:
         uid = new.metadata.uid
-        if uid in self.table.assumed or new.spec.scheduler_name != self._settings.scheduler_name:
+        if uid in self.table.assumed or new.spec.scheduler_name not in self._placing:
             return
         if new.metadata.deletion_timestamp is not None:
-            self.queue.remove(uid)
+            self._leave_queue(uid)
+            self.gangs.forget(uid)
         elif uid not in self.queue:
-            self.queue.add(new, self.table.record(new))
+            self._enqueue(new)
         elif old is None or not _alike(old, new):
-            self.queue.update(new, self.table.record(new))
+            record = self.table.record(new)
+            self.queue.update(new, record)
+            self.table.nominate(record, record.nominated)
         else:
             self.queue.refresh(new)
+
+    def _enqueue(self, pod: Pod) -> None:
+        record = self.table.record(pod)
+        if not self.queue.add(pod, record):
+            return
+        if record.nominated:
+            self.table.nominate(record, record.nominated)
+        if record.gang:
+            item = self.queue.get(record.uid)
+            if item is not None and self.gangs.arrived(item):
+                self._group_changed(record.namespace, record.gang)
 
     def refill(self, pods: Iterable[Pod]) -> None:
         """After the queue overflowed: take in pending pods that it does not know."""
         self.queue.overflowed = False
         for pod in pods:
-            if not pod.spec.node_name and not finished(pod):
+            if not pod.spec.node_name and not facts.is_terminal(pod):
                 self._pending(None, pod)
             if self.queue.overflowed:
                 return
@@ -150,18 +232,157 @@ class Engine:
 
     def step(self) -> Outcome | None:
         """Decide for the next pod. None when there is none to decide for."""
+        if self._ready:
+            return self._ready.popleft()
         item = self.queue.pop()
         if item is None:
             return None
+        if item.record.gang and self.gangs.minimum(item.record):
+            self._ready.extend(self._together(item))
+            return self._ready.popleft()
+        if self._interested(item.record):
+            return self._before_extenders(item)
+        return self._outcome(item, None)
+
+    def _before_extenders(self, item: QueuedPod) -> Outcome:
         record = item.record
+        placing = self._placing[record.profile]
+        self._prepare(record)
+        try:
+            names, decision = placing.cycle.weigh(record)
+        except PluginError as error:
+            return self._broken(item, error)
+        if decision is not None:
+            return self._refused(item, placing, decision)
+        if record.nominated:
+            self.table.nominate(record, record.nominated)
+        return Outcome(item, Decision(""), consult=tuple(names))
+
+    def resume(self, item: QueuedPod, verdict: Verdict) -> Outcome | None:
+        """Decide with what extenders said. None: the pod is gone, or bound, meanwhile."""
+        if item.record.uid in self.table.pods:
+            return None
+        return self._outcome(item, verdict)
+
+    def broken(self, item: QueuedPod, error: PluginError) -> Outcome:
+        """Extenders did not answer as they should."""
+        return self._broken(item, error)
+
+    def _prepare(self, record: PodRecord) -> None:
         record.group = self._group_of(record)
-        decision = self._cycle.decide(record)
-        if decision.node:
-            record.node = decision.node
-            self.table.assume(record)
-        else:
-            self.queue.park(item, decision.diagnosis.plugins if decision.diagnosis else frozenset())
+        if record.nominated:  # the room that is kept for it is its own
+            self.table.nominate(record, "")
+
+    def _outcome(self, item: QueuedPod, verdict: Verdict | None) -> Outcome:
+        record = item.record
+        placing = self._placing[record.profile]
+        self._prepare(record)
+        try:
+            decision = placing.cycle.decide(record, verdict)
+        except PluginError as error:
+            return self._broken(item, error)
+        if not decision.node:
+            return self._refused(item, placing, decision)
+        record.node = decision.node
+        self.table.assume(record)
         return Outcome(item, decision)
+
+    def _refused(self, item: QueuedPod, placing: _Placing, decision: Decision) -> Outcome:
+        record = item.record
+        diagnosis = decision.diagnosis or Diagnosis.no_nodes()
+        attempt = Attempt(keep_nomination=True)
+        if placing.preemption is not None and diagnosis.nodes:
+            asked = self._preempt_interested(record)
+            try:
+                attempt = placing.preemption.attempt(record, diagnosis, all_choices=asked)
+            except PluginError as error:
+                return self._broken(item, error)
+        outcome = Outcome(item, decision, message=_joined(diagnosis.message(), attempt.message))
+        plugins = frozenset() if EXTENDER in diagnosis.plugins else diagnosis.plugins
+        if attempt.choices:
+            outcome.choices = attempt.choices
+        elif attempt.choice is not None:
+            outcome.choice = attempt.choice
+        self.queue.park(item, plugins, hold=attempt.choice is not None)
+        if attempt.choice is not None and not attempt.choices:
+            self._nominate(record, attempt.choice.node)
+        elif record.nominated and attempt.keep_nomination:
+            self.table.nominate(record, record.nominated)
+        elif record.nominated:
+            record.nominated = ""
+            outcome.lost_nomination = True
+        return outcome
+
+    def _broken(self, item: QueuedPod, error: PluginError) -> Outcome:
+        if item.record.nominated:
+            self.table.nominate(item.record, item.record.nominated)
+        self.queue.fail(item)
+        return Outcome(item, Decision(""), message=str(error), error=True)
+
+    def make_room(self, outcome: Outcome, choice: Choice | None) -> None:
+        """Extenders agreed to `choice`; None: to no node."""
+        outcome.choices, outcome.choice = (), choice
+        if choice is None:
+            self.queue.let_go(outcome.item.record.uid)
+        else:
+            self._nominate(outcome.item.record, choice.node)
+
+    def _nominate(self, record: PodRecord, node: str) -> None:
+        record.nominated = node
+        self.table.nominate(record, node)
+
+    def preempted(self, item: QueuedPod, *, done: bool) -> list[PodRecord]:
+        """The victims were told to leave, or not (`done` False: try again at once).
+
+        Returns pods of lower priority that the node had been kept for: they are not nominated any more.
+        """
+        record = item.record
+        self.queue.let_go(record.uid, now=not done)
+        displaced = [
+            other for other in self.table.nominations.on(record.nominated, -(2**63)) if other.priority < record.priority
+        ]
+        for other in displaced:
+            other.nominated = ""
+            self.table.nominate(other, "")
+            self.queue.activate(other.uid)
+        return displaced
+
+    # Groups
+
+    def _together(self, item: QueuedPod) -> list[Outcome]:
+        """Decide for all waiting pods of a group: enough of them find a node, or none gets one."""
+        items = [item]
+        for other in self.gangs.queued(item.record.namespace, item.record.gang):
+            if other is not item and other.record.uid in self.queue and not self._gated(other.record):
+                self.queue.take(other)
+                items.append(other)
+        items.sort(key=lambda i: (-i.record.priority, i.came_s))
+        minimum = self.gangs.minimum(item.record)
+        placed = self.gangs.placed_count(item.record)
+        outcomes: list[Outcome] = []
+        for one in items:
+            outcome = self._outcome(one, None)
+            outcomes.append(outcome)
+            placed += bool(outcome.decision.node)
+        if placed >= minimum:
+            for outcome in outcomes:
+                if outcome.decision.node:
+                    self.gangs.placed(outcome.item.record)
+            return outcomes
+        return [self._withdrawn(outcome, minimum, placed) for outcome in outcomes]
+
+    def _withdrawn(self, outcome: Outcome, minimum: int, placed: int) -> Outcome:
+        """Of a pod whose group found too few nodes."""
+        if not outcome.decision.node:
+            return outcome
+        item = outcome.item
+        self.table.forget(item.record.uid)
+        item.record.node = ""
+        self.queue.park(item, frozenset())
+        message = f"pod group {item.record.gang}: only {placed} of at least {minimum} pods find a node"
+        return Outcome(item, Decision(""), message=message)
+
+    # What became of decisions
 
     def failed(self, item: QueuedPod, newest: Pod | None) -> None:
         """The binding did not happen: free the node, and try again after a rest, with the `newest` state if known."""
@@ -171,6 +392,7 @@ class Engine:
         if record.uid not in self.table.assumed:
             return  # seen bound, or deleted, meanwhile
         self.table.forget(record.uid)
+        self.gangs.displaced(record.uid)
         self.queue.wake(Change(Wake.POD_REMOVED, pod=record))
         item.record = self.table.record(item.pod)
         self.queue.fail(item)
@@ -178,6 +400,19 @@ class Engine:
     def dropped(self, item: QueuedPod) -> None:
         """The pod is gone from the API: free the node and forget it."""
         self.table.forget(item.record.uid)
+        self.gangs.forget(item.record.uid)
+
+
+def _joined(*sentences: str) -> str:
+    return " ".join(filter(None, sentences))
+
+
+def _resizes(old: Pod, new: Pod) -> bool:
+    """What the containers really have, and so what the pod takes of its node, changed."""
+    before, after = old.status.container_statuses, new.status.container_statuses
+    if before is after or not after:
+        return False
+    return facts.resized(old) != facts.resized(new)
 
 
 def _same_ask(old: Pod, new: Pod) -> bool:
@@ -195,5 +430,6 @@ def _alike(old: Pod, new: Pod) -> bool:
     return (
         old.metadata.labels == new.metadata.labels
         and (old.metadata.deletion_timestamp is None) == (new.metadata.deletion_timestamp is None)
+        and old.status.nominated_node_name == new.status.nominated_node_name
         and old.spec == new.spec
     )

@@ -20,15 +20,31 @@ from tiphys.scheduler.pods import PodRecord
 
 class Wake(Enum):
     NODE_ADDED = auto()
+    NODE_REMOVED = auto()
     NODE_ALLOCATABLE = auto()
     NODE_LABELS = auto()
     NODE_TAINTS = auto()
+    NODE_FEATURES = auto()
     POD_ADDED = auto()
     """A pod was bound."""
     POD_REMOVED = auto()
     """A bound pod was deleted or finished."""
     POD_CHANGED = auto()
     """A bound pod's labels or requests changed."""
+    NAMESPACE = auto()
+    """A namespace's labels changed."""
+    CLAIM = auto()
+    """A PersistentVolumeClaim came or changed."""
+    VOLUME = auto()
+    """A PersistentVolume came or changed."""
+    STORAGE_CLASS = auto()
+    CSI_NODE = auto()
+    """A driver on a node came, went, or changed its limit."""
+    STORAGE_CAPACITY = auto()
+    DEVICES = auto()
+    """A ResourceClaim, ResourceSlice or DeviceClass came or changed."""
+    POD_GROUP = auto()
+    """A PodGroup came, or a pod of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +55,8 @@ class Change:
     node: Node | None = None
     old_node: Node | None = None
     pod: PodRecord | None = None
+    key: str = ""
+    """What else changed: `namespace/name` of a claim, for example."""
 
 
 Hint: TypeAlias = Callable[[PodRecord, Change], bool]

@@ -157,6 +157,14 @@ def term_mask(table: NodeTable, term: NodeSelectorTerm, rows: Rows) -> Bools:
     return mask
 
 
+def terms_mask(table: NodeTable, terms: Sequence[NodeSelectorTerm], rows: Rows) -> Bools:
+    """bool[rows]: nodes that any of `terms` matches."""
+    anyone = np.zeros(_size(table, rows), dtype=np.bool_)
+    for term in terms:
+        anyone |= term_mask(table, term, rows)
+    return anyone
+
+
 def node_mask(table: NodeTable, shape: Shape, rows: Rows) -> Bools:
     """bool[rows]: `node_matches` for every node. Cost O(rows) per requirement."""
     mask = np.ones(_size(table, rows), dtype=np.bool_)
@@ -165,8 +173,5 @@ def node_mask(table: NodeTable, shape: Shape, rows: Rows) -> Bools:
         mask &= column.ids[rows] == column.id_of(value)
     terms = required_terms(shape)
     if terms is not None:
-        anyone = np.zeros(len(mask), dtype=np.bool_)
-        for term in terms:
-            anyone |= term_mask(table, term, rows)
-        mask &= anyone
+        mask &= terms_mask(table, terms, rows)
     return mask

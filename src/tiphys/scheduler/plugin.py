@@ -6,8 +6,9 @@ random, nothing mutated but `shape.memo`.
 
 *Local* functions look at each row by itself, so that after one node changed only its row is worked out again. They
 come twice: over arrays, and for one row in plain Python (`filter_row`, `score_row`), which is some twenty times cheaper
-than an array of length one. Property tests hold the two equal. Functions over the whole cluster (spreading) are the
-`_among` ones: they run for every pod.
+than an array of length one. Property tests hold the two equal. Functions over the whole cluster (spreading, affinity)
+are the `_among` ones: they run for every pod, and their `filter_row` answers for the table as it is supposed to be at
+the moment (`NodeTable.without`, `with_more`).
 
 Source: staging/src/k8s.io/kube-scheduler/framework/interface.go.
 """
@@ -43,8 +44,20 @@ class Normalize(Enum):
     """The same, then less is better; all equal to zero is best for all."""
 
 
+class PluginError(Exception):
+    """A plugin or an extender failed: its `name`, and what went wrong."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f'running plugin "{name}": {problem}')
+        self.name = name
+
+
 def _nothing_resolvable(_table: NodeTable, _pod: PodRecord, rows: npt.NDArray[np.intp]) -> Bools:
     return np.zeros(len(rows), dtype=np.bool_)
+
+
+def everything_resolvable(_table: NodeTable, _pod: PodRecord, rows: npt.NDArray[np.intp]) -> Bools:
+    return np.ones(len(rows), dtype=np.bool_)
 
 
 def _always(_pod: PodRecord) -> bool:
@@ -61,12 +74,14 @@ class PluginSpec:
     """Upstream's words for a node that `filter` refuses."""
     applies: Callable[[PodRecord], bool] = _always
     """False: the filters have nothing to say about this pod and are not run."""
+    refuse: Callable[[NodeTable, PodRecord], str] | None = None
+    """Why the pod can run on no node at all, whatever the nodes; empty when that is not so. Asked before filters."""
     filter: Callable[[NodeTable, PodRecord, Rows], Bools] | None = None
     """bool[rows]: True where the pod may run. Cost O(rows)."""
     filter_row: Callable[[NodeTable, PodRecord, int], bool] | None = None
-    """`filter` for one row. Goes with `filter`."""
-    filter_among: Callable[[NodeTable, PodRecord, Bools], Bools] | None = None
-    """bool[high], given the rows that the other filters let through. Runs for every pod. Cost O(N)."""
+    """`filter`, or `filter_among`, for one row. Goes with either."""
+    filter_among: Callable[[NodeTable, PodRecord, Bools], Bools | None] | None = None
+    """bool[high], given the rows that the other filters let through; None: all pass. Runs for every pod. Cost O(N)."""
     explain: Callable[[NodeTable, PodRecord, npt.NDArray[np.intp]], Mapping[str, int]] | None = None
     """Reason to number of rows, for refused rows; without it all count under `reason`."""
     resolvable: Callable[[NodeTable, PodRecord, npt.NDArray[np.intp]], Bools] = _nothing_resolvable
@@ -82,8 +97,8 @@ class PluginSpec:
     score_row: Callable[[NodeTable, PodRecord, int], int] | None = None
     """`score` for one row. Goes with `score`."""
     normalize: Normalize = Normalize.NONE
-    score_among: Callable[[NodeTable, PodRecord, Bools], Ints] | None = None
-    """int64[high] in 0..100, given the rows that passed. Runs for every pod. Cost O(N)."""
+    score_among: Callable[[NodeTable, PodRecord, Bools], Ints | None] | None = None
+    """int64[high] in 0..100, given the rows that passed; None: equal for all. Runs for every pod. Cost O(N)."""
     weight: int = 0
     wakes: Mapping[Wake, Hint | None] | None = None
     """The changes that may help a pod this plugin refused; the hint, where given, looks closer."""
@@ -91,5 +106,6 @@ class PluginSpec:
     def __post_init__(self) -> None:
         if (self.score is not None or self.score_among is not None) != (self.weight > 0):
             raise ValueError(f"plugin {self.name}: a score needs a weight, and the reverse")
-        if (self.filter is None) != (self.filter_row is None) or (self.score is None) != (self.score_row is None):
+        filters = self.filter is not None or self.filter_among is not None
+        if filters != (self.filter_row is not None) or (self.score is None) != (self.score_row is None):
             raise ValueError(f"plugin {self.name}: array functions and row functions come in pairs")

@@ -2,7 +2,7 @@
 
 A Deployment's hundred replicas differ in name and volumes only. What placement depends on is parsed once, into a
 `Shape`, and every pod that asks for the same points to the same one. Equal shapes also share filter and score results
-(`cycle.py`). Shapes live as long as a pod uses them.
+(`cycle.py`). In the same way pods with equal labels share an `Identity`. Both live as long as a pod uses them.
 """
 
 from __future__ import annotations
@@ -14,46 +14,63 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from tiphys.api.kinds.core.pod.placement import NodeAffinity, TopologySpreadConstraint
+from tiphys.api.kinds.core.pod import facts
+from tiphys.api.kinds.core.pod.placement import Affinity, NodeAffinity, TopologySpreadConstraint
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.references import Toleration
 from tiphys.api.meta.schema import encode_hook
 from tiphys.base.selectors import LabelSelector
-from tiphys.scheduler.requests import CPU, MEMORY, PODS, UNSTATED, is_scalar, pod_requests
+from tiphys.scheduler.resources import CPU, MEMORY, PODS, UNSTATED, is_counted
+from tiphys.scheduler.terms import NONE, Namespaces, PodTerms, pod_terms
+from tiphys.scheduler.volumes.claims import ClaimName, Disk, claim_names, disks
 
 HostPort = tuple[str, int, str]
 """Protocol, port, host address (`0.0.0.0` when the pod names none)."""
 
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - compared with what pods declare, never bound
-NATIVE = (CPU, MEMORY, "ephemeral-storage")
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=encode_hook)
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
+class Identity:
+    """What selectors of other objects see of a pod. Pods that look alike share one."""
+
+    namespace: str
+    labels: dict[str, str]
+    """Not to be changed."""
+
+
+@dataclass(eq=False, slots=True, weakref_slot=True)
 class Shape:
-    """All that the choice of a node depends on, save the pod's own labels and owner. Never changed once made."""
+    """All that the choice of a node depends on, save the pod's own labels, owner and claims. Never changed."""
 
     requests: dict[str, int]
     """Milli-cpu and whole units; no zero entries, only resources that nodes count."""
-    cpu_scored: int
-    """Milli-cpu with `UNSTATED` filled in."""
-    memory_scored: int
-    """Bytes with `UNSTATED` filled in."""
-    cpu_stated: int
-    memory_stated: int
+    scored: dict[str, int]
+    """The same with `UNSTATED` filled in."""
     host_ports: tuple[HostPort, ...]
     node_selector: dict[str, str]
     node_affinity: NodeAffinity | None
     tolerations: Sequence[Toleration]
     spread: Sequence[TopologySpreadConstraint]
+    terms: PodTerms = NONE
+    images: tuple[str, ...] = ()
+    """Of containers, init containers and image volumes, in this order."""
+    containers: int = 1
+    """Init containers included."""
+    disks: tuple[Disk, ...] = ()
+    """Volumes that name a disk of a cloud or array themselves."""
     memo: dict[str, Any] = field(default_factory=dict)
     """What a plugin worked out from this shape alone, under the plugin's name."""
 
     @property
-    def best_effort(self) -> bool:
-        """States neither cpu nor memory."""
-        return not self.cpu_stated and not self.memory_stated
+    def cpu_scored(self) -> int:
+        return self.scored.get(CPU, 0)
+
+    @property
+    def memory_scored(self) -> int:
+        return self.scored.get(MEMORY, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +79,25 @@ class Group:
 
     namespace: str
     selectors: tuple[LabelSelector, ...]
+    _hash: int = field(init=False, repr=False, compare=False, default=0)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.namespace, self.selectors)))
+
+    def __hash__(self) -> int:
+        return self._hash  # groups are keys that are looked up for every pod
+
+    @property
+    def scope(self) -> frozenset[str]:
+        return frozenset((self.namespace,))
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         return all(selector.matches(labels) for selector in self.selectors)
 
-    def has(self, pod: PodRecord) -> bool:
+    def has(self, pod: Identity, *, leaving: bool = False, namespaces: Namespaces | None = None) -> bool:
         """Whether `pod` counts. Terminating pods do not, they are about to leave; nor does any by an empty selector."""
         return (
-            not pod.terminating
+            not leaving
             and pod.namespace == self.namespace
             and not all(selector.empty for selector in self.selectors)
             and self.matches(pod.labels)
@@ -80,19 +108,38 @@ class Group:
 class PodRecord:
     """One pod. `labels` are shared with the API object and must not be changed."""
 
+    pod: Pod
+    """The newest state that is known."""
     uid: str
     namespace: str
     name: str
-    labels: dict[str, str]
+    identity: Identity
     priority: int
     terminating: bool
     node: str
     """Where it is bound or assumed to be; empty while it waits."""
     shape: Shape
+    claims: tuple[ClaimName, ...] = ()
+    """Its PersistentVolumeClaims."""
+    devices: bool = False
+    """Has ResourceClaims."""
+    gang: str = ""
+    """The name of its PodGroup."""
     owner: tuple[str, str, str] = ("", "", "")
     """The controller's (apiVersion, kind, name)."""
     group: Group | None = None
     """The pods to spread from when the pod states no constraints of its own: its Services' and its controller's."""
+    nominated: str = ""
+    """The node that room is kept on for it."""
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return self.identity.labels
+
+    @property
+    def profile(self) -> str:
+        """The name of the scheduler that it wants."""
+        return self.pod.spec.scheduler_name
 
     def __str__(self) -> str:
         return f"pod {self.namespace}/{self.name}"
@@ -102,7 +149,7 @@ def host_ports(pod: Pod) -> tuple[HostPort, ...]:
     """The ports this pod takes on its node, sidecars included. Source: pkg/scheduler/util GetHostPorts."""
     found: list[HostPort] = []
     running = list(pod.spec.containers)
-    running += [c for c in pod.spec.init_containers if c.restart_policy == "Always"]
+    running += [c for c in pod.spec.init_containers if facts.is_sidecar(c)]
     for container in running:
         for port in container.ports:
             if port.host_port > 0:
@@ -110,11 +157,23 @@ def host_ports(pod: Pod) -> tuple[HostPort, ...]:
     return tuple(found)
 
 
+def images(pod: Pod) -> tuple[str, ...]:
+    named = [container.image for container in (*pod.spec.init_containers, *pod.spec.containers)]
+    named += [volume.image.reference for volume in pod.spec.volumes if volume.image is not None]
+    return tuple(map(normalized_image, named))
+
+
+def normalized_image(name: str) -> str:
+    """With a tag, as the kubelet reports it."""
+    return name if name.rfind(":") > name.rfind("/") else f"{name}:latest"
+
+
 class Shapes:
-    """Makes pod records and hands equal pods the same shape."""
+    """Makes pod records and hands equal pods the same shape and identity."""
 
     def __init__(self) -> None:
         self._known: WeakValueDictionary[bytes, Shape] = WeakValueDictionary()
+        self._identities: WeakValueDictionary[tuple[str, frozenset[tuple[str, str]]], Identity] = WeakValueDictionary()
 
     def __len__(self) -> int:
         return len(self._known)
@@ -126,56 +185,79 @@ class Shapes:
         for reference in meta.owner_references:
             if reference.controller:
                 owner = (reference.api_version, reference.kind, reference.name)
-        where = spec.node_name if node is None else node
+        group = spec.scheduling_group
         return PodRecord(
+            pod=pod,
             uid=meta.uid,
             namespace=meta.namespace,
             name=meta.name,
-            labels=meta.labels,
+            identity=self.identity(meta.namespace, meta.labels),
             priority=spec.priority or 0,
             terminating=meta.deletion_timestamp is not None,
-            node=where,
+            node=spec.node_name if node is None else node,
             shape=self._shape(pod),
+            claims=claim_names(pod) if spec.volumes else (),
+            devices=bool(spec.resource_claims),
+            gang=(group.pod_group_name or "") if group is not None else "",
             owner=owner,
+            nominated=pod.status.nominated_node_name,
         )
+
+    def identity(self, namespace: str, labels: dict[str, str]) -> Identity:
+        key = (namespace, frozenset(labels.items()))
+        known = self._identities.get(key)
+        if known is None:
+            known = self._identities[key] = Identity(namespace, labels)
+        return known
 
     def _shape(self, pod: Pod) -> Shape:
         spec = pod.spec
-        affinity = spec.affinity.node_affinity if spec.affinity is not None else None
+        affinity = spec.affinity
+        about_pods = affinity is not None and bool(affinity.pod_affinity or affinity.pod_anti_affinity)
+        resized = facts.resized(pod) if pod.status.container_statuses else None
+        volumes = disks(pod) if spec.volumes else ()
         key = _encoder.encode(
             (
-                [(c.resources.requests, c.ports) for c in spec.containers],
-                [(c.resources.requests, c.ports, c.restart_policy) for c in spec.init_containers],
+                [(c.resources.requests, c.ports, c.image) for c in spec.containers],
+                [(c.resources.requests, c.ports, c.image, c.restart_policy) for c in spec.init_containers],
                 spec.overhead,
                 spec.resources,
                 spec.node_selector,
                 affinity,
+                pod.metadata.namespace if about_pods else "",
                 spec.tolerations,
                 spec.topology_spread_constraints,
+                resized,
+                volumes,
+                [volume.image.reference for volume in spec.volumes if volume.image is not None],
             )
         )
         shape = self._known.get(key)
         if shape is None:
-            shape = self._known[key] = self._parse(pod, affinity)
+            shape = self._known[key] = _parsed(pod, affinity, resized, volumes)
         return shape
 
-    def _parse(self, pod: Pod, affinity: NodeAffinity | None) -> Shape:
-        spec = pod.spec
-        stated = pod_requests(spec)
-        scored = pod_requests(spec, UNSTATED)
-        return Shape(
-            requests={
-                name: quantity
-                for name, quantity in stated.items()
-                if quantity > 0 and name != PODS and (name in NATIVE or is_scalar(name))
-            },
-            cpu_scored=scored.get(CPU, 0),
-            memory_scored=scored.get(MEMORY, 0),
-            cpu_stated=stated.get(CPU, 0),
-            memory_stated=stated.get(MEMORY, 0),
-            host_ports=host_ports(pod),
-            node_selector=spec.node_selector,
-            node_affinity=affinity,
-            tolerations=spec.tolerations,
-            spread=spec.topology_spread_constraints,
-        )
+
+def _parsed(
+    pod: Pod, affinity: Affinity | None, resized: dict[str, facts.Amounts] | None, volumes: tuple[Disk, ...]
+) -> Shape:
+    spec = pod.spec
+    stated = facts.requests(pod, instead=resized)
+    scored = facts.requests(pod, instead=resized, unstated=UNSTATED)
+    return Shape(
+        requests=_counted(stated),
+        scored=_counted(scored),
+        host_ports=host_ports(pod),
+        node_selector=spec.node_selector,
+        node_affinity=affinity.node_affinity if affinity is not None else None,
+        tolerations=spec.tolerations,
+        spread=spec.topology_spread_constraints,
+        terms=pod_terms(affinity, pod.metadata.namespace),
+        images=images(pod),
+        containers=len(spec.containers) + len(spec.init_containers),
+        disks=volumes,
+    )
+
+
+def _counted(amounts: Mapping[str, int]) -> dict[str, int]:
+    return {name: quantity for name, quantity in amounts.items() if quantity > 0 and name != PODS and is_counted(name)}

@@ -9,7 +9,8 @@
 *active*: highest priority first, then longest in the queue. *waiting*: nothing fits; only a change that a refusing
 plugin asked for (`Change`, hints) gets it out, or `waiting_max_s`. *backoff*: woken, but resting 1, 2, 4 .. 10 s since
 its last failure; when nothing is active it is taken early, an idle scheduler may as well try. *failing*: the same
-after an error of the API, and never taken early. *gated*: has scheduling gates.
+after an error, and never taken early. *gated*: has scheduling gates, or its group is not complete. A pod that is
+`held` (its victims are being told to leave) stays where it is until `let_go`.
 
 Times are the injected clock's, monotonic seconds. Nothing waits here.
 Limits: `capacity` pods; `add` refuses more and sets `overflowed`.
@@ -19,7 +20,7 @@ Source: pkg/scheduler/backend/queue.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -61,6 +62,21 @@ class QueuedPod:
     rest_until_s: float = 0.0
     plugins: frozenset[str] = frozenset()
     """Who refused it last; empty: anything may help."""
+    came_s: float = 0.0
+    """When it first entered the queue."""
+    attempts: int = 0
+    """Decisions taken about it."""
+    held: bool = False
+    """Not to be tried now, whatever happens."""
+    woken: bool = False
+    """Something happened that may help, while it was held."""
+
+    @property
+    def wanted_by(self) -> Iterator[tuple[str, str]]:
+        """(profile, plugin) of those that refused it."""
+        profile = self.record.profile
+        for name in self.plugins or ("",):
+            yield profile, name
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +112,9 @@ class SchedulingQueue:
     def __init__(
         self,
         clock: Clock,
-        plugins: Sequence[PluginSpec],
+        profiles: Mapping[str, Sequence[PluginSpec]],
         *,
+        gated: Callable[[PodRecord], bool] | None = None,
         backoff: Backoff | None = None,
         waiting_max_s: float = 300.0,
         capacity: int = 500_000,
@@ -108,13 +125,17 @@ class SchedulingQueue:
         self._capacity = capacity
         self.overflowed = False
         """A pod was refused for want of room: look for it again when there is some."""
-        self._wakes = {plugin.name: dict(plugin.wakes or {}) for plugin in plugins}
+        self._wakes = {
+            (profile, plugin.name): dict(plugin.wakes or {}) for profile, specs in profiles.items() for plugin in specs
+        }
+        """(profile, plugin) to the changes it waits for. One that is not here waits for anything."""
+        self._is_gated = gated or (lambda record: bool(record.pod.spec.scheduling_gates))
         self._pods: dict[str, QueuedPod] = {}
         self._active, self._resting, self._failing = _Heap(), _Heap(), _Heap()
         self._heaps = {Place.ACTIVE: self._active, Place.BACKOFF: self._resting, Place.FAILING: self._failing}
         self._waiting: dict[str, QueuedPod] = {}
         """In the order in which they began to wait."""
-        self._waiting_by_plugin: dict[str, dict[str, QueuedPod]] = {}
+        self._waiting_by_plugin: dict[tuple[str, str], dict[str, QueuedPod]] = {}
         self._gated = 0
         self._entries = 0
 
@@ -140,9 +161,10 @@ class SchedulingQueue:
         if len(self._pods) >= self._capacity:
             self.overflowed = True
             return False
-        item = QueuedPod(pod, record, self._clock.monotonic())
+        now_s = self._clock.monotonic()
+        item = QueuedPod(pod, record, now_s, came_s=now_s)
         self._pods[record.uid] = item
-        self._move(item, Place.GATED if pod.spec.scheduling_gates else Place.ACTIVE)
+        self._move(item, Place.GATED if self._is_gated(record) else Place.ACTIVE)
         return True
 
     def update(self, pod: Pod, record: PodRecord) -> None:
@@ -150,10 +172,12 @@ class SchedulingQueue:
         item = self._pods[record.uid]
         item.pod = pod
         priority_changed = record.priority != item.record.priority
+        if item.place is Place.WAITING:  # it is filed under what its record says
+            self._leave(item)
         item.record = record
-        if pod.spec.scheduling_gates:
+        if self._is_gated(record):
             self._move(item, Place.GATED)
-        elif item.place in (Place.WAITING, Place.GATED):
+        elif item.place in (Place.OUT, Place.GATED):
             self._release(item)
         elif item.place is Place.ACTIVE and priority_changed:
             self._move(item, Place.ACTIVE)
@@ -162,7 +186,16 @@ class SchedulingQueue:
         """The pod's status changed: keep the newer object, and its place."""
         item = self._pods.get(pod.metadata.uid)
         if item is not None:
-            item.pod = pod
+            item.pod = item.record.pod = pod
+
+    def recheck(self, items: Iterable[QueuedPod]) -> None:
+        """Whether `items` are gated may have changed."""
+        for item in items:
+            gated = self._is_gated(item.record)
+            if gated and item.place is not Place.OUT:
+                self._move(item, Place.GATED)
+            elif not gated and item.place is Place.GATED:
+                self._release(item)
 
     def get(self, uid: str) -> QueuedPod | None:
         return self._pods.get(uid)
@@ -180,12 +213,18 @@ class SchedulingQueue:
         if head is None:
             return None
         item = head[3]
-        self._leave(item)
-        del self._pods[item.record.uid]
+        self.take(item)
         return item
 
-    def park(self, item: QueuedPod, plugins: frozenset[str]) -> None:
-        """No node fits `item`, by the word of `plugins`."""
+    def take(self, item: QueuedPod) -> None:
+        """`item` leaves the queue, wherever it is in it: a decision about it is to be taken."""
+        self._leave(item)
+        del self._pods[item.record.uid]
+        item.attempts += 1
+
+    def park(self, item: QueuedPod, plugins: frozenset[str], *, hold: bool = False) -> None:
+        """No node fits `item`, by the word of `plugins`. With `hold`, it stays until `let_go`."""
+        item.held, item.woken = hold, False
         item.refusals += 1
         item.errors = 0
         item.plugins = plugins
@@ -200,18 +239,34 @@ class SchedulingQueue:
         self._pods[item.record.uid] = item
         self._move(item, Place.FAILING)
 
+    def let_go(self, uid: str, *, now: bool = False) -> None:
+        """`uid` need not be held any longer; it is tried again if something happened meanwhile, or at once."""
+        item = self._pods.get(uid)
+        if item is None or not item.held:
+            return
+        item.held = False
+        if item.place is Place.WAITING and (item.woken or now):
+            self._release(item)
+
+    def activate(self, uid: str) -> None:
+        """A pod that waits or rests is to be tried at once."""
+        item = self._pods.get(uid)
+        if item is not None and item.place in (Place.WAITING, Place.BACKOFF) and not item.held:
+            self._move(item, Place.ACTIVE)
+
     # Time and change
 
     def wake(self, change: Change) -> int:
         """Let out the waiting pods that `change` may help; says how many."""
         if not self._waiting:
             return 0
-        helped = dict(self._waiting_by_plugin.get("", {}))
-        for name, items in self._waiting_by_plugin.items():
-            hints = self._wakes.get(name)
-            if hints is None or change.wake not in hints:
-                continue
-            helped |= _helped(items, hints[change.wake], change, helped)
+        helped: dict[str, QueuedPod] = {}
+        for key, items in self._waiting_by_plugin.items():
+            hints = self._wakes.get(key)
+            if hints is None:  # nobody's plugin: anything may help
+                helped |= items
+            elif change.wake in hints:
+                helped |= _helped(items, hints[change.wake], change, helped)
         for item in helped.values():
             self._release(item)
         return len(helped)
@@ -248,6 +303,9 @@ class SchedulingQueue:
         item.rest_until_s = item.since_s + self._backoff.delay_s(failures)
 
     def _release(self, item: QueuedPod) -> None:
+        if item.held:
+            item.woken = True
+            return
         resting = item.rest_until_s > self._clock.monotonic()
         self._move(item, Place.BACKOFF if resting else Place.ACTIVE)
 
@@ -257,8 +315,11 @@ class SchedulingQueue:
             self._heaps[item.place].alive -= 1
         elif item.place is Place.WAITING:
             del self._waiting[uid]
-            for name in item.plugins or ("",):
-                del self._waiting_by_plugin[name][uid]
+            for key in item.wanted_by:
+                items = self._waiting_by_plugin[key]
+                del items[uid]
+                if not items:
+                    del self._waiting_by_plugin[key]
         elif item.place is Place.GATED:
             self._gated -= 1
         item.entry = 0
@@ -269,8 +330,8 @@ class SchedulingQueue:
         item.place = place
         if place is Place.WAITING:
             self._waiting[item.record.uid] = item
-            for name in item.plugins or ("",):
-                self._waiting_by_plugin.setdefault(name, {})[item.record.uid] = item
+            for key in item.wanted_by:
+                self._waiting_by_plugin.setdefault(key, {})[item.record.uid] = item
         elif place is Place.GATED:
             self._gated += 1
         else:
@@ -296,8 +357,8 @@ def _helped(
         answer = answers.get(id(shape))
         if answer is None:
             answer = hint(item.record, change)
-            if not shape.spread:  # spreading looks at more than the shape
-                answers[id(shape)] = answer
+            if not (shape.spread or shape.terms or item.record.claims or item.record.gang):
+                answers[id(shape)] = answer  # nothing else was looked at
         if answer:
             found[uid] = item
     return found

@@ -12,22 +12,42 @@ Source: pkg/scheduler/backend/cache, pkg/scheduler/framework/types.go (NodeInfo)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Flag, auto
+from typing import NamedTuple
 
 import numpy as np
 
 from tiphys.api.kinds.core.node import Node
+from tiphys.api.kinds.core.pod.facts import amounts
 from tiphys.api.kinds.core.pod.schema import Pod
-from tiphys.scheduler.columns import Bools, Ids, Ints, LabelColumn, LabelColumns, grown
-from tiphys.scheduler.counts import GroupCounts
-from tiphys.scheduler.pods import NATIVE, Group, PodRecord, Shapes
-from tiphys.scheduler.requests import PODS, amounts, is_scalar
+from tiphys.scheduler.columns import ABSENT, Bools, Ids, Ints, LabelColumn, LabelColumns, grown
+from tiphys.scheduler.counts import Countable, Domains, GroupCounts, TermIndex
+from tiphys.scheduler.images import Images
+from tiphys.scheduler.nominations import Nominations
+from tiphys.scheduler.pods import PodRecord, Shapes
+from tiphys.scheduler.resources import CPU, MEMORY, NATIVE, PODS, is_scalar
+from tiphys.scheduler.terms import Namespaces
 
 TaintKey = tuple[str, str, str]
 """Key, value, effect."""
 
 _CHANGES_MAX = 1 << 16
+
+
+_SPREADS_MAX = 256
+
+
+class Spread(NamedTuple):
+    """How the nodes lie in the domains of one label."""
+
+    version: tuple[int, int]
+    used: Bools
+    """bool[texts]: some node has this value."""
+    domains: int
+    everywhere: bool
+    """Every node has the label."""
 
 
 class NodeChange(Flag):
@@ -39,6 +59,9 @@ class NodeChange(Flag):
     LABELS = auto()
     TAINTS = auto()
     """Taints or `spec.unschedulable`."""
+    FEATURES = auto()
+    """Declared features."""
+    IMAGES = auto()
 
 
 class NodeTable:
@@ -49,6 +72,8 @@ class NodeTable:
         self.capacity = capacity
         self.count = 0
         """Nodes in the table."""
+        self.epoch = 0
+        """Changes when a node comes or goes."""
         self.high = 0
         """Rows in use are below this."""
         self.names: list[str] = []
@@ -75,14 +100,23 @@ class NodeTable:
 
         self.ports: dict[tuple[str, int], dict[int, list[str]]] = {}
         """(protocol, port) to row to the host addresses it is taken on."""
+        self.disks: dict[str, dict[int, list[bool]]] = {}
+        """Disks named by pods themselves, to row, to whether each user only reads."""
+        self.namespaces = Namespaces()
+        self.terms = TermIndex(self.namespaces)
+        self.images = Images()
+        self.nominations = Nominations()
+        self.by_devices: frozenset[str] = frozenset()
+        """Extended resources that a DeviceClass offers."""
         self.shapes = Shapes()
         self.pods: dict[str, PodRecord] = {}
         """Pods that are bound or assumed, by UID."""
         self.assumed: set[str] = set()
         self._on_node: dict[str, dict[str, PodRecord]] = {}
         self._in_namespace: dict[str, dict[str, PodRecord]] = {}
+        self._spreads: dict[str, Spread] = {}
         self._labels = LabelColumns(self._labels_by_row)
-        self._counts = GroupCounts(self._pods_by_row)
+        self._counts = GroupCounts(self._pods_by_row, self.namespaces)
         self._changes: list[int] = []
         self._changes_start = 0
 
@@ -92,13 +126,40 @@ class NodeTable:
         """The column of one label key, made at first use."""
         return self._labels.get(key, self.capacity)
 
+    def spread_of(self, key: str) -> Spread:
+        """Which values of the label `key` there are, and whether every node has one."""
+        column = self.label(key)
+        known = self._spreads.get(key)
+        if known is None or known.version != (column.version, self.epoch):
+            if len(self._spreads) >= _SPREADS_MAX:
+                self._spreads.clear()
+            used = column.used()
+            everywhere = not (self.live & (column.ids == ABSENT)).any()
+            known = self._spreads[key] = Spread((column.version, self.epoch), used, int(used.sum()), everywhere)
+        return known
+
     def labels_of(self, row: int) -> dict[str, str]:
         node = self.nodes[row]
         return {} if node is None else node.metadata.labels
 
-    def count_of(self, group: Group) -> Ints:
+    def count_of(self, group: Countable) -> Ints:
         """Pods of `group` on each row."""
-        return self._counts.get(group, self.capacity)
+        return self._counts.get(group, self.capacity).rows
+
+    def domains_of(self, group: Countable, key: str) -> Domains:
+        """Pods of `group` by value of the label `key`."""
+        return self._counts.get(group, self.capacity).domains(key, self.label)
+
+    def namespace_changed(self, name: str, labels: dict[str, str] | None) -> bool:
+        """A namespace came, changed its labels, or went (None)."""
+        return self.namespaces.set(name, labels)
+
+    def nominate(self, pod: PodRecord, node: str) -> None:
+        """Keep room on `node` for a pod that waits; an empty name gives the room back."""
+        for name in self.nominations.set(pod, node):
+            row = self.rows.get(name)
+            if row is not None:
+                self._changed(row)
 
     def pods_on(self, name: str) -> Iterable[PodRecord]:
         return self._on_node.get(name, {}).values()
@@ -141,7 +202,7 @@ class NodeTable:
         if row is None:
             return
         for pod in self.pods_on(name):
-            self._account_ports(pod, row, -1)
+            self._account_held(pod, row, -1)
         for column in (self.live, self.unschedulable, self.pods_allowed, self.pod_count, self.taint_set):
             column[row] = 0
         self.allocatable[:, row] = 0
@@ -149,10 +210,13 @@ class NodeTable:
         self.scored[:, row] = 0
         self._labels.clear_row(row)
         self._counts.clear_row(row)
+        self.terms.clear_row(row)
+        self.images.set_node(row, ())
         self.names[row] = ""
         self.nodes[row] = None
         self._free.append(row)
         self.count -= 1
+        self.epoch += 1
         self._changed(row)
 
     # Pods
@@ -194,6 +258,22 @@ class NodeTable:
             self._drop(pod)
         return pod
 
+    def suppose(self, pod: PodRecord, row: int, sign: int) -> None:
+        """As if `pod` came to the node of `row` (`sign` 1) or left it (-1). The caller undoes it before it returns to
+        the loop; readers of `changes_since` are not told."""
+        self._account(pod, row, sign)
+
+    @contextlib.contextmanager
+    def with_more(self, pods: Sequence[PodRecord], row: int) -> Iterator[None]:
+        """As if `pods` were on the node of `row` as well."""
+        for pod in pods:
+            self._account(pod, row, 1)
+        try:
+            yield
+        finally:
+            for pod in pods:
+                self._account(pod, row, -1)
+
     # Inside
 
     def _put(self, pod: PodRecord) -> None:
@@ -224,13 +304,18 @@ class NodeTable:
             if resource is None:
                 resource = self._new_resource(name)
             self.requested[resource, row] += sign * quantity
-        self.scored[0, row] += sign * shape.cpu_scored
-        self.scored[1, row] += sign * shape.memory_scored
+        scored = shape.scored
+        self.scored[0, row] += sign * scored.get(CPU, 0)
+        self.scored[1, row] += sign * scored.get(MEMORY, 0)
         self.pod_count[row] += sign
-        self._account_ports(pod, row, sign)
+        self._account_held(pod, row, sign)
         self._counts.add(pod, row, sign)
+        self.terms.add(pod, row, sign)
 
-    def _account_ports(self, pod: PodRecord, row: int, sign: int) -> None:
+    def _account_held(self, pod: PodRecord, row: int, sign: int) -> None:
+        """What only one pod can have: ports and disks."""
+        if pod.shape.disks:
+            self._account_disks(pod, row, sign)
         for protocol, port, address in pod.shape.host_ports:
             rows = self.ports.setdefault((protocol, port), {})
             if sign > 0:
@@ -242,6 +327,19 @@ class NodeTable:
                 del rows[row]
                 if not rows:
                     del self.ports[(protocol, port)]
+
+    def _account_disks(self, pod: PodRecord, row: int, sign: int) -> None:
+        for key, read_only in pod.shape.disks:
+            rows = self.disks.setdefault(key, {})
+            users = rows.setdefault(row, [])
+            if sign > 0:
+                users.append(read_only)
+                continue
+            users.remove(read_only)
+            if not users:
+                del rows[row]
+                if not rows:
+                    del self.disks[key]
 
     def _write_node(self, row: int, node: Node) -> None:
         self.live[row] = True
@@ -258,6 +356,7 @@ class NodeTable:
             self.allocatable[resource, row] = quantity
         self.taint_set[row] = self._taint_set_id(node)
         self._labels.set_row(row, node.metadata.labels)
+        self.images.set_node(row, node.status.images)
 
     def _taint_set_id(self, node: Node) -> int:
         taints = tuple((t.key, t.value, t.effect) for t in node.spec.taints)
@@ -293,6 +392,7 @@ class NodeTable:
             self.nodes.append(None)
         self.rows[name] = row
         self.count += 1
+        self.epoch += 1
         return row
 
     def _grow(self) -> None:
@@ -326,11 +426,12 @@ class NodeTable:
             if node is not None:
                 yield row, node.metadata.labels
 
-    def _pods_by_row(self, namespace: str) -> Iterator[tuple[PodRecord, int]]:
-        for pod in self._in_namespace.get(namespace, {}).values():
-            row = self.rows.get(pod.node)
-            if row is not None:
-                yield pod, row
+    def _pods_by_row(self, namespaces: frozenset[str] | None) -> Iterator[tuple[PodRecord, int]]:
+        for namespace in self._in_namespace if namespaces is None else namespaces:
+            for pod in self._in_namespace.get(namespace, {}).values():
+                row = self.rows.get(pod.node)
+                if row is not None:
+                    yield pod, row
 
 
 def _difference(old: Node, new: Node) -> NodeChange:
@@ -341,4 +442,8 @@ def _difference(old: Node, new: Node) -> NodeChange:
         change |= NodeChange.LABELS
     if old.spec.unschedulable != new.spec.unschedulable or old.spec.taints != new.spec.taints:
         change |= NodeChange.TAINTS
+    if old.status.declared_features != new.status.declared_features:
+        change |= NodeChange.FEATURES
+    if old.status.images != new.status.images:
+        change |= NodeChange.IMAGES
     return change

@@ -14,7 +14,7 @@ shapes = Shapes()
 
 def make(capacity: int = 100) -> tuple[SchedulingQueue, FakeClock]:
     clock = FakeClock()
-    return SchedulingQueue(clock, DEFAULT, capacity=capacity), clock
+    return SchedulingQueue(clock, {DEFAULT.name: DEFAULT.plugins}, capacity=capacity), clock
 
 
 def add(queue: SchedulingQueue, pod: Pod) -> QueuedPod:

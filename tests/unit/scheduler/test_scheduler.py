@@ -12,8 +12,9 @@ from tiphys.api.errors import Conflict, NotFound
 from tiphys.api.kinds import NODE, POD, REPLICASET, SERVICE
 from tiphys.api.meta.schema import copy_of
 from tiphys.client.events import KeptEvents
-from tiphys.scheduler.scheduler import NOTE_MAX, Scheduler, truncated
+from tiphys.scheduler.scheduler import Scheduler
 from tiphys.scheduler.settings import SchedulerSettings
+from tiphys.scheduler.writes import NOTE_MAX, truncated
 from tiphys.testing import builders as b
 from tiphys.testing.clock import FakeClock
 from tiphys.testing.memory_api import MemoryApi
@@ -37,7 +38,7 @@ class Cluster:
 async def running(settings: SchedulerSettings | None = None) -> AsyncIterator[Cluster]:
     cluster = Cluster(settings)
     task = asyncio.ensure_future(cluster.scheduler.run())
-    while cluster.scheduler.engine is None:  # noqa: ASYNC110 - numpy is being imported in a thread, which tells no one
+    while cluster.scheduler.engine is None and not task.done():  # noqa: ASYNC110 - numpy is imported in a thread
         await asyncio.sleep(0.001)
     await cluster.rest()
     try:

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-import numpy.typing as npt
 
 from tiphys.scheduler.columns import Bools, Rows
 from tiphys.scheduler.events import Change, Wake
-from tiphys.scheduler.plugin import PluginSpec
+from tiphys.scheduler.plugin import PluginSpec, everything_resolvable
 from tiphys.scheduler.pods import ANY_ADDRESS, PodRecord
 from tiphys.scheduler.table import NodeTable
 
@@ -43,10 +42,6 @@ def filter_row(table: NodeTable, pod: PodRecord, row: int) -> bool:
     )
 
 
-def resolvable(_table: NodeTable, _pod: PodRecord, rows: npt.NDArray[np.intp]) -> Bools:
-    return np.ones(len(rows), dtype=np.bool_)
-
-
 def _freed(pod: PodRecord, change: Change) -> bool:
     return change.pod is not None and any(
         (protocol, port) == (freed_protocol, freed_port) and _clash(address, [freed_address])
@@ -61,6 +56,6 @@ SPEC = PluginSpec(
     applies=applies,
     filter=filter,
     filter_row=filter_row,
-    resolvable=resolvable,
+    resolvable=everything_resolvable,
     wakes={Wake.POD_REMOVED: _freed, Wake.NODE_ADDED: None},
 )

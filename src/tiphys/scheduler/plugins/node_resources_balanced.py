@@ -1,63 +1,61 @@
-"""NodeResourcesBalancedAllocation: prefer nodes whose cpu and memory would be used evenly.
+"""NodeResourcesBalancedAllocation: prefer nodes whose resources, cpu and memory by default, would be used evenly.
 
 The score is how much the pod improves the balance: 75 for no change, towards 100 for better, towards 50 for worse.
-Pods that state neither resource are not scored, or they would gather on one node.
+Pods that request none of the resources are not scored, or they would gather on one node.
 Source: pkg/scheduler/framework/plugins/noderesources/balanced_allocation.go.
 """
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from tiphys.scheduler.capacity import evenness, evenness_of
 from tiphys.scheduler.columns import Ints, Rows
+from tiphys.scheduler.config.args import NodeResourcesBalancedAllocationArgs
 from tiphys.scheduler.plugin import SCORE_MAX, PluginSpec
 from tiphys.scheduler.pods import PodRecord
+from tiphys.scheduler.resources import is_scalar
 from tiphys.scheduler.table import NodeTable
 
-
-def scores(pod: PodRecord) -> bool:
-    return not pod.shape.best_effort
+_HALF = SCORE_MAX // 2
 
 
-def score(table: NodeTable, pod: PodRecord, rows: Rows) -> Ints:
-    """int64[rows] in 50..100. O(rows)."""
-    capacity = table.allocatable[:2, rows]
-    used = table.requested[:2, rows]
-    asked = np.array([[pod.shape.cpu_stated], [pod.shape.memory_stated]], dtype=np.int64)
-    before, after = _evenness(capacity, np.array((used, used + asked)))
-    half = SCORE_MAX // 2
-    result: Ints = half + (half + after - before) // 2
-    return result
+def build(args: NodeResourcesBalancedAllocationArgs) -> PluginSpec:
+    names = [resource.name for resource in args.resources]
+
+    def scores(pod: PodRecord) -> bool:
+        return any(pod.shape.requests.get(name) for name in names)
+
+    def counted(table: NodeTable, pod: PodRecord) -> list[tuple[int, int]]:
+        """Resource and what the pod asks of it; extended ones only when it asks."""
+        requests = pod.shape.requests
+        return [
+            (table.resources[name], requests.get(name, 0))
+            for name in names
+            if name in table.resources and (requests.get(name) or not is_scalar(name))
+        ]
+
+    def score(table: NodeTable, pod: PodRecord, rows: Rows) -> Ints:
+        """int64[rows] in 50..100. O(rows) per resource."""
+        chosen = counted(table, pod)
+        resources = [resource for resource, _ in chosen]
+        capacity = np.array([table.allocatable[resource, rows] for resource in resources])
+        used = np.array([table.requested[resource, rows] for resource in resources])
+        asked = np.array([[quantity] for _, quantity in chosen], dtype=np.int64)
+        result: Ints = _HALF + (_HALF + evenness(used + asked, capacity) - evenness(used, capacity)) // 2
+        return result
+
+    def score_row(table: NodeTable, pod: PodRecord, row: int) -> int:
+        before, after = [], []
+        for resource, asked in counted(table, pod):
+            capacity = int(table.allocatable[resource, row])
+            if capacity:
+                used = int(table.requested[resource, row])
+                before.append(min(used / capacity, 1.0))
+                after.append(min((used + asked) / capacity, 1.0))
+        return _HALF + (_HALF + evenness_of(after) - evenness_of(before)) // 2
+
+    return PluginSpec(name="NodeResourcesBalancedAllocation", scores=scores, score=score, score_row=score_row, weight=1)
 
 
-def _evenness(capacity: Ints, used: Ints) -> Ints:
-    """100 for equal shares, 50 for all of one and nothing of the other; 100 where the node lacks either resource.
-
-    `capacity` is [resource, row], `used` [case, resource, row], the result [case, row].
-    """
-    shares: npt.NDArray[np.float64] = np.minimum(used / np.maximum(capacity, 1), 1.0)
-    deviation = np.abs((shares[:, 0] - shares[:, 1]) / 2)
-    deviation[:, ~capacity.all(axis=0)] = 0.0
-    evenness: Ints = ((1 - deviation) * SCORE_MAX).astype(np.int64)
-    return evenness
-
-
-def score_row(table: NodeTable, pod: PodRecord, row: int) -> int:
-    cpu, memory = int(table.allocatable[0, row]), int(table.allocatable[1, row])
-    used_cpu, used_memory = int(table.requested[0, row]), int(table.requested[1, row])
-    before = _evenness_of(cpu, memory, used_cpu, used_memory)
-    after = _evenness_of(cpu, memory, used_cpu + pod.shape.cpu_stated, used_memory + pod.shape.memory_stated)
-    half = SCORE_MAX // 2
-    return half + (half + after - before) // 2
-
-
-def _evenness_of(cpu: int, memory: int, used_cpu: int, used_memory: int) -> int:
-    """`_evenness` for one node."""
-    if not cpu or not memory:
-        return SCORE_MAX
-    deviation = abs((min(used_cpu / cpu, 1.0) - min(used_memory / memory, 1.0)) / 2)
-    return int((1 - deviation) * SCORE_MAX)
-
-
-SPEC = PluginSpec(name="NodeResourcesBalancedAllocation", scores=scores, score=score, score_row=score_row, weight=1)
+SPEC = build(NodeResourcesBalancedAllocationArgs())

@@ -1,7 +1,9 @@
-"""NodeResourcesFit: what a pod requests must be free; the emptier the node, the better (LeastAllocated).
+"""NodeResourcesFit: what a pod requests must be free; by default, the emptier the node, the better.
 
-Cpu and memory count half each in the score, with `UNSTATED` filled in for containers that state nothing.
-Source: pkg/scheduler/framework/plugins/noderesources/{fit,least_allocated,resource_allocation}.go.
+The strategy of the score is an argument: LeastAllocated, MostAllocated or RequestedToCapacityRatio, over resources
+with weights. Of cpu and memory, scoring assumes `UNSTATED` for containers that state nothing.
+
+Source: pkg/scheduler/framework/plugins/noderesources/{fit,resource_allocation}.go.
 """
 
 from __future__ import annotations
@@ -12,110 +14,174 @@ import numpy as np
 import numpy.typing as npt
 
 from tiphys.api.kinds.core.node import Node
+from tiphys.api.kinds.core.pod.facts import amounts
+from tiphys.scheduler.capacity import shares, weighted, weighted_of
 from tiphys.scheduler.columns import Bools, Ints, Rows
+from tiphys.scheduler.config.args import RATIO, NodeResourcesFitArgs
 from tiphys.scheduler.events import Change, Wake
-from tiphys.scheduler.plugin import SCORE_MAX, PluginSpec
+from tiphys.scheduler.plugin import PluginSpec
 from tiphys.scheduler.pods import PodRecord
-from tiphys.scheduler.requests import PODS, amounts
+from tiphys.scheduler.resources import CPU, MEMORY, PODS, is_extended, is_scalar
 from tiphys.scheduler.table import NodeTable
 
 TOO_MANY_PODS = "Too many pods"
 INSUFFICIENT = "Insufficient {}"
+_NATIVE_SCORED = {CPU: 0, MEMORY: 1}
 
 
-def filter(table: NodeTable, pod: PodRecord, rows: Rows) -> Bools:  # noqa: A001 - the extension point's name
-    """bool[rows]: one more pod is allowed and every requested resource is free. O(rows) per resource."""
-    fits: Bools = table.pod_count[rows] < table.pods_allowed[rows]
-    for name, quantity in pod.shape.requests.items():
-        fits &= _free(table, name, rows) >= quantity
-    return fits
+def build(args: NodeResourcesFitArgs) -> PluginSpec:
+    counts = _Requests(args)
+    score = _Score(args)
+    return PluginSpec(
+        name="NodeResourcesFit",
+        filter=counts.filter,
+        filter_row=counts.filter_row,
+        explain=counts.explain,
+        resolvable=counts.resolvable,
+        score=score.score,
+        score_row=score.score_row,
+        weight=1,
+        wakes={
+            Wake.NODE_ADDED: counts.large_enough,
+            Wake.NODE_ALLOCATABLE: counts.large_enough,
+            Wake.POD_REMOVED: None,
+            Wake.POD_CHANGED: None,
+            Wake.DEVICES: None,
+        },
+    )
 
 
-def _free(table: NodeTable, name: str, rows: Rows) -> Ints:
+class _Requests:
+    """What must be free."""
+
+    def __init__(self, args: NodeResourcesFitArgs) -> None:
+        self._ignored = frozenset(args.ignored_resources)
+        self._groups = frozenset(args.ignored_resource_groups)
+
+    def _asked(self, pod: PodRecord) -> Mapping[str, int]:
+        if not self._ignored and not self._groups:
+            return pod.shape.requests
+        return {name: quantity for name, quantity in pod.shape.requests.items() if not self._is_ignored(name)}
+
+    def _is_ignored(self, name: str) -> bool:
+        return is_extended(name) and (name in self._ignored or name.partition("/")[0] in self._groups)
+
+    def filter(self, table: NodeTable, pod: PodRecord, rows: Rows) -> Bools:
+        """bool[rows]: one more pod is allowed and every requested resource is free. O(rows) per resource."""
+        fits: Bools = table.pod_count[rows] < table.pods_allowed[rows]
+        for name, quantity in self._asked(pod).items():
+            fits &= _lacking(table, name, quantity, rows) <= 0
+        return fits
+
+    def filter_row(self, table: NodeTable, pod: PodRecord, row: int) -> bool:
+        if table.pod_count[row] >= table.pods_allowed[row]:
+            return False
+        for name, quantity in self._asked(pod).items():
+            resource = table.resources.get(name)
+            if resource is None:
+                if name not in table.by_devices:
+                    return False
+            elif table.allocatable[resource, row] - table.requested[resource, row] < quantity and not (
+                name in table.by_devices and not table.allocatable[resource, row]
+            ):
+                return False
+        return True
+
+    def explain(self, table: NodeTable, pod: PodRecord, rows: npt.NDArray[np.intp]) -> Mapping[str, int]:
+        """Each lacking resource counts, so one node may appear under several reasons."""
+        reasons = {TOO_MANY_PODS: int(np.count_nonzero(table.pod_count[rows] >= table.pods_allowed[rows]))}
+        for name, quantity in self._asked(pod).items():
+            reasons[INSUFFICIENT.format(name)] = int(np.count_nonzero(_lacking(table, name, quantity, rows) > 0))
+        return reasons
+
+    def resolvable(self, table: NodeTable, pod: PodRecord, rows: npt.NDArray[np.intp]) -> Bools:
+        """Removing pods helps only where the node, empty, would be large enough."""
+        large = np.ones(len(rows), dtype=np.bool_)
+        for name, quantity in self._asked(pod).items():
+            resource = table.resources.get(name)
+            if name not in table.by_devices:
+                large &= False if resource is None else table.allocatable[resource, rows] >= quantity
+        return large
+
+    def large_enough(self, pod: PodRecord, change: Change) -> bool:
+        """The node would hold the pod if it were empty, and grew in something that the pod wants."""
+        if change.node is None:
+            return False
+        asked = self._asked(pod)
+        capacity = amounts(change.node.status.allocatable)
+        if not capacity.get(PODS) or any(capacity.get(n, 0) < q for n, q in asked.items()):
+            return False
+        return change.old_node is None or _grew(change.old_node, capacity, asked)
+
+
+def _lacking(table: NodeTable, name: str, quantity: int, rows: Rows) -> Ints:
+    """int64[rows]: by how much the node has too little; 0 and below where it has enough.
+
+    A resource that stands for devices is counted by DynamicResources where no node plugin offers it.
+    """
     resource = table.resources.get(name)
     if resource is None:
-        return np.zeros(len(table.live[rows]), dtype=np.int64)
-    free: Ints = table.allocatable[resource, rows] - table.requested[resource, rows]
-    return free
+        return np.full(len(table.live[rows]), 0 if name in table.by_devices else quantity, dtype=np.int64)
+    capacity = table.allocatable[resource, rows]
+    lacking: Ints = quantity - (capacity - table.requested[resource, rows])
+    if name in table.by_devices:
+        lacking[capacity == 0] = 0
+    return lacking
 
 
-def explain(table: NodeTable, pod: PodRecord, rows: npt.NDArray[np.intp]) -> Mapping[str, int]:
-    """Each lacking resource counts, so one node may appear under several reasons."""
-    reasons = {TOO_MANY_PODS: int(np.count_nonzero(table.pod_count[rows] >= table.pods_allowed[rows]))}
-    for name, quantity in pod.shape.requests.items():
-        reasons[INSUFFICIENT.format(name)] = int(np.count_nonzero(_free(table, name, rows) < quantity))
-    return reasons
-
-
-def resolvable(table: NodeTable, pod: PodRecord, rows: npt.NDArray[np.intp]) -> Bools:
-    """Removing pods helps only where the node, empty, would be large enough."""
-    large = np.ones(len(rows), dtype=np.bool_)
-    for name, quantity in pod.shape.requests.items():
-        resource = table.resources.get(name)
-        large &= False if resource is None else table.allocatable[resource, rows] >= quantity
-    return large
-
-
-def score(table: NodeTable, pod: PodRecord, rows: Rows) -> Ints:
-    """int64[rows] in 0..100: mean share of cpu and memory that stays free; a resource the node lacks is left out."""
-    asked = np.array([[pod.shape.cpu_scored], [pod.shape.memory_scored]], dtype=np.int64)
-    capacity = table.allocatable[:2, rows]
-    free = np.maximum(capacity - table.scored[:, rows] - asked, 0)
-    shares: Ints = free * SCORE_MAX // np.maximum(capacity, 1)
-    present = np.count_nonzero(capacity, axis=0)
-    mean: Ints = shares.sum(axis=0) // np.maximum(present, 1)
-    return mean
-
-
-def filter_row(table: NodeTable, pod: PodRecord, row: int) -> bool:
-    if table.pod_count[row] >= table.pods_allowed[row]:
-        return False
-    for name, quantity in pod.shape.requests.items():
-        resource = table.resources.get(name)
-        if resource is None or table.allocatable[resource, row] - table.requested[resource, row] < quantity:
-            return False
-    return True
-
-
-def score_row(table: NodeTable, pod: PodRecord, row: int) -> int:
-    shares = 0
-    present = 0
-    for resource, asked in enumerate((pod.shape.cpu_scored, pod.shape.memory_scored)):
-        capacity = int(table.allocatable[resource, row])
-        if capacity:
-            present += 1
-            shares += max(capacity - int(table.scored[resource, row]) - asked, 0) * SCORE_MAX // capacity
-    return shares // present if present else 0
-
-
-def _large_enough(pod: PodRecord, change: Change) -> bool:
-    """The node would hold the pod if it were empty, and grew in something that the pod wants."""
-    if change.node is None:
-        return False
-    capacity = amounts(change.node.status.allocatable)
-    if not capacity.get(PODS) or any(capacity.get(n, 0) < q for n, q in pod.shape.requests.items()):
-        return False
-    return change.old_node is None or _grew(change.old_node, capacity, pod)
-
-
-def _grew(old: Node, capacity: Mapping[str, int], pod: PodRecord) -> bool:
+def _grew(old: Node, capacity: Mapping[str, int], asked: Mapping[str, int]) -> bool:
     before = amounts(old.status.allocatable)
-    return any(capacity.get(n, 0) > before.get(n, 0) for n in (PODS, *pod.shape.requests))
+    return any(capacity.get(n, 0) > before.get(n, 0) for n in (PODS, *asked))
 
 
-SPEC = PluginSpec(
-    name="NodeResourcesFit",
-    filter=filter,
-    filter_row=filter_row,
-    explain=explain,
-    resolvable=resolvable,
-    score=score,
-    score_row=score_row,
-    weight=1,
-    wakes={
-        Wake.NODE_ADDED: _large_enough,
-        Wake.NODE_ALLOCATABLE: _large_enough,
-        Wake.POD_REMOVED: None,
-        Wake.POD_CHANGED: None,
-    },
-)
+class _Score:
+    """How good the room is that is left."""
+
+    def __init__(self, args: NodeResourcesFitArgs) -> None:
+        strategy = args.scoring_strategy
+        shape = strategy.requested_to_capacity_ratio
+        self._resources = [(r.name, r.weight) for r in strategy.resources]
+        self._share, self._share_of = shares(strategy.type, shape.shape if shape is not None else ())
+        self._ratio = strategy.type == RATIO
+
+    def score(self, table: NodeTable, pod: PodRecord, rows: Rows) -> Ints:
+        """int64[rows] in 0..100. O(rows) per resource."""
+        size = len(table.live[rows])
+        capacities, used, weights = [], [], []
+        for name, weight in self._resources:
+            asked = pod.shape.scored.get(name, 0)
+            resource = table.resources.get(name)
+            if resource is None or (not asked and is_scalar(name)):
+                continue
+            native = _NATIVE_SCORED.get(name)
+            capacities.append(table.allocatable[resource, rows])
+            used.append((table.requested[resource, rows] if native is None else table.scored[native, rows]) + asked)
+            weights.append(weight)
+        if not capacities:
+            return np.zeros(size, dtype=np.int64)
+        capacity = np.array(capacities)
+        scores = self._share(np.array(used), capacity)
+        counted = capacity > 0
+        if self._ratio:  # a resource that scores nothing is left out of the mean
+            counted &= scores > 0
+        return weighted(scores, counted, np.array(weights, dtype=np.int64), rounded=self._ratio)
+
+    def score_row(self, table: NodeTable, pod: PodRecord, row: int) -> int:
+        found: list[tuple[int, int]] = []
+        for name, weight in self._resources:
+            asked = pod.shape.scored.get(name, 0)
+            resource = table.resources.get(name)
+            if resource is None or (not asked and is_scalar(name)):
+                continue
+            capacity = int(table.allocatable[resource, row])
+            if not capacity:
+                continue
+            native = _NATIVE_SCORED.get(name)
+            used = int(table.requested[resource, row] if native is None else table.scored[native, row])
+            score = self._share_of(used + asked, capacity)
+            if score > 0 or not self._ratio:
+                found.append((score, weight))
+        return weighted_of(found, rounded=self._ratio)
+
+
+SPEC = build(NodeResourcesFitArgs())

@@ -6,7 +6,7 @@ pkg/apis/core/v1/helper/qos/qos.go.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
 from tiphys.api.kinds.core.pod.containers import Container, ResourceRequirements
@@ -63,21 +63,32 @@ def is_sidecar(container: Container) -> bool:
     return container.restart_policy == "Always"
 
 
+_amounts: dict[tuple[bool, str], int] = {}
+_AMOUNTS_MAX = 4096
+
+
 def amount(resource: str, text: Quantity) -> int:
-    """A quantity as a number: thousandths for `cpu`, else whole units, rounded up."""
-    return quantity.milli(text) if resource == "cpu" else quantity.value(text)
+    """A quantity as a number: thousandths for `cpu`, else whole units, rounded up. Remembers what it read lately."""
+    is_cpu = resource == "cpu"
+    key = (is_cpu, text)
+    known = _amounts.get(key)
+    if known is None:
+        if len(_amounts) >= _AMOUNTS_MAX:
+            _amounts.clear()
+        known = _amounts[key] = quantity.milli(text) if is_cpu else quantity.value(text)
+    return known
 
 
-def amounts(resources: dict[str, Quantity]) -> Amounts:
+def amounts(resources: Mapping[str, Quantity]) -> Amounts:
     return {resource: amount(resource, text) for resource, text in resources.items()}
 
 
-def _add(total: Amounts, more: Amounts) -> None:
+def _add(total: Amounts, more: Mapping[str, int]) -> None:
     for resource, number in more.items():
         total[resource] = total.get(resource, 0) + number
 
 
-def _raise_to(total: Amounts, floor: Amounts) -> None:
+def _raise_to(total: Amounts, floor: Mapping[str, int]) -> None:
     for resource, number in floor.items():
         if number > total.get(resource, -1):
             total[resource] = number
@@ -88,19 +99,33 @@ def is_pod_level(resource: str) -> bool:
     return resource in _QOS_RESOURCES or resource.startswith("hugepages-")
 
 
-def aggregate(spec: PodSpec, attribute: str) -> Amounts:
+def aggregate(
+    spec: PodSpec,
+    attribute: str,
+    *,
+    unstated: Mapping[str, int] | None = None,
+    instead: Mapping[str, Amounts] | None = None,
+) -> Amounts:
     """What the containers take together, `attribute` being `requests` or `limits`.
 
     Init containers run one after another, each beside the sidecars before it; so the pod needs the larger of all its
-    long-running containers and its hungriest moment of initialisation.
+    long-running containers and its hungriest moment of initialisation. A container that does not name a resource of
+    `unstated` counts with its amount there; one that is a key of `instead` counts with what stands there.
     """
+
+    def of(container: Container) -> Amounts:
+        own = instead.get(container.name) if instead else None
+        if own is None:
+            own = amounts(getattr(container.resources, attribute))
+        return {**unstated, **own} if unstated else dict(own)
+
     total: Amounts = {}
     for container in spec.containers:
-        _add(total, amounts(getattr(container.resources, attribute)))
+        _add(total, of(container))
     sidecars: Amounts = {}
     peak: Amounts = {}
     for container in spec.init_containers:
-        own = amounts(getattr(container.resources, attribute))
+        own = of(container)
         if is_sidecar(container):
             _add(total, own)
             _add(sidecars, own)
@@ -118,12 +143,41 @@ def _pod_level(spec: PodSpec, attribute: str) -> Amounts:
     return {k: v for k, v in amounts(getattr(spec.resources, attribute)).items() if is_pod_level(k)}
 
 
-def requests(pod: Pod) -> Amounts:
-    """What the pod reserves on its node: containers, sidecars, init containers, pod-level requests, overhead."""
-    total = aggregate(pod.spec, "requests")
+def requests(
+    pod: Pod, *, unstated: Mapping[str, int] | None = None, instead: Mapping[str, Amounts] | None = None
+) -> Amounts:
+    """What the pod reserves on its node: containers, sidecars, init containers, pod-level requests, overhead.
+
+    `unstated` and `instead` are those of `aggregate`.
+    """
+    total = aggregate(pod.spec, "requests", unstated=unstated, instead=instead)
     total.update(_pod_level(pod.spec, "requests"))
     _add(total, amounts(pod.spec.overhead))
     return total
+
+
+def resized(pod: Pod) -> dict[str, Amounts]:
+    """Requests by container where they differ from the spec's: those that are being resized in place.
+
+    Until a resize is done, the larger of wanted, allocated and actual counts; of one that cannot be done, what was
+    wanted does not. Source: determineEffectiveRequests in component-helpers/resource/helpers.go.
+    """
+    statuses = {s.name: s for s in (*pod.status.container_statuses, *pod.status.init_container_statuses)}
+    found: dict[str, Amounts] = {}
+    for container in (*pod.spec.containers, *filter(is_sidecar, pod.spec.init_containers)):
+        status = statuses.get(container.name)
+        if status is None or status.resources is None:
+            continue
+        wanted = container.resources.requests
+        if status.resources.requests == wanted and status.allocated_resources in (wanted, {}):
+            continue
+        pending = condition(pod, "PodResizePending")
+        infeasible = pending is not None and pending.reason == "Infeasible"
+        effective: Amounts = {} if infeasible else amounts(wanted)
+        _raise_to(effective, amounts(status.resources.requests))
+        _raise_to(effective, amounts(status.allocated_resources))
+        found[container.name] = effective
+    return found
 
 
 def limits(pod: Pod) -> Amounts:

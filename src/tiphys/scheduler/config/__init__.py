@@ -1,0 +1,1 @@
+"""KubeSchedulerConfiguration: what the file may say, read with the line of what is wrong, made into profiles."""
