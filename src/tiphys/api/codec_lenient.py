@@ -143,7 +143,7 @@ def _scalar(shape: Scalar, value: Any, place: _Place) -> Any:
         return _integer(shape, value, place)
     elif shape is Scalar.FLOAT:
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
+            return value
     elif shape is Scalar.BYTES:
         return _base64(value, place)
     elif shape is Scalar.QUANTITY:

@@ -21,9 +21,9 @@ _GVK = "x-kubernetes-group-version-kind"
 _KEEP, _EMBEDDED = "x-kubernetes-preserve-unknown-fields", "x-kubernetes-embedded-resource"
 _LOGIC = ("allOf", "anyOf", "oneOf", "not")
 _HEAD = {
-    "apiVersion": "The version in which this object is written, with its group: `group/version`.",
-    "kind": "What this object is. It cannot be changed.",
-    "metadata": "Name, labels, owners and versions, as every object has them.",
+    "apiVersion": "APIVersion defines the version in which this object is written, with its group: `group/version`.",
+    "kind": "Kind says what this object is. It cannot be changed.",
+    "metadata": "Standard object's metadata: name, labels, owners, versions.",
 }
 
 

@@ -16,7 +16,7 @@ Rules that hold for every declaration:
 Source: the Go types under staging/src/k8s.io/api of Kubernetes v1.36 (names, numbers and markers are facts of the API).
 """
 
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar, cast
 
 import msgspec
 from msgspec import field
@@ -143,8 +143,8 @@ def copy_of(obj: _S) -> _S:
     kind = type(obj)
     decoder = _decoders.get(kind)
     if decoder is None:
-        if (copied := getattr(obj, "copied", None)) is not None:
-            return copied()  # type: ignore[no-any-return]  # a custom object, which is no struct
+        if (custom := getattr(obj, "copied", None)) is not None:
+            return cast("_S", custom())  # a custom object, which is no struct
         decoder = _decoders[kind] = msgspec.msgpack.Decoder(kind, dec_hook=lambda _t, v: Quantity(v))
     copied: _S = decoder.decode(_encoder.encode(obj))
     return copied

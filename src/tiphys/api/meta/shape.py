@@ -173,6 +173,8 @@ def _shape_of_hint(hint: Any, metadata: tuple[Any, ...] = ()) -> tuple[Shape, bo
             return _shape_of_hint(members[0], metadata)[0], pointer
         if set(members) == {int, str}:
             return Scalar.INT_OR_STRING, pointer
+        if set(members) == {int, float}:
+            return Scalar.FLOAT, pointer
         shapes = [_shape_of_hint(member)[0] for member in members]
         structs = [shape for shape in shapes if isinstance(shape, StructOf)]
         if len(shapes) == 2 and len(structs) == 1:

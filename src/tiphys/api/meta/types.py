@@ -39,6 +39,7 @@ class ObjectMeta(Struct):
     resource_version: Annotated[str, proto(6)] = ""
     generation: Annotated[int, proto(7)] = 0
     creation_timestamp: Annotated[Time | None, proto(8)] = None
+    """CreationTimestamp is a timestamp: when the server stored the object for the first time."""
     deletion_timestamp: Annotated[Time | None, proto(9)] = None
     deletion_grace_period_seconds: Annotated[int | None, proto(10)] = None
     labels: Annotated[dict[str, str], proto(11)] = {}

@@ -101,7 +101,7 @@ def _shape(hint: Any) -> object:
         return "any" if members else "string"  # a schema or something simpler; IntOrString
     if bare is Any:
         return "any"
-    if bare is float:
+    if bare in (float, int | float):
         return "number"
     if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
         return _unversioned(_definition_name(bare))

@@ -8,6 +8,10 @@ from typing import Annotated, Any
 from tiphys.api.meta.schema import Struct, field, proto
 
 
+Number = int | float
+"""As it was written: 10 is not 10.0."""
+
+
 class ExternalDocumentation(Struct):
     """Where to read more."""
 
@@ -37,9 +41,9 @@ class JSONSchemaProps(Struct):
     format: Annotated[str, proto(6)] = ""
     title: Annotated[str, proto(7)] = ""
     default: Annotated[Any, proto(8)] = None
-    maximum: Annotated[float | None, proto(9)] = None
+    maximum: Annotated[Number | None, proto(9)] = None
     exclusive_maximum: Annotated[bool, proto(10)] = False
-    minimum: Annotated[float | None, proto(11)] = None
+    minimum: Annotated[Number | None, proto(11)] = None
     exclusive_minimum: Annotated[bool, proto(12)] = False
     max_length: Annotated[int | None, proto(13)] = None
     min_length: Annotated[int | None, proto(14)] = None
@@ -47,7 +51,7 @@ class JSONSchemaProps(Struct):
     max_items: Annotated[int | None, proto(16)] = None
     min_items: Annotated[int | None, proto(17)] = None
     unique_items: Annotated[bool, proto(18)] = False
-    multiple_of: Annotated[float | None, proto(19)] = None
+    multiple_of: Annotated[Number | None, proto(19)] = None
     enum: Annotated[list[Any], proto(20, list_type="atomic")] = []
     max_properties: Annotated[int | None, proto(21)] = None
     min_properties: Annotated[int | None, proto(22)] = None
