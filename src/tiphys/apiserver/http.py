@@ -247,7 +247,7 @@ class Connection(asyncio.Protocol):
             incoming.method, path, query, headers, incoming.read,
             client_user=self.client_user, remote=self.remote, started=time.monotonic(), stopping=server.stopping,
         )  # fmt: skip
-        audit_id = (headers.get("audit-id") or server.audit_ids())[:64]
+        audit_id = exchange.audit_id = (headers.get("audit-id") or server.audit_ids())[:64]
         reply = await server.serve(exchange)
         keep_alive = incoming.keep_alive and incoming.complete and self.tunnel is None and not server.stopping.is_set()
         if isinstance(reply, Answer):

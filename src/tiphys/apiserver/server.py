@@ -8,10 +8,12 @@ import gc
 import logging
 import socket
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from itertools import count
+from typing import Any
 from typing import TYPE_CHECKING
 
+from tiphys.api.kind import Kind
 from tiphys.apiserver import identity
 from tiphys.apiserver.admission import plugins as admission_plugins
 from tiphys.apiserver.aggregation.aggregator import Aggregator
@@ -20,7 +22,7 @@ from tiphys.apiserver.authz.authorizer import Authorizer
 from tiphys.apiserver.bootstrap import objects
 from tiphys.apiserver.bootstrap.priority_classes import priority_classes
 from tiphys.apiserver.chain.assembly import Identities
-from tiphys.apiserver.chain.audit import AuditLog
+from tiphys.apiserver.chain.audit.auditor import auditor
 from tiphys.apiserver.chain.limits import InFlight
 from tiphys.apiserver.chain.pipeline import Pipeline
 from tiphys.apiserver.chain.serviceaccounts import ServiceAccountTokens, TokenSigner
@@ -28,6 +30,9 @@ from tiphys.apiserver.crd.controller import DefinitionController
 from tiphys.apiserver.crd.publishing import Publisher
 from tiphys.apiserver.crd.served import ServedKinds
 from tiphys.apiserver.discovery.handlers import Discovery
+from tiphys.apiserver.flowcontrol.assembly import Gate
+from tiphys.apiserver.flowcontrol.control import FlowControl
+from tiphys.apiserver.flowcontrol.debug import handlers as flow_tables
 from tiphys.apiserver.http import HttpServer
 from tiphys.apiserver.local import LocalClient
 from tiphys.apiserver.plain.health import Health
@@ -84,6 +89,7 @@ class ApiServer:
         self._reloads = Reloads(clock)
         self._own: identity.Identity | None = None
         self._aggregator: Aggregator | None = None
+        self._gate: Gate | None = None
         self._webhooks: WebhookClient | None = None
         self._http: HttpServer | None = None
         self._registry: Registry | None = None
@@ -135,8 +141,9 @@ class ApiServer:
             await self._definitions.start()
         await self._listen()
         await self._bootstrap(registry, own)
-        if self._aggregator is not None:
-            self._tasks += self._aggregator.tasks()
+        for part in (self._aggregator, self._gate):
+            if part is not None:
+                self._tasks += part.tasks()
         self._bootstrapped = True
         # What was imported and loaded lives as long as the process: keep the collector away from it. What little of it
         # is garbage is not worth the 20 ms that a collection takes while people wait.
@@ -190,8 +197,7 @@ class ApiServer:
         pod_log.install(router, context, self._backend)
         Proxies(context, self._backend).install(router)
         measures = Measures(self.metrics)
-        in_flight = InFlight(settings.max_reads_in_flight, settings.max_writes_in_flight)
-        self._add_metrics(in_flight)
+        room = self._room(registry, router, self._kinds)
         self._add_checks()
         discovery = Discovery(self._kinds, f"{identity.advertised(settings)}:{settings.binds[0].port}")
         openapi = OpenApi(self._kinds)
@@ -209,15 +215,14 @@ class ApiServer:
             settings.issuer,
             lambda: self.url,
         )
-        audit = None
-        if security.audit.log_path is not None:
-            audit = AuditLog(security.audit.log_path, security.audit.log_max_bytes)
-            self._tasks.append(asyncio.create_task(audit.run(), name="audit log"))
+        auditing = auditor(security.audit, self._backend, self._clock, self.metrics)
+        if auditing is not None:
+            self._tasks += auditing.tasks()
         aggregator = Aggregator(settings, registry, router.find, self._backend, self._clock, self._kinds)
         self._aggregator = aggregator
         self._pipeline = Pipeline(
-            authenticator, authorizer, in_flight, aggregator.find, measures, clock=self._clock,
-            timeout_s=settings.request_timeout_s, audit=audit,
+            authenticator, authorizer, room, aggregator.find, measures, clock=self._clock,
+            timeout_s=settings.request_timeout_s, auditor=auditing,
         )  # fmt: skip
         if self._reloads.any:
             self._tasks.append(asyncio.create_task(self._reloads.run(), name="configuration files"))
@@ -232,7 +237,20 @@ class ApiServer:
 
         return WebhookConverter(self._webhooks, conversion.webhook, definition.spec.names.kind)
 
-    def _add_metrics(self, in_flight: InFlight) -> None:
+    def _room(self, registry: Registry, router: Router, kinds: Iterable[Kind[Any]]) -> InFlight | Gate:
+        """Who may be served at once: by priority and fairness, or by two fixed limits."""
+        settings = self.settings
+        if not settings.security.priority_and_fairness:
+            in_flight = InFlight(settings.max_reads_in_flight, settings.max_writes_in_flight)
+            self._add_metrics(in_flight)
+            return in_flight
+        self._gate = Gate(settings, registry, kinds, self.metrics, self._clock)
+        for path, handler in flow_tables(self._gate.control).items():
+            router.add_exact(path, handler)
+        self._add_metrics(self._gate.control)
+        return self._gate
+
+    def _add_metrics(self, in_flight: InFlight | FlowControl) -> None:
         process_metrics(self.metrics)
         self.metrics.gauge(
             "apiserver_current_inflight_requests", "Requests being handled.", "request_kind",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -155,10 +155,11 @@ def compiled(config: WebhookConfiguration, at: str) -> tuple[list[Program], list
     from tiphys.api.cel import CelError, Environment, types
 
     environment = Environment({"request": _request_type()})
-    programs, errors = [], []
+    programs: list[Program] = []
+    errors: list[FieldError] = []
     for index, condition in enumerate(config.match_conditions):
         try:
-            programs.append(environment.compile(condition.expression, types.BOOL))
+            programs.append(cast("Program", environment.compile(condition.expression, types.BOOL)))
         except CelError as error:
             errors.append(invalid(f"{at}.matchConditions[{index}].expression", condition.expression, str(error)))
     return programs, errors

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote_plus
 
 import msgspec
 
 from tiphys.apiserver.request import ANONYMOUS, RequestInfo, User
+
+if TYPE_CHECKING:
+    from tiphys.apiserver.chain.audit.trail import Trail
 
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
@@ -89,8 +92,8 @@ class Exchange:
     """A request on its way through the chain. Links fill in `info`, then `user`; handlers read them."""
 
     __slots__ = (
-        "_read", "client_user", "headers", "info", "method", "path", "raw_query", "remote", "started", "stopping",
-        "user", "warnings",
+        "_read", "annotations", "audit_id", "client_user", "headers", "info", "method", "path", "raw_query", "remote",
+        "started", "stopping", "trail", "user", "warnings",
     )  # fmt: skip
 
     def __init__(
@@ -122,10 +125,18 @@ class Exchange:
         self.info: RequestInfo = _UNRESOLVED
         self.user: User = ANONYMOUS
         self.warnings: list[str] = []
+        self.annotations: dict[str, str] = {}
+        """Of the request's audit events."""
+        self.audit_id = ""
+        self.trail: Trail | None = None
+        """What audit records of this request."""
 
     async def body(self, limit: int) -> bytes:
         """The whole body. Raises RequestTooLarge beyond `limit` bytes."""
-        return await self._read(limit)
+        data = await self._read(limit)
+        if self.trail is not None:
+            self.trail.request_body(data, self.headers.get("Content-Type", ""))
+        return data
 
     def all_values(self, header: str) -> list[str]:
         getall = getattr(self.headers, "getall", None)

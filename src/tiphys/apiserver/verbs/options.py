@@ -105,7 +105,7 @@ def write_options(
     if not query:
         return WriteOptions(
             user=exchange.user, field_manager="" if apply else manager_of(exchange), subresource=subresource,
-            admission=admission, warnings=exchange.warnings,
+            admission=admission, warnings=exchange.warnings, annotations=exchange.annotations,
         )  # fmt: skip
     found = list(_dry_run_errors(query.get("dryRun", ())))
     manager = one(query, "fieldManager")
@@ -127,7 +127,7 @@ def write_options(
         subresource=subresource,
         admission=admission,
         field_validation=validation,
-        warnings=exchange.warnings,
+        warnings=exchange.warnings, annotations=exchange.annotations,
     )
 
 

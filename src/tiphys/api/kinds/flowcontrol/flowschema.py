@@ -2,7 +2,9 @@
 
 from typing import Annotated
 
-from tiphys.api.kind import Kind, Subresource
+from tiphys.api.kind import Column, Kind, Subresource
+from tiphys.api.kinds.columns import AGE, NAME
+from tiphys.api.kinds.flowcontrol import validation
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Int32, Struct, Time, copy_of, empty_list, field, proto
 
@@ -118,6 +120,20 @@ def _prepare_status(obj: FlowSchema, old: FlowSchema) -> None:
     obj.spec = copy_of(old.spec)
 
 
+def _default(obj: FlowSchema) -> None:
+    if obj.spec.matching_precedence == 0:
+        obj.spec.matching_precedence = 1000
+
+
+def _distinguisher(obj: FlowSchema) -> str:
+    method = obj.spec.distinguisher_method
+    return "<none>" if method is None else method.type
+
+
+def _missing_level(obj: FlowSchema) -> str:
+    return next((c.status for c in obj.status.conditions if c.type == "Dangling"), "?")
+
+
 FLOWSCHEMA = Kind(
     group="flowcontrol.apiserver.k8s.io",
     version="v1",
@@ -127,6 +143,21 @@ FLOWSCHEMA = Kind(
     namespaced=False,
     subresources=(Subresource("status", ("get", "patch", "update")),),
     generation=True,
+    default=_default,
+    validate=validation.flow_schema,
+    validate_status=validation.status,
+    columns=(
+        NAME,
+        Column(
+            "PriorityLevel", "string", lambda obj: obj.spec.priority_level_configuration.name, "Where its requests go."
+        ),
+        Column(
+            "MatchingPrecedence", "string", lambda obj: obj.spec.matching_precedence, "Lower numbers are tried first."
+        ),
+        Column("DistinguisherMethod", "string", _distinguisher, "What tells its flows apart."),
+        AGE,
+        Column("MissingPL", "string", _missing_level, "Whether its priority level does not exist."),
+    ),
     prepare=_prepare,
     prepare_status=_prepare_status,
 )

@@ -1,8 +1,11 @@
 """PriorityLevelConfiguration. Source: staging/src/k8s.io/api/flowcontrol/v1/types.go."""
 
+from collections.abc import Callable
 from typing import Annotated
 
-from tiphys.api.kind import Kind, Subresource
+from tiphys.api.kind import Column, Kind, Subresource
+from tiphys.api.kinds.columns import AGE, NAME
+from tiphys.api.kinds.flowcontrol import validation
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Int32, Struct, Time, copy_of, field, proto
 
@@ -81,6 +84,39 @@ def _prepare_status(obj: PriorityLevelConfiguration, old: PriorityLevelConfigura
     obj.spec = copy_of(old.spec)
 
 
+def _default(obj: PriorityLevelConfiguration) -> None:
+    spec = obj.spec
+    if spec.exempt is not None:
+        if spec.exempt.nominal_concurrency_shares is None:
+            spec.exempt.nominal_concurrency_shares = 0
+        if spec.exempt.lendable_percent is None:
+            spec.exempt.lendable_percent = 0
+    if spec.limited is None:
+        return
+    if spec.limited.nominal_concurrency_shares is None:
+        spec.limited.nominal_concurrency_shares = 30
+    if spec.limited.lendable_percent is None:
+        spec.limited.lendable_percent = 0
+    queuing = spec.limited.limit_response.queuing
+    if queuing is not None:
+        queuing.queues = queuing.queues or 64
+        queuing.hand_size = queuing.hand_size or 8
+        queuing.queue_length_limit = queuing.queue_length_limit or 50
+
+
+def _shares(obj: PriorityLevelConfiguration) -> object:
+    limited = obj.spec.limited
+    return "<none>" if limited is None else limited.nominal_concurrency_shares
+
+
+def _queuing(field_name: str) -> Callable[[PriorityLevelConfiguration], object]:
+    def cell(obj: PriorityLevelConfiguration) -> object:
+        queuing = obj.spec.limited.limit_response.queuing if obj.spec.limited is not None else None
+        return "<none>" if queuing is None else getattr(queuing, field_name)
+
+    return cell
+
+
 PRIORITYLEVELCONFIGURATION = Kind(
     group="flowcontrol.apiserver.k8s.io",
     version="v1",
@@ -90,6 +126,18 @@ PRIORITYLEVELCONFIGURATION = Kind(
     namespaced=False,
     subresources=(Subresource("status", ("get", "patch", "update")),),
     generation=True,
+    default=_default,
+    validate=validation.priority_level,
+    validate_status=validation.status,
+    columns=(
+        NAME,
+        Column("Type", "string", lambda obj: obj.spec.type, "Whether its requests are limited."),
+        Column("NominalConcurrencyShares", "string", _shares, "Its share of the server."),
+        Column("Queues", "string", _queuing("queues"), "How many queues it has."),
+        Column("HandSize", "string", _queuing("hand_size"), "How many queues a flow may use."),
+        Column("QueueLengthLimit", "string", _queuing("queue_length_limit"), "How many requests a queue holds."),
+        AGE,
+    ),
     prepare=_prepare,
     prepare_status=_prepare_status,
 )

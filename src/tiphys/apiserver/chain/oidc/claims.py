@@ -6,15 +6,12 @@ Source: staging/src/k8s.io/apiserver/plugin/pkg/authenticator/token/oidc/oidc.go
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tiphys.api.errors import FieldError, invalid
 from tiphys.apiserver.chain.oidc.config import ClaimOrExpression, JwtAuthenticator, PrefixedClaimOrExpression
 from tiphys.apiserver.chain.tokens import InvalidToken
 from tiphys.apiserver.request import User
-
-if TYPE_CHECKING:
-    from tiphys.api.cel import Program
 
 Claims = Mapping[str, Any]
 
@@ -25,7 +22,8 @@ class ClaimMapper:
     def __init__(self, config: JwtAuthenticator, at: str) -> None:
         self._config = config
         self._at = at
-        self._programs: dict[str, Program] = {}
+        self._programs: dict[str, Any] = {}
+        """Compiled expressions, by field path."""
         self.errors: list[FieldError] = list(self._compile())
 
     def _compile(self) -> Iterator[FieldError]:
