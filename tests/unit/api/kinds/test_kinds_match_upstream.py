@@ -96,13 +96,13 @@ def _shape(hint: Any) -> object:
     if origin is dict:
         value = get_args(bare)[1]
         return ["object", "any" if value is Any else _shape(value)]
+    if bare in (float, int | float):
+        return "number"
     if origin in (Union, types.UnionType):
         members = [arg for arg in get_args(bare) if isinstance(arg, type) and issubclass(arg, Struct)]
         return "any" if members else "string"  # a schema or something simpler; IntOrString
     if bare is Any:
         return "any"
-    if bare in (float, int | float):
-        return "number"
     if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
         return _unversioned(_definition_name(bare))
     return {str: "string", bytes: "string", Quantity: "string", bool: "boolean", int: "integer"}[bare]

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 from tiphys.api.meta.schema import Struct, field, proto
 
-
 Number = int | float
 """As it was written: 10 is not 10.0."""
 
