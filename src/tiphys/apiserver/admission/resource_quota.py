@@ -160,7 +160,7 @@ class ResourceQuotaPlugin(Plugin):
 
     async def _batch(self, namespace: str, waiters: list[_Waiter], returns: list[dict[str, Amounts]]) -> None:
         try:
-            self._look_ahead(namespace, waiters)
+            self._look_ahead(namespace, waiters, returns)
             for name in sorted(self._quotas.entries(namespace)):
                 await self._write(namespace, name, waiters, [each[name] for each in returns if name in each])
         except ApiError as error:
@@ -171,10 +171,12 @@ class ResourceQuotaPlugin(Plugin):
                 self._let_go(namespace, charged)
             self._answer(namespace, waiters)
 
-    def _look_ahead(self, namespace: str, waiters: list[_Waiter]) -> None:
+    def _look_ahead(self, namespace: str, waiters: list[_Waiter], returns: list[dict[str, Amounts]]) -> None:
         """Refuse what does not fit one of the quotas before anything is charged to another."""
         quotas = self._quotas.objects(namespace)
         used = [read_all(quota.status.used) for quota in quotas]
+        for quota, u in zip(quotas, used, strict=True):
+            _take_back(u, [each[quota.metadata.name] for each in returns if quota.metadata.name in each])
         for waiter in waiters:
             try:
                 added = [charge(quota, waiter.request, u) for quota, u in zip(quotas, used, strict=True)]
@@ -194,10 +196,7 @@ class ResourceQuotaPlugin(Plugin):
             charges.clear()
             refusals.clear()
             used = read_all(current.status.used)
-            for back in returns:
-                for resource, number in back.items():
-                    if resource in used:
-                        used[resource] = max(used[resource] - number, 0)
+            _take_back(used, returns)
             for waiter in waiters:
                 if waiter.refusal is not None or waiter.admission.dry_run:
                     continue
@@ -239,3 +238,10 @@ class ResourceQuotaPlugin(Plugin):
                 self._returning.setdefault(namespace, []).append(waiter.charged)
             if not gone:
                 waiter.done.set_result(None)
+
+
+def _take_back(used: Amounts, returns: Iterable[Amounts]) -> None:
+    for charged in returns:
+        for resource, number in charged.items():
+            if resource in used:
+                used[resource] = max(used[resource] - number, 0)
