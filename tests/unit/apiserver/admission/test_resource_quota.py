@@ -21,8 +21,9 @@ from tiphys.api.quota.amounts import write_all
 from tiphys.api.quota.charge import used_by
 from tiphys.api.quota.evaluators import evaluator_of
 from tiphys.apiserver.admission.chain import AdmissionChain
+from tiphys.apiserver.admission.plugin import Plugin
 from tiphys.apiserver.admission.resource_quota import ResourceQuotaPlugin
-from tiphys.apiserver.registry.interface import WriteOptions
+from tiphys.apiserver.registry.interface import AdmissionRequest, WriteOptions
 from tiphys.apiserver.registry.registry import open_registry
 from tiphys.apiserver.request import User
 from tiphys.store.embedded.store import EmbeddedStore
@@ -187,6 +188,36 @@ async def test_who_gives_up_waiting_is_not_charged(registry, clock) -> None:
     for n in range(3 - there):
         await registry.create(POD, "default", pod(f"q{n}"), opts)
     assert used(registry) == {"pods": "3"}
+
+
+class Gate(Plugin):
+    """Holds requests that have been charged, until opened."""
+
+    name = "Gate"
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.reached = asyncio.Event()
+
+    async def validate(self, request: AdmissionRequest) -> None:
+        if request.kind is POD:
+            self.reached.set()
+            await self.open.wait()
+
+
+async def test_nobody_lowers_what_is_charged_while_the_object_is_on_its_way(registry, clock) -> None:
+    gate = Gate()
+    opts = WriteOptions(User("bob"), admission=AdmissionChain([ResourceQuotaPlugin(registry, clock), gate]))
+    await quota(registry, pods="1")
+    task = asyncio.create_task(registry.create(POD, "default", pod("a"), opts))
+    await gate.reached.wait()
+    assert used(registry) == {"pods": "1"}
+    with pytest.raises(Conflict, match="objects that it counts are being written"):
+        await recount(registry, opts)
+    gate.open.set()
+    await task
+    await recount(registry, opts)
+    assert used(registry) == {"pods": "1"}
 
 
 async def recount(registry: Any, opts: WriteOptions) -> None:
