@@ -108,7 +108,7 @@ class ObjectType(Type):
         self._load = load
         self._fields: Mapping[str, Field] | None = None
         self.source = source
-        """What the type was made from (a schema, a Struct class)."""
+        """The schema that the type was made from; None for types declared by hand."""
 
     @property
     def fields(self) -> Mapping[str, Field]:

@@ -136,7 +136,7 @@ class MapView(Mapping[str, Any]):
 
     __slots__ = ("_converter_of", "raw")
 
-    def __init__(self, values: dict[str, Any], converter_of: Callable[[str], Convert | None]) -> None:
+    def __init__(self, values: Mapping[str, Any], converter_of: Callable[[str], Convert | None]) -> None:
         self.raw = values
         self._converter_of = converter_of
 
@@ -166,17 +166,18 @@ class MapView(Mapping[str, Any]):
 class ObjectView(MapView):
     """An object with declared fields, read by the names that expressions use."""
 
-    __slots__ = ("_names",)
+    __slots__ = ("_names", "_null_is_absent")
 
-    def __init__(self, values: dict[str, Any], type_: ObjectType) -> None:
+    def __init__(self, values: Mapping[str, Any], type_: ObjectType) -> None:
+        self._null_is_absent = type_.source is not None
         fields = type_.fields
         super().__init__(values, lambda name: converter(fields[name].type) if name in fields else None)
         self._names = {field.name: field.json_name for field in fields.values() if field.name != field.json_name}
 
     def get(self, key: str, default: Any = None) -> Any:
-        """A field that is null counts as absent."""
+        """Where a schema declares the object, a field that is null counts as absent."""
         found = super().get(self._names.get(key, key), default)
-        return default if found is None else found
+        return default if found is None and self._null_is_absent else found
 
 
 def _timestamp(value: Any) -> Any:

@@ -47,6 +47,12 @@ class Equivalents:
             return ()
         return [other for other in self._groups.get(kind.storage_key, ()) if other != kind]
 
+    def named(self, api_version: str, kind: str) -> Kind[Any] | None:
+        """The served kind of this name."""
+        return next(
+            (each for each in self._served.all() if each.kind == kind and each.api_version == api_version), None
+        )
+
     async def convert(self, obj: Any, kind: Kind[Any], wanted: Kind[Any]) -> Any:
         """`obj` of `kind` as a `wanted`; may share parts with it. Raises InternalError."""
         if kind == wanted or not isinstance(obj, kind.schema):

@@ -23,6 +23,7 @@ from tiphys.apiserver.admission.node_restriction import NodeRestriction
 from tiphys.apiserver.admission.owner_references import OwnerReferencesPermissionEnforcement
 from tiphys.apiserver.admission.plugin import Plugin
 from tiphys.apiserver.admission.pod_security.plugin import PodSecurity
+from tiphys.apiserver.admission.policy import build as policy
 from tiphys.apiserver.admission.priority import Priority
 from tiphys.apiserver.admission.refusal import refuse
 from tiphys.apiserver.admission.resource_quota import ResourceQuotaPlugin
@@ -117,7 +118,9 @@ ORDER: Mapping[str, Callable[[Parts], Any]] = {
     "DefaultIngressClass": lambda parts: DefaultIngressClass(parts.registry),
     "DenyServiceExternalIPs": lambda _: pod_plugins.DenyServiceExternalIPs(),
     "PodTopologyLabels": lambda parts: pod_plugins.PodTopologyLabels(parts.registry),
+    "MutatingAdmissionPolicy": lambda parts: policy.mutating(parts.registry, parts.authorizer, parts.equivalents),
     "MutatingAdmissionWebhook": _mutating,
+    "ValidatingAdmissionPolicy": lambda parts: policy.validating(parts.registry, parts.authorizer, parts.equivalents),
     "ValidatingAdmissionWebhook": _validating,
     "ResourceQuota": lambda parts: ResourceQuotaPlugin(parts.registry, parts.clock),
     "AlwaysDeny": lambda _: AlwaysDeny(),

@@ -12,6 +12,7 @@ from tiphys.api.cel.errors import EvaluationError
 from tiphys.api.cel.evaluate.shown import kind_name, shown
 from tiphys.api.cel.evaluate.structs import StructView
 from tiphys.api.cel.values import Optional, Uint
+from tiphys.api.custom.object import CustomObject
 from tiphys.api.meta.schema import Struct
 
 
@@ -29,6 +30,8 @@ def adapted(value: Any) -> Any:
         return StructView(value)
     if isinstance(value, str):
         return str(value)
+    if isinstance(value, CustomObject):
+        return {**value.to_plain(), "metadata": StructView(value.metadata)}
     return value
 
 

@@ -88,8 +88,9 @@ def _field(planner: Planner, owner: Type, name: str, optional: bool) -> _Step:
         return _Step(name, None, optional, None)
     field = owner.fields[name]
     if planner.converter(owner) is not None:
-        return _Step(name, None, optional, None, declared=True)
-    return _Step(field.json_name, None, optional, planner.converter(field.type), declared=True)
+        return _Step(name, None, optional, None, declared=owner.source is not None)
+    convert = planner.converter(field.type)
+    return _Step(field.json_name, None, optional, convert, declared=owner.source is not None)
 
 
 def _root(planner: Planner, base: Node) -> Closure:
