@@ -20,8 +20,9 @@ from urllib.parse import unquote, urlsplit
 import httptools
 
 from tiphys.apiserver.chain.certificates import user_of
-from tiphys.apiserver.chain.exchange import PIECE_BYTES, Answer, Exchange, Joined, Reply, Stream
-from tiphys.apiserver.http_messages import Incoming, Tunnel, head_of, refusal
+from tiphys.apiserver.chain.exchange import PIECE_BYTES, Answer, EventFeed, Exchange, Joined, Reply, Stream
+from tiphys.apiserver.http_feed import Feeder
+from tiphys.apiserver.http_messages import LAST_CHUNK, Incoming, Tunnel, chunk, head_of, refusal
 from tiphys.apiserver.request import User
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_begun", "_drained", "_head_bytes", "_incoming", "_loop", "_more", "_parser", "_paused", "_requests",
-        "_server", "_task", "_transport", "client_user", "idle_since", "lost", "remote", "tunnel",
+        "_server", "_task", "_transport", "client_user", "feeder", "idle_since", "lost", "remote", "tunnel",
     )  # fmt: skip
 
     def __init__(self, server: HttpServer) -> None:
@@ -70,6 +71,8 @@ class Connection(asyncio.Protocol):
         self.tunnel: Tunnel | None = None
         self.lost: Callable[[], None] | None = None
         """Called when the client goes away while a stream is being written."""
+        self.feeder: Feeder | None = None
+        """Sends the feed that is being answered with."""
         self.idle_since = self._loop.time()
         """When the last answer was written; infinity while one is being made."""
 
@@ -122,6 +125,8 @@ class Connection(asyncio.Protocol):
             self.tunnel.feed_eof()
         if self.lost is not None:
             self.lost()
+        if self.feeder is not None:
+            self.feeder.lose()
 
     def pause_writing(self) -> None:
         self._drained = self._loop.create_future()
@@ -130,6 +135,13 @@ class Connection(asyncio.Protocol):
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
         self._drained = None
+        if self.feeder is not None:
+            self.feeder.ready()
+
+    @property
+    def held(self) -> bool:
+        """The client does not read, and enough waits for it."""
+        return self._drained is not None
 
     async def room(self) -> None:
         """Waits while the client does not read. Raises ConnectionError when it is gone."""
@@ -280,16 +292,28 @@ class Connection(asyncio.Protocol):
         try:
             self.lost = stream.close
             self.write(head_of(stream, audit_id, None, keep_alive))
-            if not head_only:
+            if head_only:
+                return
+            if isinstance(stream.batches, EventFeed):
+                await self._feed(stream.batches)
+            else:
                 async for batch in stream.batches:
-                    data = batch[0] if len(batch) == 1 else b"".join(batch)
-                    self.write(b"%x\r\n%b\r\n" % (len(data), data))
+                    self.write(chunk(batch))
                     if self._drained is not None:
                         await self.room()
-                self.write(b"0\r\n\r\n")
+            self.write(LAST_CHUNK)
         finally:
             self.lost = None
             stream.close()
+
+    async def _feed(self, events: EventFeed) -> None:
+        feeder = self.feeder = Feeder(self, events)
+        try:
+            if self._server.stopping.is_set():
+                feeder.end()
+            await feeder.run()
+        finally:
+            self.feeder = None
 
     async def _take_over(self, run: Callable[[Tunnel], Awaitable[None]]) -> None:
         tunnel = self.tunnel = self.tunnel or Tunnel(self)
@@ -341,9 +365,16 @@ class HttpServer:
         for connection in [one for one in self.connections if one.idle_since < limit]:
             connection.close()
 
+    def begin_stopping(self) -> None:
+        """Every answer from now on is its connection's last; those that would last for ever end now."""
+        self.stopping.set()
+        for connection in self.connections:
+            if connection.feeder is not None:
+                connection.feeder.end()
+
     async def shutdown(self, timeout_s: float) -> None:
         """Close idle connections now, the others when they have answered, and all of them after `timeout_s`."""
-        self.stopping.set()
+        self.begin_stopping()
         self._sweeper.cancel()
         for connection in list(self.connections):
             if not connection.busy:

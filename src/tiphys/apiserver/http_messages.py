@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import http
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tiphys.api.errors import BadRequest, RequestTooLarge
@@ -19,6 +19,7 @@ _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".en
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+LAST_CHUNK = b"0\r\n\r\n"
 _MAX_TUNNEL_BUFFER = 1024 * 1024
 
 
@@ -224,6 +225,11 @@ def head_of(answer: Answer | Stream, audit_id: str, length: int | None, keep_ali
         f"{extra}{framing}\r\n{tail}{_dates.line()}\r\n"
     )
     return line + text.encode()
+
+
+def chunk(batch: Sequence[bytes]) -> bytes:
+    """A batch of at least one byte as one chunk."""
+    return b"".join((b"%x\r\n" % sum(map(len, batch)), *batch, b"\r\n"))
 
 
 def refusal(status: int, text: str) -> bytes:

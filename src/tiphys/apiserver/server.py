@@ -326,7 +326,7 @@ class ApiServer:
         for client in self._clients:
             await client.close()
         if self._http is not None:
-            self._http.stopping.set()
+            self._http.begin_stopping()
             if self._pipeline is not None:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(limit):

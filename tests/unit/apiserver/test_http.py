@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -21,6 +21,8 @@ LARGE = b",".join(PARTS)
 async def answer(exchange: Exchange) -> Reply:
     if exchange.path == "/stream":
         return Stream(batches(exchange))
+    if exchange.path == "/feed":
+        return Stream(FEEDS[-1], close=FEEDS[-1].finish)
     if exchange.path == "/tunnel":
         return Takeover(echo)
     if exchange.path == "/large":
@@ -34,6 +36,41 @@ async def answer(exchange: Exchange) -> Reply:
     except ApiError as error:
         return Answer(error.message.encode(), error.code)
     return Answer(f"{exchange.method} {exchange.path}?{exchange.raw_query} {body.decode()}".encode())
+
+
+class Events:
+    """A feed that the test fills."""
+
+    def __init__(self) -> None:
+        self.ready: Callable[[], None] = lambda: None
+        self.waiting: list[bytes] = []
+        self.closed = False
+        self.finished = 0
+
+    @property
+    def ended(self) -> bool:
+        return self.closed and not self.waiting
+
+    def put(self, *events: bytes) -> None:
+        self.waiting += events
+        self.ready()
+
+    def take(self) -> list[bytes]:
+        taken, self.waiting = self.waiting, []
+        return taken
+
+    def close(self) -> None:
+        self.closed = True
+        self.ready()
+
+    def __aiter__(self) -> AsyncIterator[list[bytes]]:
+        raise AssertionError("feeds are taken from")
+
+    def finish(self) -> None:
+        self.finished += 1
+
+
+FEEDS: list[Events] = []
 
 
 async def batches(_exchange: Exchange) -> AsyncIterator[list[bytes]]:
@@ -87,10 +124,63 @@ async def test_a_client_that_goes_away_ends_a_large_answer() -> None:
         writer.write(b"GET /joined HTTP/1.1\r\n\r\n")
         await reader.readexactly(1000)
         writer.transport.abort()
-        for _ in range(100_000):
-            if http.connections:
-                await asyncio.sleep(0)
+        await until(lambda: not http.connections)
+
+
+async def test_a_feed_is_sent_as_it_comes_and_the_connection_goes_on() -> None:
+    async with connected() as (_, reader, writer):
+        FEEDS.append(events := Events())
+        events.put(b"first,")
+        writer.write(b"GET /feed HTTP/1.1\r\n\r\n")
+        assert b"Transfer-Encoding: chunked" in await reader.readuntil(b"\r\n\r\n")
+        assert await reader.readuntil(b",\r\n") == b"6\r\nfirst,\r\n"
+        events.put(b"a")
+        events.put(b"bcd", b"efghijkl,")
+        # What came in one turn goes out as one chunk.
+        assert await reader.readuntil(b",\r\n") == b"d\r\nabcdefghijkl,\r\n"
+        events.put(b"last,")
+        events.close()
+        assert await reader.readuntil(b"\r\n0\r\n\r\n") == b"5\r\nlast,\r\n0\r\n\r\n"
+        writer.write(b"GET /after HTTP/1.1\r\n\r\n")
+        assert (await one(reader))[2] == b"GET /after? "
+        assert events.finished == 1
+
+
+async def test_a_feed_waits_while_the_client_does_not_read() -> None:
+    async with connected() as (http, reader, writer):
+        FEEDS.append(events := Events())
+        writer.write(b"GET /feed HTTP/1.1\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        (connection,) = http.connections
+        connection.pause_writing()
+        events.put(b"one")
+        await asyncio.sleep(0)
+        events.put(b"two")
+        await asyncio.sleep(0)
+        assert events.waiting == [b"one", b"two"]
+        connection.resume_writing()
+        assert await reader.readuntil(b"two\r\n") == b"6\r\nonetwo\r\n"
+        writer.transport.abort()
+        await until(lambda: events.finished == 1)
         assert not http.connections
+
+
+async def test_a_feed_ends_when_the_server_stops() -> None:
+    async with connected() as (http, reader, writer):
+        FEEDS.append(events := Events())
+        events.put(b"one")
+        writer.write(b"GET /feed HTTP/1.1\r\n\r\n")
+        await reader.readuntil(b"one\r\n")
+        http.begin_stopping()
+        assert await reader.read() == b"0\r\n\r\n"
+        assert events.finished == 1
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(100_000):
+        if not condition():
+            await asyncio.sleep(0)
+    assert condition()
 
 
 def test_joined_bodies_are_their_parts_and_commas() -> None:

@@ -51,7 +51,13 @@ JSON_LINES = JsonLines()
 
 
 class WatchStream:
-    """One watcher's events, encoded: first what was there when it came, then what happens."""
+    """One watcher's events, encoded: first what was there when it came, then what happens.
+
+    Whoever sends them sets `ready` and takes; or iterates over the batches, until the end.
+    """
+
+    immediate = True
+    """What `take` gives is what is to be sent; otherwise only iterating makes bytes of it."""
 
     def __init__(self, form: Form, initial: Iterator[bytes], bookmarks: bool) -> None:
         self.form = form
@@ -61,51 +67,66 @@ class WatchStream:
         self.error: ApiError | None = None
         self.slow = False
         """It was cut off because it did not read."""
-        self.on_close: Callable[[], None] = lambda: None
+        self.on_close: Callable[[], None] = _nothing
+        self.ready: Callable[[], None] = _nothing
+        """Called when there is something to take after there was nothing, and at the end."""
         self._initial: Iterator[bytes] | None = initial
         self._queue: list[Any] = []
-        self._wake: asyncio.Future[None] | None = None
         self._closed = False
 
     def offer(self, data: Any) -> None:
         """Queue one encoded event (an `Event`, where the stream encodes itself)."""
-        if len(self._queue) >= MAX_QUEUED:
+        queue = self._queue
+        if not queue:
+            queue.append(data)
+            self.ready()
+        elif len(queue) < MAX_QUEUED:
+            queue.append(data)
+        else:
             self.slow = True
             self.close()
-            return
-        self._queue.append(data)
-        if self._wake is not None and not self._wake.done():
-            self._wake.set_result(None)
 
     def close(self) -> None:
-        """End the iteration; idempotent."""
+        """Nothing more will come; idempotent."""
         if not self._closed:
             self._closed = True
             self.on_close()
-            if self._wake is not None and not self._wake.done():
-                self._wake.set_result(None)
+            self.ready()
+
+    @property
+    def ended(self) -> bool:
+        """Closed, and all was taken that should be."""
+        return self._closed and (self.slow or (self._initial is None and not self._queue))
+
+    def take(self) -> list[bytes]:
+        """What waits to be sent; empty when there is nothing now."""
+        if self.slow:
+            return []
+        if self._initial is not None:
+            batch = [data for data, _ in zip(self._initial, range(_INITIAL_BATCH), strict=False)]
+            if batch:
+                self.ready()
+                return batch
+            self._initial = None
+        batch, self._queue = self._queue, []
+        return batch
 
     async def __aiter__(self) -> AsyncIterator[list[bytes]]:
+        waker = asyncio.Event()
+        self.ready = waker.set
         try:
-            while batch := self._next_initial():
-                yield batch
-            while not self._closed or (self._queue and not self.slow):
-                if self._queue:
-                    batch, self._queue = self._queue, []
+            while not self.ended:
+                waker.clear()
+                if batch := self.take():
                     yield batch
-                else:
-                    self._wake = asyncio.get_running_loop().create_future()
-                    await self._wake
+                elif not self.ended:
+                    await waker.wait()
         finally:
             self.close()
 
-    def _next_initial(self) -> list[bytes]:
-        if self._initial is None or self.slow:
-            return []
-        batch = [data for data, _ in zip(self._initial, range(_INITIAL_BATCH), strict=False)]
-        if not batch:
-            self._initial = None
-        return batch
+
+def _nothing() -> None:
+    return
 
 
 class Group:

@@ -7,8 +7,8 @@ everything between knows only this file.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from urllib.parse import unquote_plus
 
 import msgspec
@@ -67,10 +67,31 @@ class Answer(msgspec.Struct):
     headers: Sequence[tuple[str, str]] = ()
 
 
+@runtime_checkable
+class EventFeed(Protocol):
+    """Batches that come by themselves and wait to be taken: sending them takes no task."""
+
+    ready: Callable[[], None]
+    """Set by whoever takes: called when there is something after there was nothing, and at the end."""
+
+    @property
+    def ended(self) -> bool: ...
+
+    def take(self) -> list[bytes]:
+        """What waits to be sent; empty when there is nothing now."""
+
+    def close(self) -> None:
+        """Nothing more is wanted; what waits is still sent. Idempotent."""
+
+    def __aiter__(self) -> AsyncIterator[list[bytes]]:
+        """The same batches, for who wants to wait for them."""
+
+
 class Stream(msgspec.Struct):
     """An answer of unknown length: each batch is written as one chunk, without copying its pieces again."""
 
-    batches: AsyncIterator[list[bytes]]
+    batches: AsyncIterable[list[bytes]]
+    """An `EventFeed` is taken from, once in a turn of the loop; anything else is iterated over."""
     status: int = 200
     content_type: str = JSON
     headers: Sequence[tuple[str, str]] = ()

@@ -22,6 +22,8 @@ _BATCH = 128
 class DeferredStream(WatchStream):
     """A watch over a view whose entries have to be waited for. What is queued are events, and bookmarks as bytes."""
 
+    immediate = False
+
     def __init__(
         self, form: Form, view: View, selection: Selection, present: Sequence[Entry], past: Sequence[Event],
         end: Entry | None, bookmarks: bool,

@@ -205,19 +205,31 @@ class Deletion(msgspec.Struct, frozen=True):
 
 
 class EventStream(Protocol):
-    """A watch as bytes. Iterating yields batches of whole encoded events, in order, never an empty batch.
+    """A watch as bytes: batches of whole encoded events, in order, to be iterated over (never an empty one) or taken.
 
     It ends when closed, when the watcher was too slow, or after an ERROR event (`error` then says which).
     """
 
+    immediate: bool
+    """Events can be taken; otherwise they come by iterating alone."""
+    ready: Callable[[], None]
+    """Set by who takes: called when there is something after there was nothing, and at the end."""
+
     def __aiter__(self) -> AsyncIterator[list[bytes]]: ...
+
+    def take(self) -> list[bytes]:
+        """What waits; empty when there is nothing now."""
+
+    @property
+    def ended(self) -> bool:
+        """Nothing is left to take, and nothing will come."""
 
     @property
     def error(self) -> ApiError | None:
         """Why the stream ended with an ERROR event: Expired where the revision is too old."""
 
     def close(self) -> None:
-        """End the iteration; idempotent."""
+        """Nothing more is wanted; idempotent."""
 
 
 class Cache(Protocol):

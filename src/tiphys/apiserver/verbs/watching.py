@@ -37,12 +37,17 @@ class WatchHandler:
         content_type = media.content_type
         if media.format == "protobuf":
             content_type += ";stream=watch"
-        stream = Stream(
-            until(events, timeout_s, exchange.stopping),
-            content_type=content_type,
-            headers=respond.with_warnings(exchange),
-            close=events.close,
-        )
+        headers = respond.with_warnings(exchange)
+        if events.immediate and not wants_websocket(exchange):
+            timer = asyncio.get_running_loop().call_later(timeout_s, events.close)
+
+            def close() -> None:
+                timer.cancel()
+                events.close()
+
+            return Stream(events, content_type=content_type, headers=headers, close=close)
+        batches = until(events, timeout_s, exchange.stopping)
+        stream = Stream(batches, content_type=content_type, headers=headers, close=events.close)
         return as_messages(exchange, stream, text=True) if wants_websocket(exchange) else stream
 
 
