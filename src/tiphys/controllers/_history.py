@@ -83,8 +83,14 @@ def _order(revision: ControllerRevision) -> tuple[int, str, str]:
 
 
 def patch_of(template: PodTemplateSpec) -> dict[str, Any]:
-    """The data of a revision of this template."""
-    return {"spec": {"template": {**codec.to_json(template), "$patch": "replace"}}}
+    """The data of a revision of this template. Sorted, as Go writes maps: clients compare it byte by byte."""
+    return {"spec": {"template": _sorted({**codec.to_json(template), "$patch": "replace"})}}
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _sorted(value[name]) for name in sorted(value)}
+    return [_sorted(each) for each in value] if isinstance(value, list) else value
 
 
 def template_of(revision: ControllerRevision) -> PodTemplateSpec | None:

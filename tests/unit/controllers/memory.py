@@ -7,6 +7,7 @@ merge patches with their preconditions. Informers show every write at once. It s
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -22,7 +23,7 @@ from tiphys.client.informer import Store
 from tiphys.client.interface import Listing
 from tiphys.controllers._apply import Applier
 from tiphys.controllers._expectations import Expectations
-from tiphys.controllers._spec import ControllerSpec, Listers
+from tiphys.controllers._spec import ControllerSpec, Listers, Tally
 from tiphys.controllers.settings import ControllerSettings
 from tiphys.testing.clock import FakeClock
 
@@ -71,6 +72,10 @@ class MemoryClient:
         self.informers: dict[Kind[Any], MemoryInformer] = {}
         self.calls: list[tuple[str, str, str]] = []
         self.refuse: Callable[[str, Kind[Any], str], ApiError | None] = lambda verb, kind, name: None
+        self.answers: dict[str, Any] = {}
+        """What `raw` answers, by path: a document, or an ApiError to raise."""
+        self.sent: list[tuple[str, str, Any]] = []
+        """What `raw` was sent: method, path, document."""
         self._revisions = itertools.count(1)
         self._names = itertools.count(1)
 
@@ -123,6 +128,8 @@ class MemoryClient:
         metadata.generation = 1
         metadata.creation_timestamp = rfc3339(self.clock.now())
         kind.default(obj)
+        if kind is POD:
+            obj.status.phase = "Pending"
         return self._store(kind, obj)
 
     async def update(self, kind: Kind[Any], obj: Any, *, subresource: str = "") -> Any:
@@ -191,6 +198,15 @@ class MemoryClient:
         for obj in self.all(kind, namespace):
             await self.delete(kind, obj.metadata.name, namespace)
 
+    async def raw(self, method: str, path: str, query: Mapping[str, str] | None = None, body: bytes = b"") -> bytes:
+        self._called(method, POD, path)
+        if body:
+            self.sent.append((method, path, json.loads(body)))
+        answer = self.answers.get(path, NotFound("the server could not find the requested resource"))
+        if isinstance(answer, ApiError):
+            raise answer
+        return json.dumps(answer).encode()
+
     # --- inside
 
     def _called(self, verb: str, kind: Kind[Any], name: str) -> None:
@@ -245,21 +261,30 @@ class Bench:
         informers = {kind: self.client.informer(kind) for kind in KINDS}
         for index in spec.indexes:
             informers[index.kind].add_index(index.name, index.values)
-        self.listers = Listers(informers, self.settings, self.heard, self.clock.now())
+        self.tallies: dict[Any, Tally] = {}
+        self.memory: dict[Any, Any] = {}
+        self.listers = Listers(informers, self.settings, self.heard, self.clock.now(), self.tallies, self.memory)
         expectations = Expectations(informers, self.clock, 300)
-        self._applier = Applier(self.client, self.events, expectations)
+        self._applier = Applier(self.client, self.events, expectations, self.memory)
 
     def plan(self, key: Any) -> list[Any]:
         world = self.spec.read(self.listers, key, self.clock.now())
         return [] if world is None else list(self.spec.plan(key, world))
 
+    async def observed_plan(self, key: Any) -> list[Any]:
+        """The plan after live looks, for controllers that take them."""
+        world = self.spec.read(self.listers, key, self.clock.now())
+        if world is not None and self.spec.observe is not None:
+            world = await self.spec.observe(self.client, key, world)
+        return [] if world is None else list(self.spec.plan(key, world))
+
     async def apply(self, key: Any) -> float | None:
-        return await self._applier.apply(key, self.plan(key))
+        return await self._applier.apply(key, await self.observed_plan(key))
 
     async def settle(self, key: Any, turns: int = 20) -> None:
         """Plans and applies until nothing is left to write. Fails when that does not come."""
         for _ in range(turns):
-            if not writes(self.plan(key)):
+            if not writes(await self.observed_plan(key)):
                 return
             await self.apply(key)
         raise AssertionError(f"{self.spec.name} {key} does not come to rest: {self.plan(key)}")
@@ -267,4 +292,4 @@ class Bench:
 
 def writes(actions: Iterable[Any]) -> list[Any]:
     """Actions that change something: not those that only wait or tell."""
-    return [action for action in actions if type(action).__name__ not in ("RequeueAfter", "Event")]
+    return [action for action in actions if type(action).__name__ not in ("RequeueAfter", "Event", "Remember")]

@@ -5,7 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from tiphys.api.kind import Kind, new
-from tiphys.api.kinds import DEPLOYMENT, NAMESPACE, NODE, POD, REPLICASET, SERVICE
+from tiphys.api.kinds import (
+    CRONJOB,
+    DAEMONSET,
+    DEPLOYMENT,
+    JOB,
+    NAMESPACE,
+    NODE,
+    PERSISTENTVOLUMECLAIM,
+    POD,
+    PODDISRUPTIONBUDGET,
+    REPLICASET,
+    REPLICATIONCONTROLLER,
+    SERVICE,
+    STATEFULSET,
+)
 from tiphys.api.kinds.core.node import NodeCondition
 from tiphys.api.kinds.core.pod.containers import Container, ContainerPort
 from tiphys.api.kinds.core.pod.status import PodCondition, PodIP
@@ -95,4 +109,59 @@ def namespace(name: str = "default", *, ending: bool = False) -> Any:
     obj.status.phase = "Terminating" if ending else "Active"
     if ending:
         obj.metadata.deletion_timestamp = NOW
+    return obj
+
+
+def stateful_set(name: str = "db", replicas: int = 3, *, claims: tuple[str, ...] = (), image: str = "db:1") -> Any:
+    obj = new(STATEFULSET, name, "default")
+    template(obj, {"app": name}, image)
+    obj.spec.replicas, obj.spec.service_name = replicas, name
+    obj.spec.volume_claim_templates = [new(PERSISTENTVOLUMECLAIM, claim) for claim in claims]
+    obj.metadata.uid = f"uid-sts-{name}"
+    return obj
+
+
+def daemon_set(name: str = "agent", image: str = "agent:1") -> Any:
+    obj = new(DAEMONSET, name, "default")
+    template(obj, {"app": name}, image)
+    obj.metadata.uid = f"uid-ds-{name}"
+    obj.metadata.annotations = {"deprecated.daemonset.template.generation": "1"}
+    return obj
+
+
+def replication_controller(name: str = "rc", replicas: int = 2) -> Any:
+    obj = new(REPLICATIONCONTROLLER, name, "default")
+    pods = replica_set(name, replicas)
+    obj.spec.replicas, obj.spec.selector, obj.spec.template = replicas, {"app": name}, pods.spec.template
+    obj.metadata.uid, obj.metadata.generation = f"uid-rc-{name}", 1
+    return obj
+
+
+def job(name: str = "sum", completions: int | None = 1, parallelism: int = 1, **spec: Any) -> Any:
+    obj = new(JOB, name, "default")
+    template(obj, {"job": name}, "sum:1")
+    obj.spec.template.spec.restart_policy = "Never"
+    obj.spec.completions, obj.spec.parallelism = completions, parallelism
+    obj.metadata.uid = f"uid-job-{name}"
+    for field, value in spec.items():
+        setattr(obj.spec, field, value)
+    return obj
+
+
+def cron_job(name: str = "nightly", schedule: str = "*/5 * * * *", **spec: Any) -> Any:
+    obj = new(CRONJOB, name, "default")
+    obj.spec.schedule = schedule
+    obj.spec.job_template.spec.template = job().spec.template
+    obj.metadata.uid, obj.metadata.generation = f"uid-cj-{name}", 1
+    for field, value in spec.items():
+        setattr(obj.spec, field, value)
+    return obj
+
+
+def budget(name: str = "budget", **spec: Any) -> Any:
+    obj = new(PODDISRUPTIONBUDGET, name, "default")
+    obj.spec.selector = LabelSelector(match_labels={"app": "web"})
+    obj.metadata.generation = 1
+    for field, value in spec.items():
+        setattr(obj.spec, field, value)
     return obj
