@@ -13,6 +13,7 @@ from tiphys.controllers import (
     endpoints,
     endpointslice,
     garbage_collector,
+    horizontalpodautoscaler,
     job,
     namespace,
     node_ipam,
@@ -26,6 +27,7 @@ from tiphys.controllers import (
     statefulset,
     taint_eviction,
     ttl_after_finished,
+    validatingadmissionpolicy_status,
 )
 from tiphys.controllers._spec import ControllerSpec
 
@@ -43,6 +45,7 @@ CONTROLLERS: tuple[ControllerSpec[Any], ...] = (
     cronjob.SPEC,
     ttl_after_finished.SPEC,
     disruption.SPEC,
+    horizontalpodautoscaler.SPEC,
     endpoints.SPEC,
     endpointslice.SPEC,
     node_lifecycle.SPEC,
@@ -50,6 +53,7 @@ CONTROLLERS: tuple[ControllerSpec[Any], ...] = (
     pod_gc.SPEC,
     node_ipam.SPEC,
     resourcequota.SPEC,
+    validatingadmissionpolicy_status.SPEC,
 )
 
 

@@ -165,7 +165,8 @@ def test_the_authorizer_answers_for_the_requester(api: RunningServer, namespace:
 
 def test_the_request_and_the_namespace_are_seen(api: RunningServer, namespace: str, policy: Policy) -> None:
     checks = [
-        "request.operation == 'CREATE' && request.kind.kind == 'ConfigMap' && request.resource.resource == 'configmaps'",
+        "request.operation == 'CREATE' && request.kind.kind == 'ConfigMap'",
+        "request.resource.resource == 'configmaps'",
         f"namespaceObject.metadata.name == '{namespace}' && request.namespace == '{namespace}'",
         "has(namespaceObject.metadata.creationTimestamp) && namespaceObject.status.phase == 'Active'",
         "has(request.userInfo.username) && oldObject == null && !request.dryRun",
