@@ -14,6 +14,9 @@ from tiphys.api.errors import Forbidden
 from tiphys.api.kinds import KINDS, MUTATINGWEBHOOKCONFIGURATION, VALIDATINGWEBHOOKCONFIGURATION
 from tiphys.apiserver.admission import namespace_plugins, pod_plugins
 from tiphys.apiserver.admission.chain import AdmissionChain
+from tiphys.apiserver.admission.certificate_approval import CertificateApproval, CertificateSigning
+from tiphys.apiserver.admission.certificate_requests import CertificateRequests
+from tiphys.apiserver.admission.certificate_subject_restriction import CertificateSubjectRestriction
 from tiphys.apiserver.admission.default_classes import DefaultIngressClass, DefaultStorageClass
 from tiphys.apiserver.admission.default_tolerations import DefaultTolerationSeconds
 from tiphys.apiserver.admission.equivalents import Equivalents
@@ -115,6 +118,9 @@ ORDER: Mapping[str, Callable[[Parts], Any]] = {
     "OwnerReferencesPermissionEnforcement": lambda parts: OwnerReferencesPermissionEnforcement(parts.authorizer),
     "PersistentVolumeClaimResize": lambda parts: PersistentVolumeClaimResize(parts.registry),
     "RuntimeClass": lambda parts: RuntimeClassPlugin(parts.registry),
+    "CertificateApproval": lambda parts: CertificateApproval(parts.authorizer),
+    "CertificateSigning": lambda parts: CertificateSigning(parts.authorizer),
+    "CertificateSubjectRestriction": lambda _: CertificateSubjectRestriction(),
     "DefaultIngressClass": lambda parts: DefaultIngressClass(parts.registry),
     "DenyServiceExternalIPs": lambda _: pod_plugins.DenyServiceExternalIPs(),
     "PodTopologyLabels": lambda parts: pod_plugins.PodTopologyLabels(parts.registry),
@@ -160,9 +166,9 @@ def build(
 ) -> AdmissionChain:
     """The chain of a server, which serves the kinds in `served` (None: the built-in ones). Raises ValueError.
 
-    The escalation check is part of RBAC and cannot be disabled.
+    The escalation check and who asks for a certificate are parts of their kinds and cannot be disabled.
     """
     equivalents = Equivalents(served or ServedKinds(KINDS), registry.versions_of)
     parts = Parts(registry, authorizer, clock, client, WebhookMeasures(metrics), equivalents)
     plugins = [ORDER[name](parts) for name in chosen(enabled, disabled)]
-    return AdmissionChain([*plugins, EscalationCheck(authorizer)])
+    return AdmissionChain([CertificateRequests(clock), *plugins, EscalationCheck(authorizer)])

@@ -11,6 +11,7 @@ from typing import Any
 from tiphys.api.errors import FieldError
 from tiphys.api.kind import Kind
 from tiphys.api.kinds.apps.deployment import DEPLOYMENT
+from tiphys.api.kinds.certificates import validation as certificates
 from tiphys.api.kinds.core import namespace as namespaces
 from tiphys.api.kinds.core.namespace import NAMESPACE
 from tiphys.api.kinds.core.pod.kind import POD
@@ -25,11 +26,13 @@ _PREPARE: Mapping[tuple[str, str], Prepare] = {
     (NAMESPACE.kind, "finalize"): namespaces.prepare_finalize,
     (POD.kind, "ephemeralcontainers"): prepare_ephemeral_containers,
     (POD.kind, "resize"): prepare_resize,
+    ("CertificateSigningRequest", "approval"): certificates.prepare_approval,
 }
 _VALIDATE: Mapping[tuple[str, str], Validate] = {
     (NAMESPACE.kind, "finalize"): namespaces.validate_finalize,
     (POD.kind, "ephemeralcontainers"): validate_ephemeral_containers,
     (POD.kind, "resize"): validate_resize,
+    ("CertificateSigningRequest", "approval"): certificates.approval,
 }
 
 RETURNS_DELETED: frozenset[str] = frozenset(

@@ -1,17 +1,25 @@
-"""namespaces/finalize, pods/ephemeralcontainers, pods/resize: the parent object, of which one part may change."""
+"""namespaces/finalize, pods/ephemeralcontainers, pods/resize, certificatesigningrequests/approval.
+
+What travels is the parent object, of which one part may change.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from tiphys.api.kind import Kind
-from tiphys.api.kinds import NAMESPACE, POD
+from tiphys.api.kinds import CERTIFICATESIGNINGREQUEST, NAMESPACE, POD
 from tiphys.apiserver.chain.exchange import Handler
 from tiphys.apiserver.verbs.context import Context
 from tiphys.apiserver.verbs.resources import ResourceHandlers
 from tiphys.apiserver.verbs.router import Router
 
-_PARTS: tuple[tuple[Kind[Any], str], ...] = ((NAMESPACE, "finalize"), (POD, "ephemeralcontainers"), (POD, "resize"))
+_PARTS: tuple[tuple[Kind[Any], str], ...] = (
+    (NAMESPACE, "finalize"),
+    (POD, "ephemeralcontainers"),
+    (POD, "resize"),
+    (CERTIFICATESIGNINGREQUEST, "approval"),
+)
 
 
 def install(router: Router, context: Context) -> None:

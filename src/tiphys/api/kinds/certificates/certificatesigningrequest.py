@@ -2,7 +2,10 @@
 
 from typing import Annotated
 
-from tiphys.api.kind import Kind, Subresource
+from tiphys.api.duration import human_duration
+from tiphys.api.kind import Column, Kind, Subresource
+from tiphys.api.kinds.certificates import validation
+from tiphys.api.kinds.columns import AGE, NAME
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Int32, Struct, Time, copy_of, field, proto
 
@@ -52,11 +55,23 @@ class CertificateSigningRequest(Resource):
 
 
 def _prepare(obj: CertificateSigningRequest, old: CertificateSigningRequest | None) -> None:
-    obj.status = copy_of(old.status) if old is not None else CertificateSigningRequestStatus()
+    """Requests never change but through their subresources."""
+    if old is None:
+        obj.status = CertificateSigningRequestStatus()
+    else:
+        obj.spec, obj.status = copy_of(old.spec), copy_of(old.status)
 
 
-def _prepare_status(obj: CertificateSigningRequest, old: CertificateSigningRequest) -> None:
-    obj.spec = copy_of(old.spec)
+def _requested(obj: CertificateSigningRequest) -> str:
+    seconds = obj.spec.expiration_seconds
+    return "<none>" if seconds is None else human_duration(seconds)
+
+
+def _condition(obj: CertificateSigningRequest) -> str:
+    types = {condition.type for condition in obj.status.conditions}
+    found = [kind for kind in ("Approved", "Denied", "Failed") if kind in types]
+    shown = ",".join(found) or "Pending"
+    return f"{shown},Issued" if obj.status.certificate else shown
 
 
 CERTIFICATESIGNINGREQUEST = Kind(
@@ -72,6 +87,17 @@ CERTIFICATESIGNINGREQUEST = Kind(
         Subresource("status", ("get", "patch", "update")),
     ),
     fields={"spec.signerName": lambda obj: obj.spec.signer_name},
+    name_rule=lambda _name, _prefix: [],
+    validate=validation.create_or_update,
+    validate_status=validation.status,
+    columns=(
+        NAME,
+        AGE,
+        Column("SignerName", "string", lambda obj: obj.spec.signer_name, "Who is to sign it."),
+        Column("Requestor", "string", lambda obj: obj.spec.username, "Who asked for it."),
+        Column("RequestedDuration", "string", _requested, "How long the certificate is to be good."),
+        Column("Condition", "string", _condition, "What became of it."),
+    ),
     prepare=_prepare,
-    prepare_status=_prepare_status,
+    prepare_status=validation.prepare_status,
 )
