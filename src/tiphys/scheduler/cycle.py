@@ -20,6 +20,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from tiphys.scheduler.columns import Bools, Ints, Rows
 from tiphys.scheduler.diagnosis import Diagnosis, diagnose, refuser
@@ -28,7 +29,7 @@ from tiphys.scheduler.plugin import SCORE_MAX, Normalize, PluginError, PluginSpe
 from tiphys.scheduler.pods import PodRecord
 from tiphys.scheduler.table import NodeTable
 
-_ROWS_ONE_BY_ONE = 8
+_ROWS_ONE_BY_ONE = 4
 """Up to about so many changed rows, row by row is cheaper than whole columns."""
 
 Pick = Callable[[int], int]
@@ -264,7 +265,7 @@ class Cycle:
             return self._evaluate(pod)
         if changed:
             rows = set(changed)
-            if len(rows) > _ROWS_ONE_BY_ONE + known.size // 64:
+            if len(rows) > _ROWS_ONE_BY_ONE + known.size // 4:
                 return self._evaluate(pod)
             self._redo(pod, known, rows)
         return known
@@ -289,23 +290,35 @@ class Cycle:
 
     def _redo(self, pod: PodRecord, known: Evaluation, changed: set[int]) -> None:
         """Bring `changed` rows up to date in place."""
-        raws = {plugin.name: raw for plugin, raw in known.varying}
-        for row in changed:
-            passed = known.passed[row] = self._passed_row(pod, row)
-            known.fixed[row] = self._fixed_row(pod, row) if passed else -1
-            for plugin in self._plugins.varying:
-                if plugin.score_row is None or not plugin.scores(pod):
-                    continue
-                value = plugin.score_row(self._table, pod, row)
-                raw = raws.get(plugin.name)
-                if raw is None:
-                    if not value:
-                        continue
-                    raw = raws[plugin.name] = np.zeros(known.size, dtype=np.int64)
-                    known.varying.append((plugin, raw))
-                raw[row] = value
+        if len(changed) > _ROWS_ONE_BY_ONE:
+            self._redo_together(pod, known, np.fromiter(changed, dtype=np.intp, count=len(changed)))
+        else:
+            for row in changed:
+                self._redo_row(pod, known, row)
         known.position = self._table.position
         known.diagnosis = None
+
+    def _redo_together(self, pod: PodRecord, known: Evaluation, rows: npt.NDArray[np.intp]) -> None:
+        passed = known.passed[rows] = self._passed(pod, rows)
+        known.fixed[rows] = self._fixed(pod, rows, passed)
+        for plugin in self._plugins.varying:
+            if plugin.score and plugin.scores(pod):
+                self._asking = plugin.name
+                values = plugin.score(self._table, pod, rows)
+                raw = _raw(known, plugin, create=bool(values.any()))
+                if raw is not None:
+                    raw[rows] = values
+
+    def _redo_row(self, pod: PodRecord, known: Evaluation, row: int) -> None:
+        passed = known.passed[row] = self._passed_row(pod, row)
+        known.fixed[row] = self._fixed_row(pod, row) if passed else -1
+        for plugin in self._plugins.varying:
+            if plugin.score_row and plugin.scores(pod):
+                self._asking = plugin.name
+                value = plugin.score_row(self._table, pod, row)
+                raw = _raw(known, plugin, create=bool(value))
+                if raw is not None:
+                    raw[row] = value
 
     def _passed_row(self, pod: PodRecord, row: int) -> bool:
         if not self._table.live[row] or not self._row_by_itself(pod, row):
@@ -340,11 +353,17 @@ class Cycle:
             if plugin.filter and plugin.applies(pod):
                 self._asking = plugin.name
                 passed &= plugin.filter(self._table, pod, rows)
-        for name in self._table.nominations.nodes():
-            row = self._table.rows.get(name)
-            if row is not None and passed[row]:
-                passed[row] = self._passed_row(pod, row)
+        if len(self._table.nominations):
+            self._leave_room_in(pod, rows, passed)
         return passed
+
+    def _leave_room_in(self, pod: PodRecord, rows: Rows, passed: Bools) -> None:
+        """Take out of `passed` the rows that pass only while the pods they are kept for are not there."""
+        kept = {self._table.rows.get(name) for name in self._table.nominations.nodes()}
+        numbers = range(rows.stop) if isinstance(rows, slice) else rows.tolist()
+        for index, row in enumerate(numbers):
+            if row in kept and passed[index]:
+                passed[index] = self._passed_row(pod, row)
 
     def _fixed(self, pod: PodRecord, rows: Rows, passed: Bools) -> Ints:
         total = np.zeros(len(passed), dtype=np.int64)
@@ -354,6 +373,18 @@ class Cycle:
                 total += plugin.weight * plugin.score(self._table, pod, rows)
         total[~passed] = -1
         return total
+
+
+def _raw(known: Evaluation, plugin: PluginSpec, *, create: bool) -> Ints | None:
+    """The column of a plugin's raw scores; None where all are 0 and none is to be made."""
+    for other, raw in known.varying:
+        if other is plugin:
+            return raw
+    if not create:
+        return None
+    raw = np.zeros(known.size, dtype=np.int64)
+    known.varying.append((plugin, raw))
+    return raw
 
 
 def normalized(raw: Ints, feasible: Bools, how: Normalize) -> Ints:

@@ -93,7 +93,8 @@ def diagnose(table: NodeTable, plugins: Sequence[PluginSpec], pod: PodRecord, as
         if not plugin.applies(pod):
             continue
         asked(plugin)
-        passed = _asked(table, plugin, pod, remaining)
+        every = len(remaining) == table.high  # a slice is read without copying
+        passed = _asked(table, plugin, pod, slice(0, table.high) if every else remaining)
         if passed is None or passed.all():
             continue
         refused = remaining[~passed]
@@ -104,7 +105,7 @@ def diagnose(table: NodeTable, plugins: Sequence[PluginSpec], pod: PodRecord, as
     for row in remaining.tolist():
         _kept_for_others(table, plugins, pod, row, reasons, refusing, resolvable)
     rows = np.concatenate(resolvable) if resolvable else np.zeros(0, dtype=np.intp)
-    return Diagnosis(table.count, reasons, frozenset(refusing), resolvable=np.sort(rows))
+    return Diagnosis(table.count, reasons, frozenset(refusing), resolvable=rows)
 
 
 def _kept_for_others(
@@ -140,7 +141,7 @@ def explained(table: NodeTable, plugin: PluginSpec, pod: PodRecord, rows: Rows) 
     return plugin.explain(table, pod, rows) if plugin.explain else {plugin.reason: len(rows)}
 
 
-def _asked(table: NodeTable, plugin: PluginSpec, pod: PodRecord, rows: Rows) -> Bools | None:
+def _asked(table: NodeTable, plugin: PluginSpec, pod: PodRecord, rows: Rows | slice) -> Bools | None:
     if plugin.filter is not None:
         return plugin.filter(table, pod, rows)
     if plugin.filter_among is not None:

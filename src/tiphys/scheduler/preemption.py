@@ -198,10 +198,8 @@ class Preemption:
         found = len(works)
         harmless = int(np.count_nonzero(trials.harm[0, works] == 0))
         untried = rows[state == _UNTRIED]
-        if found >= wanted and harmless and len(untried) <= found:
-            # Enough are known; the few rows that changed since are worth a look, they may have become the best.
-            untried = untried[: max(len(untried) - wanted, 8)]
-            wanted = len(rows)
+        if found >= wanted and harmless:
+            return
         for row in self._from_offset(untried):
             if self._try_row(pod, trials, row):
                 found += 1
@@ -210,8 +208,9 @@ class Preemption:
                     return
 
     def _from_offset(self, rows: npt.NDArray[np.intp]) -> Iterator[int]:
-        if len(rows):
-            yield from np.roll(rows, -self._offset(len(rows))).tolist()
+        start = self._offset(len(rows)) if len(rows) else 0
+        for i in range(len(rows)):
+            yield int(rows[(start + i) % len(rows)])
 
     def _try_row(self, pod: PodRecord, trials: _Trials, row: int) -> bool:
         found = self._victims(pod, row)
