@@ -8,19 +8,24 @@ gets.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar, cast
+from urllib.parse import urlencode
 
 import msgspec
 
 from tiphys.api import codec
-from tiphys.api.errors import MethodNotAllowed, from_status
+from tiphys.api.errors import ApiError, BadRequest, MethodNotAllowed, ServiceUnavailable, from_status
 from tiphys.api.kind import Kind
 from tiphys.api.kinds.autoscaling.scale import Scale
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Struct, copy_of
 from tiphys.api.meta.types import DeleteOptions, Preconditions, Status
 from tiphys.apiserver.cache.selection import Selection, select
+from tiphys.apiserver.chain.exchange import Answer, Exchange
+from tiphys.apiserver.chain.exchange import Handler as Serve
+from tiphys.apiserver.http_messages import Headers
 from tiphys.apiserver.registry.interface import Cache, Entry, ListOptions, PatchRequest, WatchOptions, WriteOptions
 from tiphys.apiserver.request import RequestInfo, User
 from tiphys.apiserver.reviews.table import REVIEWS
@@ -37,16 +42,47 @@ class _Raw(msgspec.Struct):
     object: msgspec.Raw
 
 
+def _refusal(code: int, body: bytes) -> ApiError:
+    try:
+        return from_status(msgspec.json.decode(body, type=Status))
+    except (msgspec.DecodeError, ValueError):
+        return from_status(Status(status="Failure", code=code, message=body[:1024].decode("utf-8", "replace")))
+
+
 class LocalClient:
     """`client.interface.Client` over the registry, acting as one user."""
 
-    def __init__(self, context: Context, user: User) -> None:
+    def __init__(self, context: Context, user: User, serve: Serve | None = None) -> None:
+        """`serve` answers requests by path, as over HTTPS: for `raw`."""
         self._context = context
+        self._serve = serve
         self._registry = context.registry
         self._user = user
         self._manager = user.name.rpartition(":")[2] or "unknown"
         self._informers: dict[tuple[Kind[Any], str, str, str], LocalInformer[Any]] = {}
         self._closed = asyncio.Event()
+
+    async def raw(self, method: str, path: str, query: Mapping[str, str] | None = None, body: bytes = b"") -> bytes:
+        if self._serve is None:
+            raise ServiceUnavailable(f"{method} {path}: this client has no server")
+
+        async def read(_limit: int) -> bytes:
+            return body
+
+        headers = Headers()
+        headers.add(b"Accept", b"application/json")
+        if body:
+            headers.add(b"Content-Type", b"application/json")
+        exchange = Exchange(
+            method, path, urlencode(query or {}), headers, read, client_user=self._user, started=time.monotonic()
+        )
+        reply = await self._serve(exchange)
+        if not isinstance(reply, Answer):
+            raise BadRequest(f"{method} {path}: the answer is a stream")
+        answer = reply.body if isinstance(reply.body, bytes) else b"".join(reply.body)
+        if reply.status >= 300:
+            raise _refusal(reply.status, answer)
+        return answer
 
     def _authorize(self, verb: str, kind: Kind[Any], namespace: str, name: str = "", subresource: str = "") -> None:
         info = RequestInfo(

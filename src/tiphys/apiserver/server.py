@@ -10,8 +10,7 @@ import socket
 import uuid
 from collections.abc import Awaitable, Callable, Iterable
 from itertools import count
-from typing import Any
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tiphys.api.kind import Kind
 from tiphys.apiserver import identity
@@ -122,7 +121,7 @@ class ApiServer:
         """A client in this process, acting as `user`: the same authorization, admission and registry, no bytes."""
         if self._context is None:
             raise RuntimeError("the API server is not started")
-        client = LocalClient(self._context, user)
+        client = LocalClient(self._context, user, self._pipeline.serve if self._pipeline is not None else None)
         self._clients.append(client)
         return client
 

@@ -146,4 +146,7 @@ class Client(Protocol):
     ) -> Informer[R]:
         """A shared informer: the same arguments give the same object. It starts at once and runs until `close`."""
 
+    async def raw(self, method: str, path: str, query: Mapping[str, str] | None = None, body: bytes = b"") -> bytes:
+        """Any path, also of APIs that others serve; the body, if any, is JSON. Errors as everywhere."""
+
     async def close(self) -> None: ...

@@ -138,6 +138,25 @@ class RequeueAfter:
 
 
 @dataclass(frozen=True, slots=True)
+class SetScale:
+    """PUT of a Scale at its own path, for targets of any kind, also of kinds that are only known by name."""
+
+    path: str
+    scale: Mapping[str, Any]
+    """As it was read, with another `spec.replicas`: its resource version keeps others' changes."""
+    report: Report | None = None
+    on_failure: Callable[[ApiError], Sequence[Action]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """Keep this for the next plan of the same key (`Listers.remembered`), until the process ends. For what is no part
+    of any object: earlier recommendations, say."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     on: Resource | ObjectReference
     type: Literal["Normal", "Warning"]
@@ -145,4 +164,6 @@ class Event:
     message: str
 
 
-Action: TypeAlias = Create | Update | UpdateStatus | Patch | Delete | DeleteCollection | RequeueAfter | Event
+Action: TypeAlias = (
+    Create | Update | UpdateStatus | Patch | Delete | DeleteCollection | SetScale | Remember | RequeueAfter | Event
+)

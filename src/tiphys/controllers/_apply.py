@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterator, MutableMapping, Sequence
 from functools import partial
 from typing import Any
 
+from tiphys.api import codec
 from tiphys.api.errors import AlreadyExists, ApiError, Conflict, Forbidden, NotFound
 from tiphys.api.kind import Kind
 from tiphys.api.meta.resource import Resource
@@ -24,8 +25,10 @@ from tiphys.controllers._actions import (
     Gone,
     Guard,
     Patch,
+    Remember,
     Report,
     RequeueAfter,
+    SetScale,
     Update,
     UpdateStatus,
 )
@@ -45,8 +48,16 @@ class Stale(Exception):
 class Applier:
     """Applies the plans of one controller."""
 
-    def __init__(self, client: Client, recorder: Recorder, expectations: Expectations) -> None:
+    def __init__(
+        self,
+        client: Client,
+        recorder: Recorder,
+        expectations: Expectations,
+        memory: MutableMapping[Hashable, Any] | None = None,
+    ) -> None:
+        """`memory`: where `Remember` puts values, by key."""
         self._client, self._recorder, self._expectations = client, recorder, expectations
+        self._memory = memory if memory is not None else {}
         # A UID never comes back, so one live look serves all dependents of the same lost owner.
         self._gone: dict[str, None] = {}
 
@@ -64,6 +75,8 @@ class Applier:
                     delay_s = min(wanted_s if delay_s is None else [*wanted_s, delay_s])
                 case Event(on=on, type=kind, reason=reason, message=message):
                     self._recorder.event(on, kind, reason, message)
+                case Remember(value=value):
+                    self._memory[key] = value
                 case Create():
                     await self._create_all(key, [action for action in group if isinstance(action, Create)])
                 case first:
@@ -76,7 +89,7 @@ class Applier:
 
     async def _recover(self, key: Hashable, failed: Action, error: ApiError) -> None:
         """Neighbours have the same plan for failure; that of the first is taken, once."""
-        if isinstance(failed, Create | Delete | DeleteCollection) and failed.on_failure is not None:
+        if isinstance(failed, Create | Delete | DeleteCollection | SetScale) and failed.on_failure is not None:
             await self.apply(key, failed.on_failure(error))
 
     async def _create_all(self, key: Hashable, creates: Sequence[Create]) -> None:
@@ -141,8 +154,18 @@ class Applier:
                 self._expectations.wrote(key, action.kind, written)
             case DeleteCollection():
                 await self._client.delete_collection(action.kind, action.namespace)
+            case SetScale():
+                await self._set_scale(action)
             case _:
                 raise TypeError(f"not an action to apply alone: {action!r}")
+
+    async def _set_scale(self, action: SetScale) -> None:
+        try:
+            await self._client.raw("PUT", action.path, body=codec.encode(action.scale))
+        except ApiError as error:
+            self._report(action.report, "", error)
+            raise
+        self._report(action.report, "")
 
     async def _delete(self, key: Hashable, action: Delete) -> None:
         try:
@@ -233,7 +256,7 @@ def _grouped(actions: Sequence[Action]) -> Iterator[list[Action]]:
     """Neighbours that may be done together. Updates stay alone: a later one may rest on an earlier."""
     group: list[Action] = []
     for action in actions:
-        alone = isinstance(action, Update | UpdateStatus | Event)
+        alone = isinstance(action, Update | UpdateStatus | Event | Remember)
         if group and (alone or type(action) is not type(group[0])):
             yield group
             group = []

@@ -68,12 +68,16 @@ class Controller:
         self._heard: dict[tuple[Kind[Any], str, str], datetime] = {}
         self._tallies = Tallies()
         self._expectations = Expectations(self._informers, clock, settings.expectation_timeout_s)
-        self._applier = Applier(client, recorder, self._expectations)
+        self._memory: dict[Hashable, Any] = {}
+        self._applier = Applier(client, recorder, self._expectations, self._memory)
         self._queue: WorkQueue[Hashable] = WorkQueue(
             clock, Backoff(first_s=settings.backoff_first_s, cap_s=settings.backoff_cap_s)
         )
-        self._listers = Listers(self._informers, settings, self._heard, clock.now(), self._tallies)
+        self._listers = self._new_listers()
         self._plans_total = self._actions_total = self._errors_total = 0
+
+    def _new_listers(self) -> Listers:
+        return Listers(self._informers, self._settings, self._heard, self._clock.now(), self._tallies, self._memory)
 
     def statistics(self) -> ControllerStatistics:
         return ControllerStatistics(
@@ -83,7 +87,7 @@ class Controller:
     async def run(self) -> None:
         """Fills the caches, then works until cancelled."""
         await asyncio.gather(*(informer.wait_synced() for informer in self._informers.values()))
-        self._listers = Listers(self._informers, self._settings, self._heard, self._clock.now(), self._tallies)
+        self._listers = self._new_listers()
         stops = [informer.subscribe(self._observe) for informer in self._informers.values()]
         stops += [self._subscribe(watch) for watch in self._spec.watches]
         workers = 1 if self._spec.serial else self._settings.workers or self._spec.workers
@@ -179,7 +183,10 @@ class Controller:
             return False
         world = spec.read(self._listers, key, self._clock.now())
         if world is None:
+            self._memory.pop(key, None)
             return True
+        if spec.observe is not None:
+            world = await spec.observe(self._client, key, world)
         self._plans_total += 1
         actions = spec.plan(key, world)
         self._actions_total += len(actions)

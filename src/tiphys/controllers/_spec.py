@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
@@ -11,7 +11,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from tiphys.api.kind import Kind
 from tiphys.api.meta.owners import controller_of
 from tiphys.api.meta.resource import Resource
-from tiphys.client.interface import Informer
+from tiphys.client.interface import Client, Informer
 from tiphys.controllers._actions import Action
 from tiphys.controllers.settings import ControllerSettings
 
@@ -46,8 +46,9 @@ class Listers:
         heard: Mapping[tuple[Kind[Any], str, str], datetime],
         started: datetime,
         tallies: Mapping[Hashable, Tally] = MappingProxyType({}),
+        memory: Mapping[Hashable, Any] = MappingProxyType({}),
     ) -> None:
-        self._informers, self._heard, self._tallies = informers, heard, tallies
+        self._informers, self._heard, self._tallies, self._memory = informers, heard, tallies, memory
         self.settings = settings
         self.started = started
         """When this controller had all its caches filled."""
@@ -77,6 +78,10 @@ class Listers:
     def tally(self, what: Hashable) -> Tally:
         """How often a watch counted `what` (see `Watch.tally`), and when last, by our own clock."""
         return self._tallies.get(what, Tally())
+
+    def remembered(self, key: Hashable) -> Any:
+        """What the last plan of `key` asked to keep (`Remember`); None: nothing."""
+        return self._memory.get(key)
 
 
 def own_key(_listers: Listers, obj: Resource) -> Iterable[Key]:
@@ -131,6 +136,9 @@ class ControllerSpec(Generic[W]):
     """All that `plan` needs, or None when there is nothing to do. Looks at nothing but its arguments."""
     plan: Callable[[Any, W], Sequence[Action]]
     """Pure: no I/O, no clock, no randomness; mutates nothing it was given."""
+    observe: Callable[[Client, Any, W], Awaitable[W]] | None = None
+    """Live looks at what no copy has (readings of metrics), after `read` and before `plan`. What cannot be read is part
+    of the world, too: it raises nothing that `plan` should know of."""
     watches: tuple[Watch[Any], ...] = ()
     reads: tuple[Kind[Any], ...] = ()
     """Kinds that `read` looks at but that wake nobody."""
