@@ -22,7 +22,7 @@ class ControllerSettings:
     cluster_cidr: str = "10.244.0.0/16"
     """Pod addresses. Empty: nodes get no range."""
     node_cidr_mask_size: int = 24
-    node_monitor_grace_s: float = 40.0
+    node_monitor_grace_s: float = 50.0
     """How long a node may be silent before it is Unknown. Upstream's default is 50 s; the node's lease lasts 40 s."""
     node_startup_grace_s: float = 60.0
     """The same for a node that has not said anything yet."""

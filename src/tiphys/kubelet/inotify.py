@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import struct
 from pathlib import Path
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
-_MODIFY, _MOVE_SELF, _DELETE_SELF, _ATTRIB = 0x2, 0x800, 0x400, 0x4
+_MODIFY, _CLOSE_WRITE, _MOVE_SELF, _DELETE_SELF, _ATTRIB = 0x2, 0x8, 0x800, 0x400, 0x4
 _CREATE, _MOVED_TO = 0x100, 0x80
 _CLOEXEC, _NONBLOCK = 0o2000000, 0o4000
+_EVENT = struct.Struct("=iIII")
+"""watch, mask, cookie, length of the name that follows"""
 
 
 class FileEvents:
@@ -22,8 +25,10 @@ class FileEvents:
         if self._descriptor < 0:
             raise OSError(ctypes.get_errno(), "inotify_init1")
         self._changed = asyncio.Event()
+        self.closed = False
+        """Who wrote the file has closed it."""
         try:
-            self._watch(path, _MODIFY | _MOVE_SELF | _DELETE_SELF | _ATTRIB)
+            self._watch(path, _MODIFY | _CLOSE_WRITE | _MOVE_SELF | _DELETE_SELF | _ATTRIB)
             self._watch(path.parent, _CREATE | _MOVED_TO)
         except OSError:
             os.close(self._descriptor)
@@ -37,9 +42,14 @@ class FileEvents:
 
     def _read(self) -> None:
         try:
-            os.read(self._descriptor, 4096)
+            data = os.read(self._descriptor, 4096)
         except BlockingIOError:
             return
+        at = 0
+        while at < len(data):
+            _, mask, _, length = _EVENT.unpack_from(data, at)
+            self.closed = self.closed or bool(mask & _CLOSE_WRITE)
+            at += _EVENT.size + length
         self._changed.set()
 
     async def wait(self, timeout_s: float) -> None:

@@ -19,6 +19,8 @@ from tiphys.kubelet.inotify import FileEvents
 
 _CHUNK = 64 << 10
 _MAX_LINE = 1 << 20
+_WAIT_S, _CLOSED_WAIT_S = 2.0, 0.02
+"""How long to wait for more before asking whether the container still runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,8 @@ async def read_log(
                         break
                     file.seek(-len(block), os.SEEK_CUR)
                     continue
-                await events.wait(2.0)
+                # The runtime closes a log when its container ends, a moment before anyone has heard of that end.
+                await events.wait(_CLOSED_WAIT_S if events.closed else _WAIT_S)
             if rest and not writer.full and (out := writer.render(rest)):
                 yield out
         finally:

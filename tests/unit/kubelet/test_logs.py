@@ -116,3 +116,23 @@ def test_tail_offset_is_where_the_last_lines_begin(texts: list[bytes], count: in
 def test_tail_text_is_plain(log: Path) -> None:
     assert tail_text(log, 2, 100) == "o\nthree\n"
     assert tail_text(log.with_name("none"), 2, 100) == ""
+
+
+async def test_follow_ends_soon_after_the_writer_has_closed_the_log(log: Path) -> None:
+    asked = 0
+
+    async def still_running() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked < 3  # the news of the end comes a little later than the end
+
+    async def follow() -> None:
+        async for _ in read_log(log, LogOptions(follow=True), still_running):
+            pass
+
+    with log.open("ab"):
+        task = asyncio.create_task(follow())
+        while not asked:
+            await asyncio.sleep(0)
+    async with asyncio.timeout(1):
+        await task

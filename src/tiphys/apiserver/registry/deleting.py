@@ -20,7 +20,6 @@ from tiphys.api.errors import (
     invalid_object,
     not_supported,
     object_conflict,
-    object_not_found,
 )
 from tiphys.api.kind import Kind
 from tiphys.api.kinds import CUSTOMRESOURCEDEFINITION
@@ -60,7 +59,7 @@ class Deletes:
         for _ in range(_ATTEMPTS):
             current = cache.get(namespace, name)
             if current is None:
-                raise object_not_found(kind.group, kind.plural, name)
+                raise metadata.absent(kind, name)
             done = await self._delete_once(kind, namespace, name, current, copy_of(options), opts)
             if done is not None:
                 entry, deleted = done

@@ -5,11 +5,22 @@ Source: staging/src/k8s.io/apiserver/pkg/registry/rest/{create,meta,update}.go, 
 
 from __future__ import annotations
 
+import json
 import secrets
 import uuid
 from typing import Any
 
-from tiphys.api.errors import BadRequest, Conflict, Invalid, invalid, invalid_object, object_conflict
+from tiphys.api import names
+from tiphys.api.errors import (
+    ApiError,
+    BadRequest,
+    Conflict,
+    Invalid,
+    invalid,
+    invalid_object,
+    object_conflict,
+    object_not_found,
+)
 from tiphys.api.kind import Kind
 from tiphys.api.meta.types import ObjectMeta
 
@@ -38,6 +49,13 @@ def check_name(kind: Kind[Any], namespace: str, name: str, meta: ObjectMeta) -> 
         raise BadRequest(
             f"the namespace of the object ({meta.namespace}) does not match the namespace on the request ({namespace})"
         )
+
+
+def absent(kind: Kind[Any], name: str) -> ApiError:
+    """What is answered where no object has this name: that there is none, or that there can be none."""
+    if why := names.path_segment(name):
+        return BadRequest(f"Name parameter invalid: {json.dumps(name)}: {';'.join(why)}")
+    return object_not_found(kind.group, kind.plural, name)
 
 
 def generated_name(kind: Kind[Any], base: str) -> str:

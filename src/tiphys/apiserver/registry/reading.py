@@ -17,7 +17,6 @@ from tiphys.api.errors import (
     forbidden,
     invalid_object,
     not_supported,
-    object_not_found,
 )
 from tiphys.api.kind import Kind
 from tiphys.api.meta.types import StatusCause
@@ -26,7 +25,7 @@ from tiphys.apiserver.cache.caches import Caches
 from tiphys.apiserver.cache.entry import Entry
 from tiphys.apiserver.cache.fanout import WatchStream
 from tiphys.apiserver.cache.selection import Selection, select
-from tiphys.apiserver.registry import continuing
+from tiphys.apiserver.registry import continuing, metadata
 from tiphys.apiserver.registry.interface import ListOptions, Page, WatchOptions
 from tiphys.apiserver.registry.storage import refused
 from tiphys.apiserver.registry.versions import entry_in, ready, view_of
@@ -57,7 +56,7 @@ class Reads:
             await self._fresh(parse_version(resource_version))
         entry = cache.get(namespace, name)
         if entry is None:
-            raise object_not_found(kind.group, kind.plural, name)
+            raise metadata.absent(kind, name)
         return await entry_in(cache, kind, entry)
 
     async def _fresh(self, revision: int) -> None:

@@ -144,7 +144,7 @@ class Writes:
             current = cache.get(namespace, name)
             if current is None:
                 if not ((applied or kind.allow_create_on_update) and not opts.subresource):
-                    raise object_not_found(kind.group, kind.plural, name)
+                    raise metadata.absent(kind, name)
                 return await self._create_by_update(kind, namespace, name, transform, opts, uid, applied), True
             if uid and uid != current.obj.metadata.uid:
                 raise metadata.uid_conflict(kind, name, current.key, uid, current.obj.metadata.uid)

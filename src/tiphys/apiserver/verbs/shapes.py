@@ -25,11 +25,11 @@ _PARTIAL = "PartialObjectMetadata"
 
 
 def yaml_of(body: bytes) -> bytes:
-    """JSON as YAML, keys in order."""
+    """JSON as YAML; keys are sorted, as Go's."""
     import yaml
 
     text: str = yaml.dump(
-        msgspec.json.decode(body), Dumper=_yaml_dumper(), default_flow_style=False, sort_keys=False,
+        msgspec.json.decode(body), Dumper=_yaml_dumper(), default_flow_style=False, sort_keys=True,
         allow_unicode=True, width=1_000_000,
     )  # fmt: skip
     return text.encode()

@@ -143,3 +143,14 @@ def test_a_token_cannot_climb_out_of_its_prefix() -> None:
         continuing.decode(token, b"/registry/configmaps/default/")
     good = continuing.encode(b"/registry/configmaps/default/a\0", b"/registry/configmaps/default/", 5)
     assert continuing.decode(good, b"/registry/configmaps/default/") == (b"/registry/configmaps/default/a\0", 5)
+
+
+@pytest.mark.parametrize("name", [".", "..", "a/b", "50%"])
+async def test_names_that_cannot_be_are_refused(filled, opts, name: str) -> None:
+    for ask in (
+        filled.get(CONFIGMAP, "default", name),
+        filled.update(CONFIGMAP, "default", name, lambda old: old, opts),
+        filled.delete(CONFIGMAP, "default", name, DeleteOptions(), opts),
+    ):
+        with pytest.raises(BadRequest, match=f'Name parameter invalid: "{name}": may not '):
+            await ask
