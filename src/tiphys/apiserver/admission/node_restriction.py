@@ -5,14 +5,19 @@ Source: plugin/pkg/admission/noderestriction.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from tiphys.api.kinds import LEASE, NODE, POD, SERVICEACCOUNT
+from tiphys.api.kind import Kind
+from tiphys.api.kinds import CSIDRIVER, NODE, PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM, POD, SERVICEACCOUNT
+from tiphys.apiserver.admission import node_objects
 from tiphys.apiserver.admission.plugin import Plugin
 from tiphys.apiserver.admission.refusal import refuse
+from tiphys.apiserver.authz.authorizer import Authorizer
 from tiphys.apiserver.authz.node import LEASE_NAMESPACE, MIRROR_ANNOTATION, node_of, references
 from tiphys.apiserver.authz.rbac import Caches
 from tiphys.apiserver.registry.interface import AdmissionRequest
+from tiphys.apiserver.request import RequestInfo
 
 _KUBELET_LABELS = frozenset({
     "kubernetes.io/hostname", "topology.kubernetes.io/zone", "topology.kubernetes.io/region",
@@ -27,9 +32,14 @@ _RESTRICTED = "node-restriction.kubernetes.io"
 class NodeRestriction(Plugin):
     name = "NodeRestriction"
 
-    def __init__(self, caches: Caches) -> None:
+    def __init__(self, caches: Caches, authorizer: Authorizer) -> None:
+        self._authorizer = authorizer
+        self._caches = caches
         self._pods = caches.cache_of(POD)
         self._nodes = caches.cache_of(NODE)
+
+    def concerns(self, kind: Kind[Any], operation: str, subresource: str) -> bool:
+        return operation != "CONNECT"
 
     async def admit(self, request: AdmissionRequest) -> None:
         node = node_of(request.user)
@@ -42,9 +52,11 @@ class NodeRestriction(Plugin):
         elif request.kind is NODE:
             _own_node(request, node)
         elif request.kind is SERVICEACCOUNT:
-            self._token(request, node)
-        elif request.kind is LEASE:
-            _lease(request, node)
+            await self._token(request, node)
+        else:
+            check = _OTHERS.get(request.kind.group_resource)
+            if check is not None:
+                check(request, node)
 
     def _pod(self, request: AdmissionRequest, node: str) -> None:
         if request.subresource == "status":
@@ -114,7 +126,7 @@ class NodeRestriction(Plugin):
         entry = self._pods.get(namespace, name)
         return None if entry is None else str(entry.obj.spec.node_name)
 
-    def _token(self, request: AdmissionRequest, node: str) -> None:
+    async def _token(self, request: AdmissionRequest, node: str) -> None:
         if request.operation != "CREATE" or request.subresource != "token":
             return
         ref = request.obj.spec.bound_object_ref
@@ -133,11 +145,10 @@ class NodeRestriction(Plugin):
             )
         if entry.obj.spec.node_name != node:
             raise refuse(request, "node requested token bound to a pod scheduled on a different node")
-        self._audience(request, entry.obj)
+        await self._audience(request, entry.obj)
 
-    @staticmethod
-    def _audience(request: AdmissionRequest, pod: Any) -> None:
-        """A kubelet gets tokens only for audiences that a volume of the pod names."""
+    async def _audience(self, request: AdmissionRequest, pod: Any) -> None:
+        """A kubelet gets tokens only for audiences that a volume of the pod, or its driver, names; or by right."""
         audiences = request.obj.spec.audiences
         if len(audiences) > 1:
             raise refuse(request, "node may only request 0 or 1 audiences")
@@ -146,11 +157,36 @@ class NodeRestriction(Plugin):
             for source in volume.projected.sources if volume.projected is not None else ():
                 if source.service_account_token is not None and source.service_account_token.audience == wanted:
                     return
+            if wanted in self._driver_audiences(pod, volume):
+                return
+        info = RequestInfo(
+            verb="request-serviceaccounts-token-audience", path="", is_resource=True, version="v1", resource=wanted,
+            namespace=request.namespace, name=request.name,
+        )  # fmt: skip
+        if await self._authorizer.permits(request.user, info):
+            return
         raise refuse(
             request,
             f'audience "{wanted}" not found in pod spec volume, {request.user.name} is not authorized to request '
             "tokens for this audience",
         )
+
+    def _driver_audiences(self, pod: Any, volume: Any) -> set[str]:
+        """The audiences of the tokens that a volume's CSI driver asks for."""
+        namespace, claim_name, driver = pod.metadata.namespace, "", ""
+        if volume.ephemeral is not None:
+            claim_name = f"{pod.metadata.name}-{volume.name}"
+        elif volume.persistent_volume_claim is not None:
+            claim_name = volume.persistent_volume_claim.claim_name
+        elif volume.csi is not None:
+            driver = volume.csi.driver
+        if claim_name:
+            held = self._caches.cache_of(PERSISTENTVOLUMECLAIM).get(namespace, claim_name)
+            name = held.obj.spec.volume_name if held is not None else ""
+            bound = self._caches.cache_of(PERSISTENTVOLUME).get("", name) if name else None
+            driver = bound.obj.spec.csi.driver if bound is not None and bound.obj.spec.csi is not None else ""
+        found = self._caches.cache_of(CSIDRIVER).get("", driver) if driver else None
+        return {asked.audience for asked in found.obj.spec.token_requests} if found is not None else set()
 
 
 def _own_node(request: AdmissionRequest, node: str) -> None:
@@ -192,5 +228,16 @@ def _kubelet_may_set(label: str) -> bool:
 def _lease(request: AdmissionRequest, node: str) -> None:
     metadata: Any = request.obj.metadata if request.obj is not None else None
     name = request.name or (metadata.name if metadata is not None else "")
-    if request.namespace == LEASE_NAMESPACE and name != node:
+    if request.namespace != LEASE_NAMESPACE:
+        raise refuse(request, f'can only access leases in the "{LEASE_NAMESPACE}" system namespace')
+    if name != node:
         raise refuse(request, "can only access node lease with the same name as the requesting node")
+
+
+_OTHERS: dict[str, Callable[[AdmissionRequest, str], None]] = {
+    "leases.coordination.k8s.io": _lease,
+    "persistentvolumeclaims": node_objects.claim,
+    "csinodes.storage.k8s.io": node_objects.csi_node,
+    "resourceslices.resource.k8s.io": node_objects.resource_slice,
+    "certificatesigningrequests.certificates.k8s.io": node_objects.signing_request,
+}

@@ -104,7 +104,7 @@ ORDER: Mapping[str, Callable[[Parts], Any]] = {
     "LimitPodHardAntiAffinityTopology": lambda _: pod_plugins.LimitPodHardAntiAffinityTopology(),
     "LimitRanger": lambda parts: LimitRanger(parts.registry),
     "ServiceAccount": lambda parts: ServiceAccountPlugin(parts.registry),
-    "NodeRestriction": lambda parts: NodeRestriction(parts.registry),
+    "NodeRestriction": lambda parts: NodeRestriction(parts.registry, parts.authorizer),
     "TaintNodesByCondition": lambda _: TaintNodesByCondition(),
     "AlwaysPullImages": lambda _: pod_plugins.AlwaysPullImages(),
     "PodSecurity": lambda parts: PodSecurity(parts.registry),

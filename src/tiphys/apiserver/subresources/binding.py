@@ -27,7 +27,7 @@ async def bind(context: Context, namespace: str, name: str, binding: Any, opts: 
     if opts.admission is not None:
         request = AdmissionRequest(
             kind=POD, operation="CREATE", namespace=namespace, name=name, obj=binding, old=None, user=opts.user,
-            subresource="binding", dry_run=opts.dry_run,
+            subresource="binding", dry_run=opts.dry_run, warnings=opts.warnings, annotations=opts.annotations,
         )  # fmt: skip
         await opts.admission.admit(request)
         await opts.admission.validate(request)

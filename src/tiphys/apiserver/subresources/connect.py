@@ -16,6 +16,7 @@ from tiphys.apiserver.chain.exchange import Exchange, Reply
 from tiphys.apiserver.chain.requestinfo import is_true
 from tiphys.apiserver.registry.interface import AdmissionRequest
 from tiphys.apiserver.streaming.tunnel import request_head, require_upgrade, tunnel
+from tiphys.apiserver.subresources.connect_options import connect_options
 from tiphys.apiserver.subresources.containers import container_of, located, unbound
 from tiphys.apiserver.verbs import options
 from tiphys.apiserver.verbs.context import Context
@@ -43,8 +44,9 @@ def _handler(context: Context, subresource: str) -> Callable[[Exchange], Awaitab
         if address is None:
             raise unbound(pod)
         request = AdmissionRequest(
-            kind=POD, operation="CONNECT", namespace=info.namespace, name=info.name, obj=None, old=None,
-            user=exchange.user, subresource=subresource,
+            kind=POD, operation="CONNECT", namespace=info.namespace, name=info.name, obj=connect_options(info),
+            old=None, user=exchange.user, subresource=subresource, warnings=exchange.warnings,
+            annotations=exchange.annotations,
         )  # fmt: skip
         await context.admission.admit(request)
         await context.admission.validate(request)

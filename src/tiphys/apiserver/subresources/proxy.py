@@ -18,9 +18,11 @@ import msgspec
 from tiphys.api.errors import BadRequest, ServiceUnavailable
 from tiphys.api.kinds import ENDPOINTSLICE, NODE, POD, SERVICE
 from tiphys.apiserver.chain.exchange import Exchange, Reply, Stream
+from tiphys.apiserver.registry.interface import AdmissionRequest
 from tiphys.apiserver.streaming.backend import Backend, batches
 from tiphys.apiserver.streaming.kubelet import CONNECT_S, READ_LIMIT
 from tiphys.apiserver.streaming.tunnel import request_head, tunnel, wants_upgrade
+from tiphys.apiserver.subresources.connect_options import connect_options
 from tiphys.apiserver.verbs.context import Context
 from tiphys.apiserver.verbs.router import Router
 
@@ -67,11 +69,22 @@ class Proxies:
         )  # fmt: skip
         for kind, find in finders:
             for verb in _VERBS:
-                router.add(kind, "proxy", verb, self._handler(find))
+                router.add(kind, "proxy", verb, self._handler(kind, find))
 
-    def _handler(self, find: Callable[[str, str], Awaitable[_Place]]) -> Callable[[Exchange], Awaitable[Reply]]:
+    def _handler(
+        self, kind: Any, find: Callable[[str, str], Awaitable[_Place]]
+    ) -> Callable[[Exchange], Awaitable[Reply]]:
+        admission = self._context.admission
+
         async def proxy(exchange: Exchange) -> Reply:
             info = exchange.info
+            request = AdmissionRequest(
+                kind=kind, operation="CONNECT", namespace=info.namespace, name=info.name, obj=connect_options(info),
+                old=None, user=exchange.user, subresource="proxy", warnings=exchange.warnings,
+                annotations=exchange.annotations,
+            )  # fmt: skip
+            await admission.admit(request)
+            await admission.validate(request)
             place = await find(info.namespace, info.name)
             # The tail as it came, so that a closing slash survives.
             tail = exchange.path.split("/proxy", 1)[1] if "/proxy" in exchange.path else ""

@@ -92,7 +92,8 @@ async def _admit(request: Any, namespace: str, name: str, opts: WriteOptions) ->
         return
     asked = AdmissionRequest(
         kind=SERVICEACCOUNT, operation="CREATE", namespace=namespace, name=name, obj=request, old=None,
-        user=opts.user, subresource="token", dry_run=opts.dry_run,
+        user=opts.user, subresource="token", dry_run=opts.dry_run, warnings=opts.warnings,
+        annotations=opts.annotations,
     )  # fmt: skip
     await opts.admission.admit(asked)
     await opts.admission.validate(asked)
