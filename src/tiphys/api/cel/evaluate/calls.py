@@ -7,11 +7,13 @@ Source: cel-go common/decls (matchesRuntimeSignature), common/types (IsAssignabl
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from tiphys.api.cel.ast import Call, Node
 from tiphys.api.cel.cost.calls import CONSTANT, CallCost, size_of, traversed
+from tiphys.api.cel.errors import CostExceeded, EvaluationError
 from tiphys.api.cel.evaluate.access import adapted, is_list, is_map
 from tiphys.api.cel.evaluate.frame import Closure, Frame
 from tiphys.api.cel.evaluate.operators import equal, no_overload
@@ -29,7 +31,7 @@ _EXACT = {
 }  # fmt: skip
 _SILENT = frozenset(("startsWith", "endsWith", "contains", "matches"))
 _NAMED = frozenset(("size",))
-_SURE = frozenset((*_EXACT, TypeKind.STRING, TypeKind.TIMESTAMP))
+_PLAIN: dict[TypeKind, type] = {**_EXACT, TypeKind.STRING: str, TypeKind.TIMESTAMP: datetime}
 _SELF_CHECKING = frozenset(("_+_", "_-_", "_*_", "_/_", "_%_", "-_", "!_", "_<_", "_<=_", "_>_", "_>=_", "@in"))
 
 
@@ -74,13 +76,14 @@ def plan(planner: Planner, node: Call) -> Closure:
     overloads = node.overloads
     first = overloads[0]
     if node.function in _SELF_CHECKING:
-        return _direct(closures, first, first.cost if len(overloads) == 1 else CONSTANT)
-    if len(overloads) == 1 and all(argument.type.kind in _SURE for argument in nodes):
-        return _direct(closures, _with_pattern(planner, first, nodes), first.cost)
+        return _unchecked(closures, first, first.cost if len(overloads) == 1 else CONSTANT)
+    _compile_pattern(planner, first, nodes)
+    if len(overloads) == 1 and all(wanted.kind in _PLAIN for wanted in first.types):
+        return _checked(node.function, closures, first)
     return _dispatched(node.function, closures, overloads)
 
 
-def _with_pattern(planner: Planner, overload: Overload, nodes: list[Node]) -> Overload:
+def _compile_pattern(planner: Planner, overload: Overload, nodes: list[Node]) -> None:
     """A constant regular expression is compiled now, so that a bad one is refused at once."""
     from tiphys.api.cel.library.regex import WITH_PATTERN, compiled
 
@@ -88,41 +91,91 @@ def _with_pattern(planner: Planner, overload: Overload, nodes: list[Node]) -> Ov
         pattern = planner.constant(nodes[1])
         if isinstance(pattern, str):
             compiled(pattern)
-    return overload
 
 
-def _direct(closures: list[Closure], overload: Overload, cost: CallCost) -> Closure:
-    apply = overload.apply
-    fixed = 1 if cost.run is CONSTANT.run else 0
-    run_cost = cost.run
-    if run_cost in _AFTER:
-        return _any_arity(closures, overload, cost)
+def _unchecked(closures: list[Closure], overload: Overload, cost: CallCost) -> Closure:
+    """Operators look at their values themselves."""
+    apply, price = overload.apply, cost.run
+    fixed = price is CONSTANT.run
     if len(closures) == 1:
         only = closures[0]
 
         def unary(frame: Frame) -> Any:
-            value = only(frame)
-            if fixed:
+            try:
+                value = only(frame)
+            finally:
                 frame.cost += 1
-            else:
-                frame.charge(run_cost((value,), None))
             return apply(value)
 
         return unary
-    if len(closures) == 2:
-        left, right = closures
+    left, right = closures
 
-        def binary(frame: Frame) -> Any:
+    def binary(frame: Frame) -> Any:
+        try:
             one = left(frame)
+        except EvaluationError as error:
+            raise _failed(error, frame, right) from None
+        try:
             other = right(frame)
-            if fixed:
-                frame.cost += 1
-                return apply(one, other)
-            frame.charge(run_cost((one, other), None))
-            return apply(one, other)
+        except EvaluationError:
+            frame.cost += 1
+            raise
+        if fixed:
+            frame.cost += 1
+        else:
+            frame.charge(price((one, other), None))
+        return apply(one, other)
 
-        return binary
-    return _any_arity(closures, overload, cost)
+    return binary
+
+
+def _failed(error: EvaluationError, frame: Frame, other: Closure) -> EvaluationError:
+    """The left side failed: the right one is still evaluated, and both count, as upstream has it."""
+    if not isinstance(error, CostExceeded):
+        with suppress(EvaluationError):
+            other(frame)
+        frame.charge(1)
+    return error
+
+
+def _checked(function: str, closures: list[Closure], overload: Overload) -> Closure:
+    """One overload of plain values: their types are compared, and only where they differ looked at closely."""
+    apply, price, after = overload.apply, overload.cost.run, overload.cost.run in _AFTER
+    if after or not 0 < len(closures) < 3:
+        return _dispatched(function, closures, [overload])
+    first, second = _PLAIN[overload.types[0].kind], _PLAIN[overload.types[-1].kind]
+    left, right = closures[0], closures[-1]
+    if len(closures) == 1:
+
+        def unary(frame: Frame) -> Any:
+            try:
+                value = left(frame)
+            except EvaluationError:
+                frame.cost += 1
+                raise
+            frame.charge(price((value,), None))
+            if type(value) is first:
+                return apply(value)
+            return dispatch(function, (overload,), (value,))[0]
+
+        return unary
+
+    def binary(frame: Frame) -> Any:
+        try:
+            one = left(frame)
+        except EvaluationError as error:
+            raise _failed(error, frame, right) from None
+        try:
+            other = right(frame)
+        except EvaluationError:
+            frame.cost += 1
+            raise
+        frame.charge(price((one, other), None))
+        if type(one) is first and type(other) is second:
+            return apply(one, other)
+        return dispatch(function, (overload,), (one, other))[0]
+
+    return binary
 
 
 _AFTER: set[object] = set()
@@ -135,24 +188,19 @@ def counted_after(cost: CallCost) -> CallCost:
     return cost
 
 
-def _any_arity(closures: list[Closure], overload: Overload, cost: CallCost) -> Closure:
-    def run(frame: Frame) -> Any:
-        values = tuple(closure(frame) for closure in closures)
-        result = None
-        try:
-            result = overload.apply(*values)
-        finally:
-            frame.charge(cost.run(values, result))
-        return result
-
-    return run
+def _values(closures: list[Closure], frame: Frame) -> tuple[Any, ...]:
+    try:
+        return tuple([closure(frame) for closure in closures])
+    except EvaluationError:
+        frame.cost += 1 if len(closures) < 3 else 0
+        raise
 
 
 def _dispatched(function: str, closures: list[Closure], overloads: list[Overload]) -> Closure:
     several = len(overloads) > 1
 
     def run(frame: Frame) -> Any:
-        values = tuple(closure(frame) for closure in closures)
+        values = _values(closures, frame)
         result = None
         cost = overloads[0].cost if not several or overloads[0].cost.by_function else CONSTANT
         try:
@@ -169,7 +217,15 @@ def equality(left: Closure, right: Closure, negated: bool) -> Closure:
     """`==` and `!=`: as long as the shorter side; opaque values count 1."""
 
     def run(frame: Frame) -> bool:
-        one, other = left(frame), right(frame)
+        try:
+            one = left(frame)
+        except EvaluationError as error:
+            raise _failed(error, frame, right) from None
+        try:
+            other = right(frame)
+        except EvaluationError:
+            frame.cost += 1
+            raise
         if isinstance(one, Opaque):
             frame.cost += 1
         else:
