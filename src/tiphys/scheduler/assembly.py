@@ -20,6 +20,7 @@ from tiphys.scheduler.prebinding import PreBinding
 from tiphys.scheduler.profile import build
 from tiphys.scheduler.settings import SchedulerSettings
 from tiphys.scheduler.spreading import DefaultGroups, SelectorOf
+from tiphys.scheduler.volumes.binder import VolumeBinder
 from tiphys.scheduler.watching import watch
 from tiphys.scheduler.writes import Writes
 
@@ -63,10 +64,16 @@ async def assemble(
         metrics,
         clock,
         extenders,
-        PreBinding(),
+        PreBinding(VolumeBinder(client, clock, engine, _volumes_timeout_s(settings))),
     )
     await watch(client, engine, changed, stack)
     return engine, following
+
+
+def _volumes_timeout_s(settings: SchedulerSettings) -> float:
+    """The longest that any profile allows."""
+    stated = [profile.args.get("VolumeBinding") for profile in settings.profiles]
+    return max(600.0 if args is None else float(args.bind_timeout_seconds) for args in stated)
 
 
 def _default_groups(client: Client) -> DefaultGroups:

@@ -26,6 +26,7 @@ from tiphys.scheduler.events import Change, Wake
 from tiphys.scheduler.extenders.verdict import EXTENDER, Verdict
 from tiphys.scheduler.gangs import Gangs
 from tiphys.scheduler.plugin import PluginError
+from tiphys.scheduler.plugins import volume_binding
 from tiphys.scheduler.pods import Group, PodRecord
 from tiphys.scheduler.preemption import Attempt, Choice, Preemption
 from tiphys.scheduler.profile import DEFAULT, Profile
@@ -135,6 +136,11 @@ class Engine:
         if self.table.namespace_changed(name, labels) and len(self.queue):
             self.queue.wake(Change(Wake.NAMESPACE, key=name))
 
+    def volumes_changed(self, change: Change) -> None:
+        """A claim, a volume or what decides about them changed; the index holds the newest state already."""
+        if len(self.queue):
+            self.queue.wake(change)
+
     def on_group(self, namespace: str, name: str, minimum: int | None) -> None:
         """A PodGroup wants at least `minimum` of its pods placed together, 0 for none in particular; None: gone."""
         self.gangs.set(namespace, name, minimum)
@@ -161,6 +167,7 @@ class Engine:
     def _gone(self, uid: str) -> None:
         self._leave_queue(uid)
         self.gangs.forget(uid)
+        self.table.volumes.forget(uid)
         record = self.table.remove_pod(uid)
         if record is not None:
             self.queue.wake(Change(Wake.POD_REMOVED, pod=record))
@@ -187,6 +194,8 @@ class Engine:
             record = self.table.record(new)
         if record.gang:
             self.gangs.placed(record)
+        if record.claims:
+            self.table.volumes.forget(uid)
         changed = self.table.set_pod(record)
         if changed or assumed:
             wake = Wake.POD_CHANGED if known is not None and not assumed else Wake.POD_ADDED
@@ -283,6 +292,8 @@ class Engine:
             return self._broken(item, error)
         if not decision.node:
             return self._refused(item, placing, decision)
+        if record.claims:
+            self.table.volumes.assume(record, volume_binding.plan(self.table, record, decision.node))
         record.node = decision.node
         self.table.assume(record)
         return Outcome(item, decision)
@@ -376,7 +387,7 @@ class Engine:
         if not outcome.decision.node:
             return outcome
         item = outcome.item
-        self.table.forget(item.record.uid)
+        self._give_back(item.record.uid)
         item.record.node = ""
         self.queue.park(item, frozenset())
         message = f"pod group {item.record.gang}: only {placed} of at least {minimum} pods find a node"
@@ -391,7 +402,7 @@ class Engine:
             item.pod = newest
         if record.uid not in self.table.assumed:
             return  # seen bound, or deleted, meanwhile
-        self.table.forget(record.uid)
+        self._give_back(record.uid)
         self.gangs.displaced(record.uid)
         self.queue.wake(Change(Wake.POD_REMOVED, pod=record))
         item.record = self.table.record(item.pod)
@@ -399,8 +410,13 @@ class Engine:
 
     def dropped(self, item: QueuedPod) -> None:
         """The pod is gone from the API: free the node and forget it."""
-        self.table.forget(item.record.uid)
+        self._give_back(item.record.uid)
         self.gangs.forget(item.record.uid)
+
+    def _give_back(self, uid: str) -> None:
+        """What was assumed for a pod is free again."""
+        self.table.forget(uid)
+        self.table.volumes.forget(uid)
 
 
 def _joined(*sentences: str) -> str:

@@ -21,9 +21,13 @@ from tiphys.scheduler.plugins import (
     node_resources_balanced,
     node_resources_fit,
     node_unschedulable,
+    node_volume_limits,
     pod_topology_spread,
     scheduling_gates,
     taint_toleration,
+    volume_binding,
+    volume_restrictions,
+    volume_zone,
 )
 from tiphys.scheduler.settings import DEFAULT_NAME, PluginChoice, ProfileSettings
 
@@ -39,6 +43,9 @@ BUILT_IN: Mapping[str, PluginSpec] = {
         taint_toleration.SPEC,
         node_ports.SPEC,
         image_locality.SPEC,
+        volume_restrictions.SPEC,
+        node_volume_limits.SPEC,
+        volume_zone.SPEC,
     )
 }
 """Plugins without arguments."""
@@ -49,6 +56,7 @@ CONFIGURED: Mapping[str, tuple[type[a.Args], Build]] = {
     "NodeResourcesBalancedAllocation": (a.NodeResourcesBalancedAllocationArgs, node_resources_balanced.build),
     "PodTopologySpread": (a.PodTopologySpreadArgs, pod_topology_spread.build),
     "InterPodAffinity": (a.InterPodAffinityArgs, inter_pod_affinity.build),
+    "VolumeBinding": (a.VolumeBindingArgs, lambda _args: volume_binding.SPEC),
 }
 """Plugins with arguments, and what makes them."""
 

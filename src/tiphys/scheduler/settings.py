@@ -17,6 +17,10 @@ DEFAULT_PLUGINS: Mapping[str, int] = {
     "NodeAffinity": 2,
     "NodePorts": 0,
     "NodeResourcesFit": 1,
+    "VolumeRestrictions": 0,
+    "NodeVolumeLimits": 0,
+    "VolumeBinding": 0,
+    "VolumeZone": 0,
     "PodTopologySpread": 2,
     "InterPodAffinity": 2,
     "DefaultPreemption": 0,
@@ -102,5 +106,3 @@ class SchedulerSettings:
     """How long one turn of decisions may hold the loop, in seconds."""
     plugin_timeout_s: float = 1.0
     """How long a plugin of someone else may take for one call, in seconds."""
-    volumes_timeout_s: float = 600.0
-    """How long a pod's volumes may take to be bound, in seconds."""

@@ -29,6 +29,7 @@ from tiphys.scheduler.nominations import Nominations
 from tiphys.scheduler.pods import PodRecord, Shapes
 from tiphys.scheduler.resources import CPU, MEMORY, NATIVE, PODS, is_scalar
 from tiphys.scheduler.terms import Namespaces
+from tiphys.scheduler.volumes.index import VolumeIndex
 
 TaintKey = tuple[str, str, str]
 """Key, value, effect."""
@@ -102,6 +103,11 @@ class NodeTable:
         """(protocol, port) to row to the host addresses it is taken on."""
         self.disks: dict[str, dict[int, list[bool]]] = {}
         """Disks named by pods themselves, to row, to whether each user only reads."""
+        self.claim_users: dict[str, dict[int, int]] = {}
+        """Claims in use (`namespace/name`), to row, to the number of pods there that use it."""
+        self.claims_on: dict[int, dict[str, int]] = {}
+        """The same by row."""
+        self.volumes = VolumeIndex()
         self.namespaces = Namespaces()
         self.terms = TermIndex(self.namespaces)
         self.images = Images()
@@ -316,6 +322,8 @@ class NodeTable:
         """What only one pod can have: ports and disks."""
         if pod.shape.disks:
             self._account_disks(pod, row, sign)
+        if pod.claims:
+            self._account_claims(pod, row, sign)
         for protocol, port, address in pod.shape.host_ports:
             rows = self.ports.setdefault((protocol, port), {})
             if sign > 0:
@@ -340,6 +348,19 @@ class NodeTable:
                 del rows[row]
                 if not rows:
                     del self.disks[key]
+
+    def _account_claims(self, pod: PodRecord, row: int, sign: int) -> None:
+        for name, _ in pod.claims:
+            key = f"{pod.namespace}/{name}"
+            users, claims = self.claim_users.setdefault(key, {}), self.claims_on.setdefault(row, {})
+            users[row] = claims[key] = users.get(row, 0) + sign
+            if users[row]:
+                continue
+            del users[row], claims[key]
+            if not users:
+                del self.claim_users[key]
+            if not claims:
+                del self.claims_on[row]
 
     def _write_node(self, row: int, node: Node) -> None:
         self.live[row] = True
