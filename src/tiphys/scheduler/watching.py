@@ -10,19 +10,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from tiphys.api.errors import ApiError
 from tiphys.api.kind import Kind
 from tiphys.api.kinds import NAMESPACE, NODE, POD, PODDISRUPTIONBUDGET, PODGROUP
 from tiphys.api.kinds.core.namespace import Namespace
 from tiphys.api.kinds.policy.poddisruptionbudget import PodDisruptionBudget
 from tiphys.api.kinds.scheduling.podgroup import PodGroup
 from tiphys.api.labels import NOTHING, selector_of
-from tiphys.client.interface import Client, EventType
+from tiphys.client.interface import Client, EventType, Informer
 from tiphys.scheduler.budgets import Budget
 from tiphys.scheduler.engine import Engine
 from tiphys.scheduler.volumes.watching import volume_handlers
+
+log = logging.getLogger(__name__)
 
 OPTIONAL_WAIT_S = 5.0
 Handler = Callable[[EventType, Any, Any], None]
@@ -41,10 +45,16 @@ def handlers(engine: Engine) -> Iterator[tuple[Kind[Any], Handler]]:
 
 async def watch(client: Client, engine: Engine, changed: Callable[[], None], stack: contextlib.AsyncExitStack) -> None:
     """Subscribe everything; `changed` is called after each event. Returns when all that is needed is known."""
-    chosen = list(handlers(engine))
-    informers = [(client.informer(kind), handle) for kind, handle in chosen]
-    needed = [informer for (kind, _), (informer, _) in zip(chosen, informers, strict=True) if kind in _NEEDED]
-    others = [informer for informer, _ in informers if informer not in needed]
+    informers: list[tuple[Informer[Any], Handler]] = []
+    for kind, handle in handlers(engine):
+        try:
+            informers.append((client.informer(kind), handle))
+        except ApiError as error:
+            if kind in _NEEDED:
+                raise
+            log.info("scheduling without %s: %s", kind.plural, error)
+    needed = [informer for informer, _ in informers if informer.kind in _NEEDED]
+    others = [informer for informer, _ in informers if informer.kind not in _NEEDED]
     for informer in needed:
         await informer.wait_synced()
     with contextlib.suppress(TimeoutError):
@@ -53,7 +63,7 @@ async def watch(client: Client, engine: Engine, changed: Callable[[], None], sta
                 await informer.wait_synced()
     for informer, handle in informers:
         stack.callback(informer.subscribe(_then(handle, changed)))
-    engine.gangs.known = client.informer(PODGROUP).synced
+    engine.gangs.known = any(informer.kind is PODGROUP and informer.synced for informer in others)
 
 
 def _then(handle: Handler, changed: Callable[[], None]) -> Handler:
