@@ -103,7 +103,16 @@ async def _components(data: DataDirectory, settings: ClusterSettings, server: Ap
     root_ca = (data.pki / "ca.crt").read_text()
     pod_cidr = _SIMULATED_POD_CIDR if settings.runtime == "simulated" else settings.pod_cidr
     controllers = ControllerManager(
-        manager_client, clock, recorder, ControllerSettings(root_ca=root_ca, cluster_cidr=pod_cidr)
+        manager_client,
+        clock,
+        recorder,
+        ControllerSettings(
+            root_ca=root_ca,
+            cluster_cidr=pod_cidr,
+            signing_cert=root_ca,
+            signing_key=(data.pki / "ca.key").read_text(),
+            service_account_key=(data.pki / "sa.key").read_text(),
+        ),
     )
     scheduler = Scheduler(scheduler_client, clock, scheduler_recorder)
     async with asyncio.TaskGroup() as tasks:

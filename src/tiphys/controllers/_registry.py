@@ -6,7 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from tiphys.controllers import (
+    bootstrap_signer,
+    clusterrole_aggregation,
     cronjob,
+    csr_approving,
+    csr_cleaner,
+    csr_signing,
     daemonset,
     deployment,
     disruption,
@@ -15,6 +20,7 @@ from tiphys.controllers import (
     garbage_collector,
     horizontalpodautoscaler,
     job,
+    legacy_token_cleaner,
     namespace,
     node_ipam,
     node_lifecycle,
@@ -24,8 +30,10 @@ from tiphys.controllers import (
     resourcequota,
     root_ca,
     serviceaccount,
+    serviceaccount_token,
     statefulset,
     taint_eviction,
+    token_cleaner,
     ttl_after_finished,
     validatingadmissionpolicy_status,
 )
@@ -34,6 +42,14 @@ from tiphys.controllers._spec import ControllerSpec
 CONTROLLERS: tuple[ControllerSpec[Any], ...] = (
     namespace.SPEC,
     serviceaccount.SPEC,
+    serviceaccount_token.SPEC,
+    legacy_token_cleaner.SPEC,
+    clusterrole_aggregation.SPEC,
+    csr_approving.SPEC,
+    csr_signing.SPEC,
+    csr_cleaner.SPEC,
+    bootstrap_signer.SPEC,
+    token_cleaner.SPEC,
     root_ca.SPEC,
     garbage_collector.SPEC,
     replicaset.SPEC,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,14 @@ class ControllerSettings:
     lease_namespace: str = "kube-system"
     root_ca: str = ""
     """PEM that goes into kube-root-ca.crt of each namespace. Empty: the publisher does nothing."""
+    signing_cert: str = ""
+    """--cluster-signing-cert-file, as PEM: the CA that signs certificate requests."""
+    signing_key: str = field(default="", repr=False)
+    """--cluster-signing-key-file, as PEM. Empty: nothing is signed."""
+    signing_duration_s: float = 365 * 24 * 3600.0
+    """--cluster-signing-duration: the longest life of what is signed."""
+    service_account_key: str = field(default="", repr=False)
+    """--service-account-private-key-file, as PEM, for tokens in Secrets. Empty: none are made."""
     cluster_cidr: str = "10.244.0.0/16"
     """Pod addresses. Empty: nodes get no range."""
     node_cidr_mask_size: int = 24
