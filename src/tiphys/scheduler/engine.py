@@ -216,6 +216,15 @@ class Engine:
             self.table.nominate(record, record.nominated)
         else:
             self.queue.refresh(new)
+            if old.status.nominated_node_name != new.status.nominated_node_name:
+                self._nominated_elsewhere(new)
+
+    def _nominated_elsewhere(self, pod: Pod) -> None:
+        """The API says where room is kept; usually it repeats what was decided here."""
+        item = self.queue.get(pod.metadata.uid)
+        node = pod.status.nominated_node_name
+        if item is not None and item.record.nominated != node:
+            self._nominate(item.record, node)
 
     def _enqueue(self, pod: Pod) -> None:
         record = self.table.record(pod)
@@ -446,6 +455,5 @@ def _alike(old: Pod, new: Pod) -> bool:
     return (
         old.metadata.labels == new.metadata.labels
         and (old.metadata.deletion_timestamp is None) == (new.metadata.deletion_timestamp is None)
-        and old.status.nominated_node_name == new.status.nominated_node_name
         and old.spec == new.spec
     )

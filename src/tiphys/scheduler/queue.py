@@ -175,7 +175,10 @@ class SchedulingQueue:
         if item.place is Place.WAITING:  # it is filed under what its record says
             self._leave(item)
         item.record = record
-        if self._is_gated(record):
+        if item.held and item.place is Place.OUT:
+            item.woken = True
+            self._move(item, Place.WAITING)
+        elif self._is_gated(record):
             self._move(item, Place.GATED)
         elif item.place in (Place.OUT, Place.GATED):
             self._release(item)

@@ -9,6 +9,7 @@ from tiphys.api.kinds.core.pod.placement import Affinity, PodAffinityTerm, PodAn
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.pod.status import PodCondition
 from tiphys.api.labels import selector_of_map
+from tiphys.api.meta.schema import copy_of
 from tiphys.api.meta.types import LabelSelector
 from tiphys.scheduler.budgets import Budget
 from tiphys.scheduler.engine import Engine, Outcome
@@ -123,6 +124,24 @@ def test_nobody_else_is_preempted_while_a_victim_is_leaving() -> None:
     assert again.choice is None
     assert again.message.endswith("preemption: not eligible due to a terminating pod on the nominated node.")
     assert not again.lost_nomination
+
+
+def test_the_owner_is_tried_though_its_own_status_changes_while_it_is_held() -> None:
+    engine = engine_of([b.node("n1", cpu="1")], [running("low")])
+    urgent = b.pod("urgent", cpu="1", priority=10)
+    outcome = tried(engine, urgent)
+    assert outcome.choice is not None
+    told = copy_of(urgent)
+    told.status.nominated_node_name = "n1"
+    engine.on_pod("MODIFIED", urgent, told)
+    engine.on_pod("DELETED", outcome.choice.victims[0].pod, None)
+    labelled = copy_of(told)
+    labelled.metadata.labels = {"a": "b"}
+    engine.on_pod("MODIFIED", told, labelled)
+    engine.preempted(outcome.item, done=True)
+    second = engine.step()
+    assert second is not None
+    assert second.decision.node == "n1"
 
 
 def test_lesser_pods_lose_their_nomination() -> None:
