@@ -44,6 +44,15 @@ _SELF = User("system:apiserver", groups=("system:masters",))
 MakeConverter = Callable[[Definition], Converter | None]
 
 
+class _Named(NamedTuple):
+    """What a definition is called, as far as others of its group must know."""
+
+    group: str
+    accepted: CustomResourceDefinitionNames
+    complete: bool
+    """It has all the names that it asks for."""
+
+
 class _Installed(NamedTuple):
     kinds: dict[str, Kind[Any]]
     versions: CustomVersions
@@ -61,6 +70,7 @@ class DefinitionController:
         self._converter = converter
         self._cache = registry.cache_of(CUSTOMRESOURCEDEFINITION)
         self._installed: dict[str, _Installed] = {}
+        self._named: dict[str, _Named] = {}
         self._queue: dict[str, None] = {}
         self._wake = asyncio.Event()
         self._endings: dict[str, asyncio.Task[None]] = {}
@@ -70,6 +80,7 @@ class DefinitionController:
         self._cache.subscribe(self._changed)
         for entry in self._cache.entries():
             definition = read(entry.data)
+            self._note(entry.name, definition)
             if definition.condition(conditions.ESTABLISHED) == "True":
                 await self._install(entry.name, definition, definition.status.accepted_names)
             self._enqueue(entry.name)
@@ -110,14 +121,13 @@ class DefinitionController:
         entry = self._cache.get("", name)
         if entry is None:
             self._uninstall(name)
+            self._named.pop(name, None)
             self._reconsider(name.partition(".")[2], name)
             return
         definition = read(entry.data)
-        others = [
-            read(other.data).status.accepted_names
-            for other in self._cache.entries()
-            if other.name != name and other.name.endswith("." + definition.spec.group)
-        ]
+        self._note(name, definition)
+        group = definition.spec.group
+        others = [known.accepted for other, known in self._named.items() if other != name and known.group == group]
         names, named = conditions.accepted_names(definition, conditions.Taken.by(others))
         established = conditions.established(definition, named.status == "True")
         if established.status == "True":
@@ -158,11 +168,15 @@ class DefinitionController:
         ]
         return conditions.non_structural(violations(schemas))
 
+    def _note(self, name: str, definition: Definition) -> None:
+        accepted = definition.status.accepted_names
+        self._named[name] = _Named(definition.spec.group, accepted, accepted == definition.spec.names)
+
     def _reconsider(self, group: str, name: str) -> None:
         """A name may have become free."""
-        for entry in self._cache.entries():
-            if entry.name != name and entry.name.endswith("." + group):
-                self._enqueue(entry.name)
+        for other, known in self._named.items():
+            if other != name and known.group == group and not known.complete:
+                self._enqueue(other)
 
     async def _write_status(self, name: str, definition: Definition, status: CustomResourceDefinitionStatus) -> None:
         def transform(current: Any) -> Any:
