@@ -1,10 +1,14 @@
 """DeviceClass. Source: staging/src/k8s.io/api/resource/v1/types.go."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from msgspec.structs import replace
 
+from tiphys.api import names
+from tiphys.api.errors import FieldError, invalid
 from tiphys.api.kind import Kind
+from tiphys.api.kinds.resource import checks
 from tiphys.api.kinds.resource.types import DeviceSelector, OpaqueDeviceConfiguration
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Struct, field, proto
@@ -30,12 +34,26 @@ class DeviceClass(Resource):
     spec: Annotated[DeviceClassSpec, proto(2, required=True)] = field(default_factory=DeviceClassSpec)
 
 
+def _validate(obj: DeviceClass, _old: DeviceClass | None) -> Iterator[FieldError]:
+    spec, path = obj.spec, "spec"
+
+    def config(given: DeviceClassConfiguration, at: str) -> Iterator[FieldError]:
+        return checks.opaque(at, given.opaque)
+
+    yield from checks.selectors(f"{path}.selectors", spec.selectors)
+    yield from checks.items(f"{path}.config", spec.config, checks.MAX_CONFIGS, config)
+    name = spec.extended_resource_name
+    if name is not None and ("/" not in name or "kubernetes.io/" in name or names.qualified_name(name)):
+        yield invalid(f"{path}.extendedResourceName", name, "must be a valid extended resource name")
+
+
 DEVICECLASS = Kind(
     group="resource.k8s.io",
     version="v1",
     kind="DeviceClass",
     plural="deviceclasses",
     schema=DeviceClass,
+    validate=_validate,
     namespaced=False,
     generation=True,
 )

@@ -4,8 +4,10 @@ from typing import Annotated
 
 from msgspec.structs import replace
 
-from tiphys.api.kind import Kind, Subresource
+from tiphys.api.kind import Column, Kind, Subresource
+from tiphys.api.kinds.columns import AGE, NAME
 from tiphys.api.kinds.core.references import NodeSelector
+from tiphys.api.kinds.resource.claim_validation import default_claim_spec, validate_claim, validate_claim_status
 from tiphys.api.kinds.resource.types import DeviceToleration, OpaqueDeviceConfiguration, ResourceClaimSpec
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import JSONObject, Quantity, Struct, Time, copy_of, empty_list, field, proto
@@ -118,6 +120,24 @@ def _prepare_status(obj: ResourceClaim, old: ResourceClaim) -> None:
     obj.spec = copy_of(old.spec)
 
 
+def _default(obj: ResourceClaim) -> None:
+    default_claim_spec(obj.spec)
+
+
+def _state(obj: ResourceClaim) -> str:
+    states = ["deleted"] if obj.metadata.deletion_timestamp else []
+    if obj.status.allocation is None:
+        return ",".join(states) or "pending"
+    return ",".join([*states, "allocated", *(["reserved"] if obj.status.reserved_for else [])])
+
+
+COLUMNS: tuple[Column[ResourceClaim], ...] = (
+    NAME,
+    Column("State", "string", _state, "Whether it has its devices, and whether they are in use."),
+    AGE,
+)
+
+
 RESOURCECLAIM = Kind(
     group="resource.k8s.io",
     version="v1",
@@ -125,7 +145,11 @@ RESOURCECLAIM = Kind(
     plural="resourceclaims",
     schema=ResourceClaim,
     subresources=(Subresource("status", ("get", "patch", "update")),),
+    default=_default,
     prepare=_prepare,
+    validate=validate_claim,
+    validate_status=validate_claim_status,
+    columns=COLUMNS,
     prepare_status=_prepare_status,
 )
 

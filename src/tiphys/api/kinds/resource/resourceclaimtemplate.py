@@ -1,14 +1,18 @@
 """ResourceClaimTemplate. Source: staging/src/k8s.io/api/resource/v1/types.go."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from msgspec.structs import replace
 
+from tiphys.api.errors import FieldError
 from tiphys.api.kind import Kind
+from tiphys.api.kinds.resource.claim_validation import default_claim_spec, validate_claim_spec
 from tiphys.api.kinds.resource.types import ResourceClaimSpec
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Struct, field, proto
 from tiphys.api.meta.types import ObjectMeta
+from tiphys.api.meta.validation import immutable, validate_annotations, validate_labels
 
 
 class ResourceClaimTemplateSpec(Struct):
@@ -26,12 +30,28 @@ class ResourceClaimTemplate(Resource):
     )
 
 
+def _default(obj: ResourceClaimTemplate) -> None:
+    default_claim_spec(obj.spec.spec)
+
+
+def _validate(obj: ResourceClaimTemplate, old: ResourceClaimTemplate | None) -> Iterator[FieldError]:
+    if old is not None:
+        yield from immutable("spec", obj.spec, old.spec)
+        return
+    meta = obj.spec.metadata
+    yield from validate_annotations(meta.annotations, "spec.metadata.annotations")
+    yield from validate_labels(meta.labels, "spec.metadata.labels")
+    yield from validate_claim_spec(obj.spec.spec, "spec.spec")
+
+
 RESOURCECLAIMTEMPLATE = Kind(
     group="resource.k8s.io",
     version="v1",
     kind="ResourceClaimTemplate",
     plural="resourceclaimtemplates",
     schema=ResourceClaimTemplate,
+    default=_default,
+    validate=_validate,
 )
 
 RESOURCECLAIMTEMPLATE_V1BETA2 = replace(RESOURCECLAIMTEMPLATE, version="v1beta2", stored_as=RESOURCECLAIMTEMPLATE)

@@ -4,8 +4,10 @@ from typing import Annotated
 
 from msgspec.structs import replace
 
-from tiphys.api.kind import Kind
+from tiphys.api.kind import Column, Kind
+from tiphys.api.kinds.columns import AGE, NAME
 from tiphys.api.kinds.core.references import NodeSelector
+from tiphys.api.kinds.resource.slice_validation import validate_slice
 from tiphys.api.kinds.resource.types import DeviceTaint
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Quantity, Struct, field, proto
@@ -119,12 +121,31 @@ class ResourceSlice(Resource):
     spec: Annotated[ResourceSliceSpec, proto(2, required=True)] = field(default_factory=ResourceSliceSpec)
 
 
+def _default(obj: ResourceSlice) -> None:
+    for device in obj.spec.devices:
+        for mapping in device.node_allocatable_resource_mappings.values():
+            if mapping.allocation_multiplier is None:
+                mapping.allocation_multiplier = Quantity("1")
+
+
+COLUMNS: tuple[Column[ResourceSlice], ...] = (
+    NAME,
+    Column("Node", "string", lambda obj: obj.spec.node_name or "", "The node that the devices belong to."),
+    Column("Driver", "string", lambda obj: obj.spec.driver, "Who offers them."),
+    Column("Pool", "string", lambda obj: obj.spec.pool.name, "The pool that they are part of."),
+    AGE,
+)
+
+
 RESOURCESLICE = Kind(
     group="resource.k8s.io",
     version="v1",
     kind="ResourceSlice",
     plural="resourceslices",
     schema=ResourceSlice,
+    default=_default,
+    validate=validate_slice,
+    columns=COLUMNS,
     namespaced=False,
     generation=True,
     fields={"spec.nodeName": lambda obj: obj.spec.node_name or "", "spec.driver": lambda obj: obj.spec.driver},
