@@ -119,12 +119,12 @@ def test_tail_text_is_plain(log: Path) -> None:
 
 
 async def test_follow_ends_soon_after_the_writer_has_closed_the_log(log: Path) -> None:
-    asked = 0
+    answers = iter((True, True, False))  # the news of the end comes a little later than the end
+    asked = asyncio.Event()
 
     async def still_running() -> bool:
-        nonlocal asked
-        asked += 1
-        return asked < 3  # the news of the end comes a little later than the end
+        asked.set()
+        return next(answers)
 
     async def follow() -> None:
         async for _ in read_log(log, LogOptions(follow=True), still_running):
@@ -132,7 +132,6 @@ async def test_follow_ends_soon_after_the_writer_has_closed_the_log(log: Path) -
 
     with log.open("ab"):
         task = asyncio.create_task(follow())
-        while not asked:
-            await asyncio.sleep(0)
+        await asked.wait()
     async with asyncio.timeout(1):
         await task
