@@ -6,10 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tiphys.api import codec
-from tiphys.api.apply import apply
+from tiphys.api.apply import apply, update_managed
 from tiphys.api.apply.fieldset import difference, intersection, is_valid, paths, union
-from tiphys.api.apply.typed import merge, owned, root
-from tiphys.api.kinds import POD
+from tiphys.api.apply.form import empty_json
+from tiphys.api.apply.managers import NEVER_OWNED
+from tiphys.api.apply.typed import compare, merge, owned, root
+from tiphys.api.kinds import CONFIGMAP, POD, SECRET
 from tiphys.api.kinds.core.pod.schema import Pod
 
 _ELEMENTS = st.sampled_from(["f:a", "f:b", 'k:{"n":"x"}', 'v:"q"'])
@@ -95,3 +97,35 @@ def test_merging_contains_the_configuration(live: dict[str, Any], config: dict[s
     merged = merge(root(Pod), live, config)
     assert _claims(config) <= _claims(merged)
     assert merge(root(Pod), merged, config) == merged
+
+
+_TEXTS = st.dictionaries(_NAMES, st.sampled_from(["", "1", "2"]), max_size=2)
+_DATA = st.dictionaries(_NAMES, st.sampled_from(["", "eA=="]), max_size=2)
+_META = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": _NAMES,
+        "generateName": _NAMES,
+        "uid": _NAMES,
+        "labels": _TEXTS,
+        "annotations": _TEXTS,
+        "finalizers": st.lists(_NAMES, unique=True),
+    },
+)
+_CREATED = st.one_of(
+    st.tuples(st.just(CONFIGMAP), st.fixed_dictionaries({"metadata": _META, "data": _TEXTS, "binaryData": _DATA})),
+    st.tuples(st.just(SECRET), st.fixed_dictionaries({"metadata": _META, "data": _DATA, "stringData": _TEXTS})),
+    st.tuples(st.just(POD), _CONFIGS),
+)
+
+
+@given(_CREATED)
+@settings(max_examples=300)
+def test_what_a_new_object_owns_is_what_it_sets_whatever_was_created_before(case: Any) -> None:
+    kind, value = case
+    obj = codec.from_json(kind.schema, value)
+    found = update_managed(None, obj, "m", "Update", "v1", "2026-01-01T00:00:00Z")
+    expected = difference(
+        compare(root(kind.schema), empty_json(kind.schema), codec.to_json(obj))[2] or None, NEVER_OWNED
+    )
+    assert [entry.fields_v1 for entry in found] == ([expected] if expected else [])

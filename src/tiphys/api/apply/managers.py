@@ -7,6 +7,7 @@ managedfieldsupdater, skipnonapplied), structured-merge-diff/v6/merge/update.go.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,7 +18,8 @@ from tiphys.api.apply.form import Form, empty_json
 from tiphys.api.apply.typed import BadItem, Difference, compare, root
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import encode_hook
-from tiphys.api.meta.types import ManagedFieldsEntry, ObjectMeta
+from tiphys.api.meta.shape import MapOf, Scalar, shape_of
+from tiphys.api.meta.types import ManagedFieldsEntry
 
 MAX_UPDATE_MANAGERS = 10
 ANCIENT = "ancient-changes"
@@ -62,10 +64,17 @@ Managed = dict[Identity, Owner]
 Seen = tuple[Fields | None, Fields | None]
 """What a write set, and what it removed."""
 
-_BODIES_MAX = 512
-_BODY_MAX_BYTES = 16 << 10
-_bodies: dict[tuple[type[Resource], bytes], Difference] = {}
-"""What an object that was created sets beside its metadata, by its JSON without them."""
+_NOBODYS: dict[str, Any] = {
+    "name": "", "namespace": "", "uid": "", "self_link": "", "creation_timestamp": None, "generation": 0,
+    "managed_fields": [], "resource_version": "",
+}  # fmt: skip
+"""The same in attributes: what objects of one template differ in."""
+_LABELS_AND_ANNOTATIONS = {"labels": "", "annotations": ""}
+
+_CREATED_MAX = 512
+_CREATED_MAX_BYTES = 16 << 10
+_created: dict[tuple[type[Resource], bytes], Difference] = {}
+"""What new objects set, by their JSON without names and without the values of maps."""
 _encode = msgspec.json.Encoder(enc_hook=encode_hook).encode
 
 
@@ -201,24 +210,39 @@ def _in_other_versions(
 
 
 def _of_created(new: Resource) -> Difference:
-    """What a new object sets. Objects of one template differ in metadata alone: for the rest, the answer is kept."""
+    """What a new object sets, but for what is nobody's. Objects of one template are alike: the answer is kept."""
     schema = type(new)
-    if not hasattr(new, "spec"):
-        return compare(root(schema), empty_json(schema), _plain(new))
-    bare = replace(new, metadata=ObjectMeta())
+    meta = new.metadata
+    bare = replace(
+        new, **_without_values(new, _maps_of(schema)),
+        metadata=replace(meta, **_NOBODYS, **_without_values(meta, _LABELS_AND_ANNOTATIONS)),
+    )  # fmt: skip
     key = (schema, _encode(bare))
-    body = _bodies.get(key)
-    if body is None:
-        body = compare(root(schema), empty_json(schema), _plain(bare))
-        if len(key[1]) <= _BODY_MAX_BYTES:
-            if len(_bodies) >= _BODIES_MAX:
-                _bodies.clear()
-            _bodies[key] = body
-    metadata = msgspec.to_builtins(replace(new.metadata, managed_fields=[]))
-    element, node = root(schema).child("metadata")
-    removed, modified, more = body
-    head = compare(node, {}, metadata)[2]
-    return removed, modified, {element: head, **(more or {})} if head else more
+    known = _created.get(key)
+    if known is None:
+        known = compare(root(schema), empty_json(schema), _plain(bare))
+        if len(key[1]) <= _CREATED_MAX_BYTES:
+            if len(_created) >= _CREATED_MAX:
+                _created.clear()
+            _created[key] = known
+    return known
+
+
+def _without_values(obj: Any, maps: Mapping[str, Any]) -> dict[str, Any]:
+    """Maps with their keys alone: which values stand there makes no difference to who owns them."""
+    return {name: dict.fromkeys(held, empty) for name, empty in maps.items() if (held := getattr(obj, name))}
+
+
+@cache
+def _maps_of(schema: type[Resource]) -> Mapping[str, Any]:
+    """The top-level maps of texts or bytes, and what is empty there."""
+    empty: dict[Any, Any] = {Scalar.STRING: "", Scalar.BYTES: b""}
+    fields = shape_of(schema).fields
+    return {
+        attribute: empty[shape.value]
+        for attribute, name in zip(schema.__struct_fields__, schema.__struct_encode_fields__, strict=True)
+        if name in fields and isinstance(shape := fields[name].shape, MapOf) and shape.value in empty
+    }
 
 
 def _plain(obj: Resource) -> dict[str, Any]:
