@@ -22,6 +22,7 @@ from tiphys.apiserver.bootstrap import objects
 from tiphys.apiserver.bootstrap.priority_classes import priority_classes
 from tiphys.apiserver.chain.assembly import Identities
 from tiphys.apiserver.chain.audit.auditor import auditor
+from tiphys.apiserver.chain.legacytokens import Tracking
 from tiphys.apiserver.chain.limits import InFlight
 from tiphys.apiserver.chain.pipeline import Pipeline
 from tiphys.apiserver.chain.serviceaccounts import ServiceAccountTokens, TokenSigner
@@ -89,6 +90,7 @@ class ApiServer:
         self._own: identity.Identity | None = None
         self._aggregator: Aggregator | None = None
         self._gate: Gate | None = None
+        self._tracking: Tracking | None = None
         self._webhooks: WebhookClient | None = None
         self._http: HttpServer | None = None
         self._registry: Registry | None = None
@@ -179,9 +181,10 @@ class ApiServer:
             registry, authorizer, self._clock, self._webhooks, self.metrics,
             enabled=settings.enabled_admission, disabled=settings.disabled_admission, served=self.served,
         )  # fmt: skip
+        self._tracking = Tracking(registry, self._clock)
         accounts = ServiceAccountTokens(
             signer, settings.issuer, registry, self._clock, others=settings.accepted_issuers,
-            audiences=settings.audiences,
+            audiences=settings.audiences, used=self._tracking,
         )  # fmt: skip
         identities = Identities(settings, accounts, registry, self._backend, self._clock)
         self._reloads.add(identities.watched, identities.reload)
@@ -312,6 +315,8 @@ class ApiServer:
             group.create_task(
                 objects.kubernetes_service(registry, settings.service_cidr, identity.advertised(settings), self.port)
             )
+            if self._tracking is not None:
+                group.create_task(self._tracking.begin())
             group.create_task(objects.authentication_config(registry, own.ca.decode(), own.front_proxy_ca.decode()))
 
     async def stop(self, drain_s: float | None = None) -> None:

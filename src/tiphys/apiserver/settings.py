@@ -90,8 +90,6 @@ class ApiServerSettings(msgspec.Struct, frozen=True):
     """--service-account-issuer, the others: issuers of tokens that are still good."""
     service_account_key_files: tuple[Path, ...] = ()
     """--service-account-key-file: further keys that may have signed tokens."""
-    jwks_uri: str = ""
-    """--service-account-jwks-uri; empty: below our own address."""
     api_audiences: tuple[str, ...] = ()
     """--api-audiences; empty: the issuer."""
     max_token_expiration_s: int = 365 * 24 * 3600

@@ -14,10 +14,12 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tiphys.cluster import apiserver_flags
 from tiphys.cluster.failure import ClusterError
 from tiphys.cluster.service import serve
 
 if TYPE_CHECKING:
+    from tiphys.apiserver.security import SecuritySettings
     from tiphys.base.clock import Clock
     from tiphys.client.events import EventRecorder
     from tiphys.client.rest import RestClient
@@ -38,6 +40,9 @@ def add_commands(
     manager.add_argument("--leader-elect", action="store_true", help="work only while holding the leader's lease")
     manager.add_argument("--cluster-cidr", default="10.244.0.0/16", help="the pods' addresses (%(default)s)")
     manager.add_argument("--root-ca-file", type=Path, help="the CA that pods shall trust")
+    manager.add_argument("--cluster-signing-cert-file", type=Path, help="the CA that signs certificate requests")
+    manager.add_argument("--cluster-signing-key-file", type=Path, help="its key")
+    manager.add_argument("--service-account-private-key-file", type=Path, help="the key of tokens in Secrets")
     scheduler = _with_kubeconfig(command("scheduler", _scheduler, "The scheduler alone."))
     scheduler.add_argument("--config", type=Path, metavar="FILE", help="a KubeSchedulerConfiguration")
     scheduler.add_argument("--scheduler-name", default="", help="whose pods to place, without --config")
@@ -84,7 +89,7 @@ def _api_server_flags(parser: argparse.ArgumentParser) -> None:
         "--service-cluster-ip-range", default="10.96.0.0/16", help="the Services' addresses (%(default)s)"
     )
     parser.add_argument("--token-auth-file", type=Path, help="CSV of token,user,uid,groups")
-    parser.add_argument("--audit-log-path", type=Path, help="write a JSON line for each request")
+    apiserver_flags.add_flags(parser)
 
 
 def _kubelet_flags(parser: argparse.ArgumentParser) -> None:
@@ -148,7 +153,6 @@ async def _connected(paths: list[Path], component: str, work: Work, host: str) -
 
 def _api_server(options: argparse.Namespace) -> None:
     from tiphys.apiserver.run import serve as serve_api
-    from tiphys.apiserver.security import AuditSettings, SecuritySettings
     from tiphys.apiserver.settings import ApiServerSettings, Bind
     from tiphys.base.clock import SystemClock
     from tiphys.cluster import certificates
@@ -165,7 +169,8 @@ def _api_server(options: argparse.Namespace) -> None:
         advertise_address=options.advertise_address,
         service_cidr=options.service_cluster_ip_range,
         token_file=options.token_auth_file,
-        security=SecuritySettings(audit=AuditSettings(log_path=options.audit_log_path)),
+        security=_security(options),
+        **apiserver_flags.others(options),
     )
 
     async def work() -> None:
@@ -175,21 +180,33 @@ def _api_server(options: argparse.Namespace) -> None:
             raise ClusterError(str(error)) from error
         except OSError as error:
             raise ClusterError(f"cannot serve on {options.bind_address}:{options.secure_port}: {error}") from error
+        except ValueError as error:
+            raise ClusterError(str(error)) from error
 
     serve("apiserver", work())
+
+
+def _security(options: argparse.Namespace) -> SecuritySettings:
+    try:
+        return apiserver_flags.security(options)
+    except ValueError as error:
+        raise ClusterError(str(error)) from error
 
 
 def _controller_manager(options: argparse.Namespace) -> None:
     from tiphys.controllers._runtime import ControllerManager
     from tiphys.controllers.settings import ControllerSettings
 
-    root_ca = options.root_ca_file.read_text() if options.root_ca_file else ""
+    root_ca = _text(options.root_ca_file)
     settings = ControllerSettings(
         controllers=tuple(options.controllers.split(",")),
         identity=f"{_NODE_NAME}_{os.getpid()}",
         leader_elect=options.leader_elect,
         cluster_cidr=options.cluster_cidr,
         root_ca=root_ca,
+        signing_cert=_text(options.cluster_signing_cert_file),
+        signing_key=_text(options.cluster_signing_key_file),
+        service_account_key=_text(options.service_account_private_key_file),
     )
 
     async def work(client: RestClient, clock: Clock, recorder: EventRecorder) -> None:
@@ -200,6 +217,13 @@ def _controller_manager(options: argparse.Namespace) -> None:
         await manager.run()
 
     _run(options, "controller-manager", work)
+
+
+def _text(path: Path | None) -> str:
+    try:
+        return path.read_text() if path is not None else ""
+    except OSError as error:
+        raise ClusterError(f"{path}: {error.strerror}") from error
 
 
 def _scheduler(options: argparse.Namespace) -> None:

@@ -29,7 +29,7 @@ class OpenId:
             "jwks_uri": f"{self._url()}/openid/v1/jwks",
             "response_types_supported": ["id_token"],
             "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": ["RS256"],
+            "id_token_signing_alg_values_supported": self._signer.algorithms(),
         }
         return Answer(msgspec.json.encode(document), headers=_CACHE)
 
