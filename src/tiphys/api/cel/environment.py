@@ -6,8 +6,9 @@ env.compile("self.replicas > 0", types.BOOL).evaluate({"self": {"replicas": 1}})
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from tiphys.api.cel.ast import Node
 from tiphys.api.cel.check.checker import Checker
@@ -20,13 +21,15 @@ from tiphys.api.cel.evaluate.plan import Planner
 from tiphys.api.cel.interface import Budget, Estimate
 from tiphys.api.cel.library import all as library
 from tiphys.api.cel.parse import macros
-from tiphys.api.cel.parse.parser import parse
+from tiphys.api.cel.parse.parser import DEPTH, parse
 from tiphys.api.cel.patch_types import ObjectTypes, PatchTypes
 from tiphys.api.cel.source import Issues
 from tiphys.api.cel.types import ObjectType, Type
 from tiphys.api.cel.views import converter
 
 CURRENT: Version = (1, 36)
+_DEEPEST_FRAMES = 10 * DEPTH
+V = TypeVar("V")
 
 
 class Environment:
@@ -62,6 +65,12 @@ class Environment:
 
     def compile(self, expression: str, *result: Type) -> CompiledProgram:
         """Parses and checks. With `result`, the value must have one of these types. Raises CelError."""
+        try:
+            return self._compile(expression, *result)
+        except RecursionError:
+            return deeper(lambda: self._compile(expression, *result))
+
+    def _compile(self, expression: str, *result: Type) -> CompiledProgram:
         issues = Issues(expression)
         tree = parse(expression, issues, self._macros)
         if tree is None:
@@ -78,6 +87,17 @@ class Environment:
             return CompiledProgram(expression, tree, self.variables, frozenset(checker.read))
         except EvaluationError as error:
             raise CelError(f"program instantiation failed: {error.message}") from None
+
+
+def deeper(run: Callable[[], V]) -> V:
+    """Runs with room for the deepest expression. Expressions may nest 250 levels, each of several Python frames; the
+    few that need them get them for the moment, so that everybody else keeps the usual limit."""
+    usual = sys.getrecursionlimit()
+    sys.setrecursionlimit(usual + _DEEPEST_FRAMES)
+    try:
+        return run()
+    finally:
+        sys.setrecursionlimit(usual)
 
 
 def _wrong_result(wanted: Sequence[Type], got: Type) -> str:
@@ -124,7 +144,10 @@ class CompiledProgram:
     def cost(self) -> Estimate:
         """Static: over all values that the declared types allow."""
         if self._cost is None:
-            self._cost = StaticCost(self._declared).of(self._tree)
+            try:
+                self._cost = StaticCost(self._declared).of(self._tree)
+            except RecursionError:
+                self._cost = deeper(lambda: StaticCost(self._declared).of(self._tree))
         return self._cost
 
     def evaluate(self, bindings: Mapping[str, Any], budget: Budget | None = None, limit: int = PER_CALL_LIMIT) -> Any:
@@ -138,11 +161,13 @@ class CompiledProgram:
         """The value and what it cost."""
         frame = Frame(bindings, self._slots, limit)
         try:
-            value = self._run(frame)
+            try:
+                value = self._run(frame)
+            except RecursionError:
+                frame = Frame(bindings, self._slots, limit)
+                value = deeper(lambda: self._run(frame))
             if frame.cost > limit:
                 raise CostExceeded
-        except RecursionError:
-            raise EvaluationError("expression is nested too deeply") from None
         finally:
             if budget is not None:
                 budget.spend(frame.cost)

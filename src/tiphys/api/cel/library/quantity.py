@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from tiphys.api.cel.cost.calls import NOMINAL, PARSED
@@ -51,6 +52,7 @@ _POWERS = {"K": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 
 
+@lru_cache(maxsize=4096)
 def quantity(text: str) -> QuantityValue:
     """Raises EvaluationError in upstream's words."""
     try:

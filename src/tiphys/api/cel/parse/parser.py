@@ -152,7 +152,7 @@ class _Parser:
     def _expression(self, starts: str = _STARTS) -> Node:
         self._depth += 1
         if self._depth > DEPTH:
-            self._fail(-1, f"ERROR: expression recursion limit exceeded: {DEPTH}".removeprefix("ERROR: "))
+            self._fail(-1, f"expression recursion limit exceeded: {DEPTH}")
         condition = self._terms(OR, "||", starts)
         if self._next.kind == "?":
             at = self._take().offset
@@ -182,7 +182,7 @@ class _Parser:
                 return left
             chained += 1
             if chained > DEPTH:
-                self._fail(-1, f"expression recursion limit exceeded: {DEPTH}")
+                self._fail(-1, "max recursion depth exceeded")
             at = self._take().offset
             left = Call(at, operator, [left, self._binary(binding + 1, _STARTS)])
 
@@ -203,7 +203,7 @@ class _Parser:
         while self._next.kind in (".", "[", "{"):
             links += 1
             if links > DEPTH:
-                self._fail(-1, f"expression recursion limit exceeded: {DEPTH}")
+                self._fail(-1, "max recursion depth exceeded")
             kind = self._next.kind
             if kind == ".":
                 node = self._member(node)
