@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 from typing import Any
 
 from tiphys.api.kind import Kind
@@ -28,6 +27,7 @@ from tiphys.apiserver.admission.refusal import refuse
 from tiphys.apiserver.authz.node import MIRROR_ANNOTATION, references
 from tiphys.apiserver.authz.rbac import Caches
 from tiphys.apiserver.registry.interface import AdmissionRequest, Entry
+from tiphys.apiserver.registry.metadata import random_letters
 
 DEFAULT = "default"
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -35,7 +35,6 @@ VOLUME_PREFIX = "kube-api-access-"
 TOKEN_LIFETIME_S = 3607
 """Upstream's odd number: by it the token request knows an automounted token and extends its life."""
 _MOUNTABLE = "kubernetes.io/enforce-mountable-secrets"
-_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _DEFAULT_MODE = 0o644
 _WAIT_S = 1.5
 """How long a pod waits for the `default` account of a new namespace, which a controller makes."""
@@ -140,7 +139,7 @@ def mount_token(pod: Any) -> None:
     name = next((v.name for v in pod.spec.volumes if v.name.startswith(VOLUME_PREFIX)), "")
     present = bool(name)
     if not present:
-        name = VOLUME_PREFIX + "".join(secrets.choice(_ALPHABET) for _ in range(5))
+        name = VOLUME_PREFIX + random_letters(5)
     needed = False
     for container in (*pod.spec.init_containers, *pod.spec.containers):
         if not any(mount.mount_path == MOUNT_PATH for mount in container.volume_mounts):

@@ -61,7 +61,12 @@ def absent(kind: Kind[Any], name: str) -> ApiError:
 def generated_name(kind: Kind[Any], base: str) -> str:
     """`base` and some letters that make no words; cut so that the whole fits a DNS label."""
     length = kind.generate_name_suffix
-    return base[: _MAX_GENERATED - length] + "".join(secrets.choice(_ALPHABET) for _ in range(length))
+    return base[: _MAX_GENERATED - length] + random_letters(length)
+
+
+def random_letters(length: int) -> str:
+    """One system call for all of them; that some letters come a little more often does no harm."""
+    return "".join([_ALPHABET[byte % len(_ALPHABET)] for byte in secrets.token_bytes(length)])
 
 
 def begin(kind: Kind[Any], meta: ObjectMeta, now: str) -> None:
