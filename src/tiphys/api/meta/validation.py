@@ -59,7 +59,7 @@ def validate_meta(kind: Kind[Any], meta: ObjectMeta, old_meta: ObjectMeta | None
     yield from validate_labels(meta.labels, "metadata.labels")
     yield from validate_annotations(meta.annotations, "metadata.annotations")
     yield from _owners(meta.owner_references)
-    yield from _finalizers(meta.finalizers)
+    yield from _finalizers(meta.finalizers, built_in=getattr(kind, "custom", None) is None)
     yield from _managed_fields(meta.managed_fields)
 
 
@@ -142,11 +142,12 @@ def _owner(owner: OwnerReference, path: str) -> Iterator[FieldError]:
         yield invalid(path, owner, "/v1, Kind=Event is disallowed from being an owner")
 
 
-def _finalizers(finalizers: list[str]) -> Iterator[FieldError]:
+def _finalizers(finalizers: list[str], *, built_in: bool) -> Iterator[FieldError]:
+    """Those of custom objects need no domain."""
     path = "metadata.finalizers"
     for index, finalizer in enumerate(finalizers):
         yield from each(path, finalizer, names.qualified_name(finalizer))
-        if "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
+        if built_in and "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
             why = "name is neither a standard finalizer name nor is it fully qualified"
             yield invalid(f"{path}[{index}]", finalizer, why)
     if "orphan" in finalizers and "foregroundDeletion" in finalizers:

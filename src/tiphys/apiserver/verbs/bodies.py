@@ -61,9 +61,13 @@ def patch_type(exchange: Exchange, kind: Kind[Any] | None = None) -> str:
     return found
 
 
-async def read_patch(exchange: Exchange, kind_of_patch: Any, limit: int, *, force: bool) -> PatchRequest:
-    """Raises BadRequest, RequestTooLarge."""
+async def read_patch(
+    exchange: Exchange, kind_of_patch: Any, limit: int, *, force: bool, validation: str = "Ignore"
+) -> PatchRequest:
+    """`validation` is what keys that stand twice in an applied configuration do. Raises BadRequest, RequestTooLarge."""
     data = await exchange.body(limit)
+    if kind_of_patch == "apply" and validation != "Ignore":
+        _check_repeated(exchange, data, validation)
     body = codec.parse_body(data, exchange.headers.get("Content-Type", ""))
     if kind_of_patch == "json":
         if not isinstance(body, list):
@@ -75,6 +79,19 @@ async def read_patch(exchange: Exchange, kind_of_patch: Any, limit: int, *, forc
     elif not isinstance(body, dict):
         raise BadRequest("error decoding patch: a patch is an object")
     return PatchRequest(kind_of_patch, body, force)
+
+
+def _check_repeated(exchange: Exchange, data: bytes, validation: str) -> None:
+    from tiphys.api import codec_strict, codec_yaml
+
+    try:
+        problems = codec_strict.repeated_fields(data) if data[:1] == b"{" else codec_yaml.parse_yaml(data)[1]
+    except ValueError as error:
+        raise BadRequest(f"error decoding YAML: {error}") from None
+    told = [f"error converting YAML to JSON: {problem}" for problem in problems]
+    if told and validation == "Strict":
+        raise BadRequest(f"error strict decoding YAML: {', '.join(told)}")
+    exchange.warnings += told
 
 
 async def read_delete_options(exchange: Exchange, limit: int) -> DeleteOptions | None:

@@ -77,7 +77,9 @@ class ResourceHandlers:
         opts = options.write_options(
             exchange, self._context.admission, "Patch", subresource=self._subresource, apply=form == "apply"
         )
-        request = await bodies.read_patch(exchange, form, self._limit, force=is_true(info.query.get("force", ())))
+        request = await bodies.read_patch(
+            exchange, form, self._limit, force=is_true(info.query.get("force", ())), validation=opts.field_validation
+        )
         entry, created = await self._registry.patch(self._kind, namespace, info.name, request, opts)
         return respond.object_answer(exchange, entry, 201 if created else 200)
 
