@@ -23,6 +23,7 @@ from tiphys.api.kind import Kind
 from tiphys.api.kinds.core.namespace import NAMESPACE
 from tiphys.api.kinds.core.service import SERVICE
 from tiphys.api.meta.validation import validate_meta
+from tiphys.api.warnings import warnings_of
 from tiphys.apiserver.cache.cache import KindCache
 from tiphys.apiserver.cache.caches import Caches
 from tiphys.apiserver.cache.entry import Entry
@@ -96,6 +97,7 @@ class Writes:
         allocation = self._services.for_create(obj, opts.dry_run) if kind is SERVICE else NOTHING
         try:
             _refuse([*strategy.validate(kind, "", obj, None), *validate_meta(kind, meta, None)], kind, meta.name)
+            opts.warnings.extend(warnings_of(kind, obj, None))
             await _validate(request, opts)
             if opts.dry_run:
                 if cache.get(namespace, meta.name) is not None:
@@ -230,6 +232,8 @@ class Writes:
                 ownership.on_write(kind, obj, old, opts, self.now())
             errors = [*strategy.validate(kind, opts.subresource, obj, old), *validate_meta(kind, meta, old.metadata)]
             _refuse(errors, kind, name)
+            if not opts.subresource:
+                opts.warnings.extend(warnings_of(kind, obj, old))
             request.obj = obj
             await _validate(request, opts)
             entry = await self._store_update(kind, obj, view, current, opts)

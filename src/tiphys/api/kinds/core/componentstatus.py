@@ -49,6 +49,7 @@ COMPONENTSTATUS = Kind(
     version="v1",
     kind="ComponentStatus",
     plural="componentstatuses",
+    deprecation="v1 ComponentStatus is deprecated in v1.19+",
     schema=ComponentStatus,
     columns=COLUMNS,
     namespaced=False,

@@ -113,6 +113,7 @@ ENDPOINTS = Kind(
     version="v1",
     kind="Endpoints",
     plural="endpoints",
+    deprecation="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
     schema=Endpoints,
     short_names=("ep",),
     storage_name="services/endpoints",

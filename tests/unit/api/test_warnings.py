@@ -1,0 +1,81 @@
+"""Warnings: the texts for what had better not be written, and silence for everything else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tiphys.api import codec
+from tiphys.api.kind import new
+from tiphys.api.kinds import DEPLOYMENT, KINDS, NODE, PERSISTENTVOLUMECLAIM, POD, RUNTIMECLASS, SERVICE
+from tiphys.api.meta.schema import copy_of
+from tiphys.api.warnings import warnings_of
+
+
+def pod(container: dict[str, Any] | None = None, meta: dict[str, Any] | None = None, **spec: Any) -> Any:
+    containers = [{"name": "c", "image": "i", **(container or {})}]
+    return codec.from_json(POD.schema, {"metadata": meta or {}, "spec": {"containers": containers, **spec}})
+
+
+CASES = [
+    (pod(nodeSelector={"beta.kubernetes.io/os": "linux"}),
+     'spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use "kubernetes.io/os" instead'),
+    (pod({"env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]}),
+     'spec.containers[0].env[1]: hides previous definition of "A", which may be dropped when using apply'),
+    (pod({"ports": [{"containerPort": 80, "protocol": "TCP"}, {"containerPort": 80, "protocol": "TCP"}]}),
+     "spec.containers[0].ports[1]: duplicate port definition with spec.containers[0].ports[0]"),
+    (pod({"ports": [{"containerPort": 80, "hostPort": 8}, {"containerPort": 80}]}),
+     "spec.containers[0].ports[1]: overlapping port definition with spec.containers[0].ports[0]"),
+    (pod({"ports": [{"containerPort": 1, "name": "a"}, {"containerPort": 2, "name": "a"}]}),
+     'spec.containers[0].ports[1]: duplicate port name "a" with spec.containers[0].ports[0], services and probes that '
+     "select ports by name will use spec.containers[0].ports[0]"),
+    (pod({"resources": {"limits": {"memory": "100m"}}}),
+     'spec.containers[0].resources.limits[memory]: fractional byte value "100m" is invalid, must be an integer'),
+    (pod(volumes=[{"name": "v", "gitRepo": {"repository": "r"}}]),
+     "spec.volumes[0].gitRepo: deprecated in v1.11, and disabled by default in v1.33+"),
+    (pod(imagePullSecrets=[{"name": "s"}, {"name": "s"}]), 'spec.imagePullSecrets[1].name: duplicate name "s"'),
+    (pod(terminationGracePeriodSeconds=-1),
+     "spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1"),
+    (pod(topologySpreadConstraints=[{"topologyKey": "z", "maxSkew": 1}]),
+     "spec.topologySpreadConstraints[0].labelSelector: a null labelSelector results in matching no pod"),
+    (pod(meta={"annotations": {"seccomp.security.alpha.kubernetes.io/pod": "x"}}),
+     "metadata.annotations[seccomp.security.alpha.kubernetes.io/pod]: non-functional in v1.27+; use the "
+     '"seccompProfile" field instead'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("obj", "text"), CASES)
+def test_pods(obj: Any, text: str) -> None:
+    assert warnings_of(POD, obj, None) == [text]
+    assert warnings_of(POD, obj, copy_of(obj)) == []
+
+
+def test_templates_when_they_change() -> None:
+    deployment = new(DEPLOYMENT, "d", "ns")
+    deployment.spec.template.spec = CASES[0][0].spec
+    (text,) = warnings_of(DEPLOYMENT, deployment, None)
+    assert text.startswith("spec.template.spec.nodeSelector[beta.kubernetes.io/os]: ")
+    assert warnings_of(DEPLOYMENT, deployment, copy_of(deployment)) == []
+
+
+def test_other_kinds() -> None:
+    service = new(SERVICE, "s", "ns")
+    service.spec.cluster_ip, service.spec.external_ips, service.spec.external_name = "None", ["1.2.3.4"], "x"
+    assert warnings_of(SERVICE, service, None) == [
+        "spec.externalIPs is ignored for headless services",
+        'spec.externalName is ignored when spec.type is not "ExternalName"',
+    ]
+    node = new(NODE, "n")
+    node.spec.external_id = "x"
+    assert warnings_of(NODE, node, None) == ["spec.externalID: this field is deprecated, and is unused by Kubernetes"]
+    claim = new(PERSISTENTVOLUMECLAIM, "c", "ns")
+    claim.metadata.annotations = {"volume.beta.kubernetes.io/storage-class": "x"}
+    assert len(warnings_of(PERSISTENTVOLUMECLAIM, claim, None)) == 1
+    assert warnings_of(RUNTIMECLASS, new(RUNTIMECLASS, "r"), None) == []
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.group_resource)
+def test_every_kind_has_an_answer_for_an_empty_object(kind: Any) -> None:
+    if kind.stored:
+        assert warnings_of(kind, new(kind, "x"), None) == []
