@@ -40,7 +40,12 @@ def _union(left: Fields, right: Fields) -> Fields:
     for key, theirs in right.items():
         ours = out.get(key)
         out[key] = theirs if ours is None else _union(ours, theirs)
-    return out
+    return out if len(out) == len(left) else dict(sorted(out.items()))
+
+
+def ordered(fields: Fields) -> Fields:
+    """The same set with its elements in the order in which they are written: `.`, then fields and items by name."""
+    return {key: ordered(node) if node else node for key, node in sorted(fields.items())}
 
 
 def _with_dot(node: Fields) -> Fields:

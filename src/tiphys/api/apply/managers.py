@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from tiphys.api.apply.fieldset import MEMBER, Fields, difference, intersection, is_valid, union
+from tiphys.api.apply.fieldset import MEMBER, Fields, difference, intersection, is_valid, ordered, union
 from tiphys.api.apply.form import Form, empty_json
 from tiphys.api.apply.typed import BadItem, Difference, compare, root
 from tiphys.api.meta.resource import Resource
@@ -157,7 +157,8 @@ def update_managed(
     if mine:
         key = identity(manager, operation, api_version, subresource)
         before = managed.get(key)
-        managed[key] = Owner(union(before.fields, mine) or {} if before else mine, api_version, now_text)
+        new_fields = mine if old is None else ordered(mine)
+        managed[key] = Owner(union(before.fields, new_fields) or {} if before else new_fields, api_version, now_text)
     _cap(managed)
     return encode(managed)
 
@@ -178,7 +179,8 @@ def changes(form: Form, old: Resource | None, new: Resource) -> Difference:
     """What differs between two objects, or what a new one sets. Raises BadItem."""
     if not isinstance(new, msgspec.Struct):
         before = form.empty if old is None else uncounted(_plain(old))
-        return compare(form.node, before, uncounted(_plain(new)))
+        removed, modified, more = compare(form.node, before, uncounted(_plain(new)))
+        return removed, modified, ordered(more) if more else more
     schema = type(new)
     if old is None:
         return _of_created(new)
@@ -220,7 +222,8 @@ def _of_created(new: Resource) -> Difference:
     key = (schema, _encode(bare))
     known = _created.get(key)
     if known is None:
-        known = compare(root(schema), empty_json(schema), _plain(bare))
+        removed, modified, more = compare(root(schema), empty_json(schema), _plain(bare))
+        known = removed, modified, ordered(more) if more else more
         if len(key[1]) <= _CREATED_MAX_BYTES:
             if len(_created) >= _CREATED_MAX:
                 _created.clear()

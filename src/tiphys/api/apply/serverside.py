@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from tiphys.api.apply import checks
-from tiphys.api.apply.fieldset import Fields, difference, intersection, paths, union
+from tiphys.api.apply.fieldset import Fields, difference, intersection, ordered, paths, union
 from tiphys.api.apply.form import Form
 from tiphys.api.apply.managers import (
     NEVER_OWNED,
@@ -155,7 +155,7 @@ class _Request:
         mine = difference(claimed, NEVER_OWNED)
         if mine:
             time = self.now_text if changed else managed[self.applier].time
-            managed[self.applier] = Owner(mine, self.api_version, time)
+            managed[self.applier] = Owner(ordered(mine), self.api_version, time)
         else:
             managed.pop(self.applier, None)
         return merged, managed, changed
