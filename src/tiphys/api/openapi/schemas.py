@@ -5,11 +5,7 @@ Source: k8s.io/kube-openapi/pkg/generators/openapi.go; the shape of api/openapi-
 
 from __future__ import annotations
 
-import ast
-import inspect
-import sys
 from collections.abc import Iterable
-from functools import cache
 from typing import Any
 
 from tiphys.api.codec import list_schema
@@ -17,6 +13,7 @@ from tiphys.api.kind import Kind
 from tiphys.api.meta.schema import Struct
 from tiphys.api.meta.shape import EitherOf, Field, ListOf, MapOf, Scalar, Shape, StructOf, shape_of
 from tiphys.api.meta.types import DeleteOptions, ListMeta, ObjectMeta, Status
+from tiphys.api.openapi import descriptions
 
 Schema = dict[str, Any]
 
@@ -47,14 +44,15 @@ _PACKAGES = {
     "apiregistration": "io.k8s.kube-aggregator.pkg.apis.apiregistration",
 }
 _VERSIONS = {
-    "apiserverinternal.storageversion": "v1alpha1", "autoscaling.horizontalpodautoscaler": "v2",
+    "apiserverinternal.storageversion": "v1alpha1", "autoscaling": "v2", "autoscaling.scale": "v1",
+    "autoscaling.horizontalpodautoscaler_v1": "v1",
     "certificates.clustertrustbundle": "v1beta1", "certificates.podcertificaterequest": "v1beta1",
     "coordination.leasecandidate": "v1beta1", "resource.devicetaintrule": "v1alpha3",
     "resource.resourcepoolstatusrequest": "v1alpha3", "scheduling.podgroup": "v1alpha2",
     "resource.v1beta1": "v1beta1", "scheduling.types": "v1alpha2", "scheduling.workload": "v1alpha2",
     "storagemigration.storageversionmigration": "v1beta1",
 }  # fmt: skip
-"""Modules whose types are not of v1."""
+"""Packages and modules whose types are not of v1; the module counts first."""
 
 
 def definition_name(schema: type[Struct]) -> str:
@@ -62,7 +60,8 @@ def definition_name(schema: type[Struct]) -> str:
     parts = schema.__module__.split(".")
     if parts[:3] == ["tiphys", "api", "kinds"]:
         package = _PACKAGES.get(parts[3], f"io.k8s.api.{parts[3]}")
-        return f"{package}.{_VERSIONS.get('.'.join(parts[3:]), 'v1')}.{schema.__name__}"
+        version = _VERSIONS.get(".".join(parts[3:])) or _VERSIONS.get(parts[3], "v1")
+        return f"{package}.{version}.{schema.__name__}"
     return f"{META}.{schema.__name__}"
 
 
@@ -145,13 +144,17 @@ class Definitions:
         self.made[name] = definition  # before its fields: types may hold themselves
         if shape_of(schema).atomic:
             self._atomic.add(name)
-        described = _documentation(schema)
+        described = descriptions.of_type(schema)
         if described.get(""):
             definition["description"] = described[""]
         properties = {}
         for field in shape_of(schema).fields.values():
             free_form = _free_form(schema, field.attribute)
-            properties[field.json_name] = self._property(field, described.get(field.attribute, ""), free_form)
+            properties[field.json_name] = self._property(
+                field,
+                described.get(field.attribute) or descriptions.of_field(schema.__name__, field.json_name),
+                free_form,
+            )
         if properties:
             definition["properties"] = dict(sorted(properties.items()))
         needed = [field.json_name for field in shape_of(schema).fields.values() if field.rules.required]
@@ -246,30 +249,3 @@ def _special(name: str, shape: Scalar, *, v3: bool) -> Schema:
         return {**(either if v3 else {"type": "string"}), "description": words}
     words = "A number or a text."
     return {**(either if v3 else {"type": "string"}), "format": "int-or-string", "description": words}
-
-
-@cache
-def _module_documentation(module_name: str) -> dict[str, dict[str, str]]:
-    """The docstrings of a module's classes (under the empty name) and of their fields. Read from the source, once."""
-    try:
-        tree = ast.parse(inspect.getsource(sys.modules[module_name]))
-    except (OSError, KeyError, TypeError):
-        return {}  # installed without sources: documents go without descriptions
-    found = {}
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef):
-            texts = {"": ast.get_docstring(node) or ""}
-            for declaration, after in zip(node.body, node.body[1:], strict=False):
-                if isinstance(declaration, ast.AnnAssign) and isinstance(declaration.target, ast.Name):
-                    text = after.value if isinstance(after, ast.Expr) else None
-                    if isinstance(text, ast.Constant) and isinstance(text.value, str):
-                        texts[declaration.target.id] = inspect.cleandoc(text.value)
-            found[node.name] = {name: " ".join(text.split()) for name, text in texts.items()}
-    return found
-
-
-def _documentation(schema: type[Struct]) -> dict[str, str]:
-    merged: dict[str, str] = {}
-    for cls in reversed(schema.__mro__):
-        merged.update(_module_documentation(cls.__module__).get(cls.__name__, {}))
-    return merged
