@@ -207,11 +207,8 @@ def _strings(value: Any, where: str) -> list[str]:
 
 
 def _results(path: str, types: Any) -> tuple[Any, ...]:
-    if "Rules" in path:
-        return (types.BOOL,)
-    if path.endswith(("username.expression", "uid.expression")):
-        return (types.STRING,)
-    return (types.STRING, types.list_of(types.STRING))
+    """Rules must be true or false; what mappings give is looked at when it is there, as claims have no types."""
+    return (types.BOOL,) if "Rules" in path else ()
 
 
 def _user_type() -> Any:
