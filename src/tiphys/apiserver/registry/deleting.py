@@ -104,7 +104,12 @@ class Deletes:
             if waits or (graceful and options.grace_period_seconds):
                 return marked, False
             current = marked
-        return await self._remove(kind, current, opts)
+        done = await self._remove(kind, current, opts)
+        if done is None and graceful:
+            left = self._caches.of(kind).get(namespace, name)
+            if left is None or left.obj.metadata.uid != current.obj.metadata.uid:
+                return current, True  # somebody who saw the mark was faster to finish what was begun here
+        return done
 
     async def _mark_namespace(
         self, obj: Any, current: Entry, options: DeleteOptions, opts: WriteOptions

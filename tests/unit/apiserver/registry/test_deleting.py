@@ -138,3 +138,21 @@ async def test_cached_objects_are_never_changed(registry, opts) -> None:
     before = copy_of(entry.obj)
     await registry.delete(POD, "default", "p", DeleteOptions(), opts)
     assert entry.obj == before
+
+
+async def test_somebody_else_finishes_what_was_begun(registry, opts, monkeypatch) -> None:
+    """A controller that sees the mark may remove the pod before the one who marked it does."""
+    made = new(POD, "p")
+    made.spec.containers = [Container(name="c", image="i")]
+    await registry.create(POD, "default", made, opts)
+    storage = registry._deletes._storage
+    remove = storage.remove
+
+    async def too_late(entry):
+        await remove(entry)
+
+    monkeypatch.setattr(storage, "remove", too_late)
+    done = await registry.delete(POD, "default", "p", DeleteOptions(), opts)
+    assert done.deleted
+    assert done.entry.obj.metadata.deletion_timestamp
+    assert registry.cache_of(POD).get("default", "p") is None
