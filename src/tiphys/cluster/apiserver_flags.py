@@ -50,6 +50,8 @@ _FLAGS: tuple[_Flag, ...] = (
     _Flag("--authorization-webhook-cache-authorized-ttl", "how long a yes is remembered", "seconds", 300.0),
     _Flag("--authorization-webhook-cache-unauthorized-ttl", "how long a no is remembered", "seconds", 30.0),
     _Flag("--authorization-policy-file", "policies of the mode ABAC", "path"),
+    _Flag("--enable-admission-plugins", "admission plugins beside those on by default", "list", ()),
+    _Flag("--disable-admission-plugins", "admission plugins that are off", "list", ()),
     _Flag("--anonymous-auth", "let requests without a name in", "bool", True),
     _Flag("--audit-policy-file", "what is recorded", "path"),
     _Flag("--audit-log-path", "where events are written; - is the standard output", "path"),
