@@ -178,6 +178,8 @@ def others(options: argparse.Namespace) -> dict[str, Any]:
         "max_reads_in_flight": o.max_requests_inflight, "max_writes_in_flight": o.max_mutating_requests_inflight,
         "service_account_key_files": tuple(Path(path) for path in o.service_account_key_file),
         "api_audiences": o.api_audiences,
+        "enabled_admission": frozenset(o.enable_admission_plugins),
+        "disabled_admission": frozenset(o.disable_admission_plugins),
         "extend_token_expiration": o.service_account_extend_token_expiration,
         "max_token_expiration_s": int(o.service_account_max_token_expiration),
     }  # fmt: skip
