@@ -41,12 +41,14 @@ class Environment:
         version: Version = CURRENT,
         types: Sequence[Type] = (),
         patches: bool = False,
+        bind: bool = False,
     ) -> None:
         """`types` are those that expressions may construct; `patches` adds what only mutating policies have: the types
-        `Object`, `Object.<field>...` and `JSONPatch`, and `jsonpatch`."""
+        `Object`, `Object.<field>...` and `JSONPatch`, and `jsonpatch`; `bind` adds `cel.bind()`."""
         self.variables: Mapping[str, Type] = dict(variables)
         self.version = version
         self._patches = patches
+        self._bind = bind
         self._functions: Functions = library.functions(version, patches)
         self._constructed = tuple(types)
         named: dict[str, Type] = {name: item for each in types for name, item in _named(each)}
@@ -58,10 +60,13 @@ class Environment:
             self._macros |= macros.TWO_VARIABLE_MACROS
         if version >= library.SORT_BY_SINCE:
             self._macros |= macros.SORT_MACROS
+        if bind:
+            self._macros |= macros.BIND_MACROS
 
     def extend(self, variables: Mapping[str, Type], types: Sequence[Type] = ()) -> Environment:
         """The same with more variables and types."""
-        return Environment({**self.variables, **variables}, self.version, (*self._constructed, *types), self._patches)
+        declared = {**self.variables, **variables}
+        return Environment(declared, self.version, (*self._constructed, *types), self._patches, self._bind)
 
     def compile(self, expression: str, *result: Type) -> CompiledProgram:
         """Parses and checks. With `result`, the value must have one of these types. Raises CelError."""

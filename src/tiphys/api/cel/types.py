@@ -83,6 +83,12 @@ class Type:
     __repr__ = __str__
 
 
+class NamedEntries(Type):
+    """A map whose entries are selected by name, as fields are: what bounds the values bounds those, too."""
+
+    __slots__ = ()
+
+
 class Field:
     """A field of an object type."""
 

@@ -28,7 +28,7 @@ from tiphys.api.cel.cost.calls import LIST_CREATE, MAP_CREATE, OBJECT_CREATE, Gu
 from tiphys.api.cel.cost.estimate import NOTHING, ONE, UNKNOWN_SIZE, add, fixed, multiply, scaled, union
 from tiphys.api.cel.declarations import Overload
 from tiphys.api.cel.interface import Estimate
-from tiphys.api.cel.types import ObjectType, Type, TypeKind
+from tiphys.api.cel.types import NamedEntries, ObjectType, Type, TypeKind
 
 Path = tuple[str, ...] | None
 _ITEMS, _KEYS, _VALUES, _INDICES = "@items", "@keys", "@values", "@indices"
@@ -364,6 +364,8 @@ def _type_below(type_: Type, name: str) -> Type | None:
         return type_.parameters[-1] if type_.kind in (TypeKind.LIST, TypeKind.MAP) else None
     if name == _KEYS:
         return type_.parameters[0] if type_.kind is TypeKind.MAP else None
+    if isinstance(type_, NamedEntries):
+        return type_.parameters[1]
     field = type_.fields.get(name) if isinstance(type_, ObjectType) else None
     return field.type if field is not None else None
 

@@ -152,6 +152,19 @@ def _sort_by(at: int, target: Node, arguments: list[Node], report: Report) -> No
     )
 
 
+def _bind(at: int, target: Node, arguments: list[Node], report: Report) -> Node:
+    """`cel.bind(name, value, body)`; anything else of this name is a method."""
+    if not isinstance(target, Ident) or target.name != "cel":
+        return Call(at, "bind", arguments, target)
+    name, value, body = arguments
+    if not isinstance(name, Ident):
+        report(name.offset, "cel.bind() variable names must be simple identifiers")
+        return target
+    return Comprehension(
+        at, ListNode(at, []), (UNUSED, ""), value, Literal(at, False), Ident(at, name.name), body, name.name
+    )
+
+
 def _has(at: int, target: Node, _arguments: list[Node], report: Report) -> Node:
     if isinstance(target, Select) and not target.test:
         return Select(at, target.operand, target.field, test=True)
@@ -175,6 +188,7 @@ OPTIONAL_MACROS: dict[tuple[str, int], Macro] = {
     ("optFlatMap", 2): _optional_map(flat=True),
 }
 SORT_MACROS: dict[tuple[str, int], Macro] = {("sortBy", 2): _sort_by}
+BIND_MACROS: dict[tuple[str, int], Macro] = {("bind", 3): _bind}
 TWO_VARIABLE_MACROS: dict[tuple[str, int], Macro] = {
     ("all", 3): _quantifier("all", 2),
     ("exists", 3): _quantifier("exists", 2),
