@@ -138,14 +138,18 @@ def report(table: Sequence[Row], sides: Sequence[Side]) -> str:
     for row in table:
         rates = [percentile(row.rates[side.name], 0.5) for side in sides]
         costs = [percentile(row.costs_us[side.name], 0.5) for side in sides]
-        by_round = [a / b for a, b in zip(row.rates[ours], row.rates[theirs], strict=True)]
+        by_round = [_ratio(a, b) for a, b in zip(row.rates[ours], row.rates[theirs], strict=True)]
         spread = f"{min(by_round):.1f}-{max(by_round):.1f}"
-        cost_ratio = f"{costs[1] / costs[0]:.1f}" if costs[0] else ""
         lines.append(
-            f"{row.name:<18}{rates[0]:>14,.1f}{rates[1]:>14,.1f}{rates[0] / rates[1]:>8.2f}{spread:>14}"
-            f"{costs[0]:>14,.0f}{costs[1]:>14,.0f}{cost_ratio:>8}"
+            f"{row.name:<18}{rates[0]:>14,.1f}{rates[1]:>14,.1f}{_ratio(*rates):>8.2f}{spread:>14}"
+            f"{costs[0]:>14,.0f}{costs[1]:>14,.0f}{_ratio(costs[1], costs[0]):>8.1f}"
         )
     return "\n".join(lines)
+
+
+def _ratio(one: float, other: float) -> float:
+    """Infinite where the other did nothing in its turn."""
+    return one / other if other else float("inf")
 
 
 async def compare(args: argparse.Namespace) -> Sequence[Result]:

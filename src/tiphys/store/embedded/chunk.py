@@ -96,15 +96,29 @@ def unpack(chunk: Buffer) -> Iterator[tuple[int, memoryview]]:
         start = end
 
 
-def find(chunk: Buffer, position: int) -> memoryview | None:
-    """The payload at exactly `position`."""
-    view = memoryview(chunk)
-    positions, ends, body = _parts(view)
-    index = bisect_left(positions, position)
-    if index == len(positions) or positions[index] != position:
-        return None
-    start = ends[index - 1] if index else 0
-    return view[body + start : body + ends[index]]
+class Opened:
+    """A chunk whose records are asked for one after the other."""
+
+    __slots__ = ("_body", "_ends", "_positions", "_view", "first", "last")
+
+    def __init__(self, chunk: Buffer) -> None:
+        self._view = memoryview(chunk)
+        self._positions, self._ends, self._body = _parts(self._view)
+        self.first, self.last = self._positions[0], self._positions[-1]
+
+    def record(self, position: int, revision: int) -> Record | None:
+        """The record at exactly `position`; None where there is none, or a tombstone."""
+        index = bisect_left(self._positions, position)
+        if index == len(self._positions) or self._positions[index] != position:
+            return None
+        view, body = self._view, self._body
+        start = body + self._ends[index - 1] if index else body
+        flags, created, version, lease, length = _PAYLOAD.unpack_from(view, start)
+        if flags & _TOMBSTONE:
+            return None
+        start += _PAYLOAD.size
+        key, value = bytes(view[start : start + length]), bytes(view[start + length : body + self._ends[index]])
+        return Record(key, value, created, revision, version, lease)
 
 
 def without(chunk: Buffer, positions: Collection[int]) -> bytes:

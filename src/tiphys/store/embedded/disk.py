@@ -93,9 +93,12 @@ class Disk:
         """The records at these positions, in the order given. Positions must exist."""
         found: list[Record] = []
         with self._env.begin(db=self._chunks, buffers=True) as txn, txn.cursor() as cursor:
+            chunk: chunks.Opened | None = None
             for position in positions:
-                body = _locate(cursor, position)
-                record = None if body is None else chunks.record_of(body, position >> SUB_BITS)[1]
+                if chunk is None or not chunk.first <= position <= chunk.last:
+                    # Records that were written together mostly are read together.
+                    chunk = chunks.Opened(cursor.value()) if _seek(cursor, position) else None
+                record = None if chunk is None else chunk.record(position, position >> SUB_BITS)
                 if record is None:
                     raise StoreError(f"{self.path}: the record at revision {position >> SUB_BITS} is missing")
                 found.append(record)
@@ -245,10 +248,6 @@ def _revision_of(env: Any) -> int:
         if not cursor.last():
             return 1
         return max(position for position, _ in chunks.unpack(cursor.value())) >> SUB_BITS
-
-
-def _locate(cursor: Any, position: int) -> memoryview | None:
-    return chunks.find(cursor.value(), position) if _seek(cursor, position) else None
 
 
 def _seek(cursor: Any, position: int) -> bool:
