@@ -169,7 +169,7 @@ def _request_type() -> Any:
     """`request`: a SubjectAccessReviewSpec of v1."""
     from tiphys.api.cel import types
 
-    def struct(name: str, **fields: Any) -> Any:
+    def struct(name: str, /, **fields: Any) -> Any:
         return types.ObjectType(name, lambda: {field: types.Field(field, type_) for field, type_ in fields.items()})
 
     texts = types.list_of(types.STRING)

@@ -115,7 +115,7 @@ class LogBackend:
         stamp = f"{moment:%Y-%m-%dT%H-%M-%S}.{moment.microsecond // 1000:03d}"
         target = self._path.with_name(f"{self._path.stem}-{stamp}{self._path.suffix}")
         number = 1
-        while target.exists():
+        while target.exists() or Path(f"{target}.gz").exists():
             target = self._path.with_name(f"{self._path.stem}-{stamp}-{number}{self._path.suffix}")
             number += 1
         os.replace(self._path, target)
