@@ -50,6 +50,7 @@ _FLAGS: tuple[_Flag, ...] = (
     _Flag("--authorization-webhook-cache-authorized-ttl", "how long a yes is remembered", "seconds", 300.0),
     _Flag("--authorization-webhook-cache-unauthorized-ttl", "how long a no is remembered", "seconds", 30.0),
     _Flag("--authorization-policy-file", "policies of the mode ABAC", "path"),
+    _Flag("--runtime-config", "versions to serve or not: api/all=true, GROUP/VERSION=false, ...", "list", ()),
     _Flag("--enable-admission-plugins", "admission plugins beside those on by default", "list", ()),
     _Flag("--disable-admission-plugins", "admission plugins that are off", "list", ()),
     _Flag("--anonymous-auth", "let requests without a name in", "bool", True),
@@ -180,6 +181,7 @@ def others(options: argparse.Namespace) -> dict[str, Any]:
         "api_audiences": o.api_audiences,
         "enabled_admission": frozenset(o.enable_admission_plugins),
         "disabled_admission": frozenset(o.disable_admission_plugins),
+        "runtime_config": tuple(o.runtime_config),
         "extend_token_expiration": o.service_account_extend_token_expiration,
         "max_token_expiration_s": int(o.service_account_max_token_expiration),
     }  # fmt: skip
