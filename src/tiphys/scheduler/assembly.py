@@ -11,6 +11,7 @@ from tiphys.base.clock import Clock
 from tiphys.client.events import Recorder
 from tiphys.client.interface import Client
 from tiphys.scheduler import thirdparty
+from tiphys.scheduler.devices.reserving import Reserving
 from tiphys.scheduler.engine import Engine
 from tiphys.scheduler.extenders.consulting import Extenders
 from tiphys.scheduler.following import Following
@@ -64,7 +65,9 @@ async def assemble(
         metrics,
         clock,
         extenders,
-        PreBinding(VolumeBinder(client, clock, engine, _volumes_timeout_s(settings))),
+        PreBinding(
+            VolumeBinder(client, clock, engine, _volumes_timeout_s(settings)), Reserving(client, engine.table.devices)
+        ),
     )
     await watch(client, engine, changed, stack)
     return engine, following

@@ -26,7 +26,7 @@ from tiphys.scheduler.events import Change, Wake
 from tiphys.scheduler.extenders.verdict import EXTENDER, Verdict
 from tiphys.scheduler.gangs import Gangs
 from tiphys.scheduler.plugin import PluginError
-from tiphys.scheduler.plugins import volume_binding
+from tiphys.scheduler.plugins import dynamic_resources, volume_binding
 from tiphys.scheduler.pods import Group, PodRecord
 from tiphys.scheduler.preemption import Attempt, Choice, Preemption
 from tiphys.scheduler.profile import DEFAULT, Profile
@@ -136,8 +136,8 @@ class Engine:
         if self.table.namespace_changed(name, labels) and len(self.queue):
             self.queue.wake(Change(Wake.NAMESPACE, key=name))
 
-    def volumes_changed(self, change: Change) -> None:
-        """A claim, a volume or what decides about them changed; the index holds the newest state already."""
+    def storage_or_devices_changed(self, change: Change) -> None:
+        """A claim, a volume, a device or what decides about them changed; the index has the newest state already."""
         if len(self.queue):
             self.queue.wake(change)
 
@@ -168,6 +168,7 @@ class Engine:
         self._leave_queue(uid)
         self.gangs.forget(uid)
         self.table.volumes.forget(uid)
+        self.table.devices.forget(uid)
         record = self.table.remove_pod(uid)
         if record is not None:
             self.queue.wake(Change(Wake.POD_REMOVED, pod=record))
@@ -196,6 +197,8 @@ class Engine:
             self.gangs.placed(record)
         if record.claims:
             self.table.volumes.forget(uid)
+        if record.devices:
+            self.table.devices.forget(uid)
         changed = self.table.set_pod(record)
         if changed or assumed:
             wake = Wake.POD_CHANGED if known is not None and not assumed else Wake.POD_ADDED
@@ -303,6 +306,8 @@ class Engine:
             return self._refused(item, placing, decision)
         if record.claims:
             self.table.volumes.assume(record, volume_binding.plan(self.table, record, decision.node))
+        if record.devices:
+            self.table.devices.assume(record.uid, dynamic_resources.allocations(self.table, record, decision.node))
         record.node = decision.node
         self.table.assume(record)
         return Outcome(item, decision)
@@ -426,6 +431,7 @@ class Engine:
         """What was assumed for a pod is free again."""
         self.table.forget(uid)
         self.table.volumes.forget(uid)
+        self.table.devices.forget(uid)
 
 
 def _joined(*sentences: str) -> str:

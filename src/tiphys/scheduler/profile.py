@@ -13,6 +13,7 @@ from typing import Any
 from tiphys.scheduler.config import args as a
 from tiphys.scheduler.plugin import PluginSpec
 from tiphys.scheduler.plugins import (
+    dynamic_resources,
     image_locality,
     inter_pod_affinity,
     node_affinity,
@@ -56,6 +57,7 @@ CONFIGURED: Mapping[str, tuple[type[a.Args], Build]] = {
     "NodeResourcesBalancedAllocation": (a.NodeResourcesBalancedAllocationArgs, node_resources_balanced.build),
     "PodTopologySpread": (a.PodTopologySpreadArgs, pod_topology_spread.build),
     "InterPodAffinity": (a.InterPodAffinityArgs, inter_pod_affinity.build),
+    "DynamicResources": (a.DynamicResourcesArgs, lambda _args: dynamic_resources.SPEC),
     "VolumeBinding": (a.VolumeBindingArgs, lambda _args: volume_binding.SPEC),
 }
 """Plugins with arguments, and what makes them."""

@@ -24,6 +24,7 @@ from tiphys.api.kinds.core.pod.facts import amounts
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.scheduler.columns import ABSENT, Bools, Ids, Ints, LabelColumn, LabelColumns, grown
 from tiphys.scheduler.counts import Countable, Domains, GroupCounts, TermIndex
+from tiphys.scheduler.devices.index import DeviceIndex
 from tiphys.scheduler.images import Images
 from tiphys.scheduler.nominations import Nominations
 from tiphys.scheduler.pods import PodRecord, Shapes
@@ -108,12 +109,11 @@ class NodeTable:
         self.claims_on: dict[int, dict[str, int]] = {}
         """The same by row."""
         self.volumes = VolumeIndex()
+        self.devices = DeviceIndex()
         self.namespaces = Namespaces()
         self.terms = TermIndex(self.namespaces)
         self.images = Images()
         self.nominations = Nominations()
-        self.by_devices: frozenset[str] = frozenset()
-        """Extended resources that a DeviceClass offers."""
         self.shapes = Shapes()
         self.pods: dict[str, PodRecord] = {}
         """Pods that are bound or assumed, by UID."""

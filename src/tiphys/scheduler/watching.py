@@ -23,6 +23,7 @@ from tiphys.api.kinds.scheduling.podgroup import PodGroup
 from tiphys.api.labels import NOTHING, selector_of
 from tiphys.client.interface import Client, EventType, Informer
 from tiphys.scheduler.budgets import Budget
+from tiphys.scheduler.devices.watching import device_handlers
 from tiphys.scheduler.engine import Engine
 from tiphys.scheduler.volumes.watching import volume_handlers
 
@@ -40,6 +41,7 @@ def handlers(engine: Engine) -> Iterator[tuple[Kind[Any], Handler]]:
     yield PODDISRUPTIONBUDGET, _budget(engine)
     yield PODGROUP, _group(engine)
     yield from volume_handlers(engine)
+    yield from device_handlers(engine)
     yield POD, engine.on_pod
 
 

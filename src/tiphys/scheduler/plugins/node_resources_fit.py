@@ -46,7 +46,6 @@ def build(args: NodeResourcesFitArgs) -> PluginSpec:
             Wake.NODE_ALLOCATABLE: counts.large_enough,
             Wake.POD_REMOVED: None,
             Wake.POD_CHANGED: None,
-            Wake.DEVICES: None,
         },
     )
 
@@ -78,12 +77,7 @@ class _Requests:
             return False
         for name, quantity in self._asked(pod).items():
             resource = table.resources.get(name)
-            if resource is None:
-                if name not in table.by_devices:
-                    return False
-            elif table.allocatable[resource, row] - table.requested[resource, row] < quantity and not (
-                name in table.by_devices and not table.allocatable[resource, row]
-            ):
+            if resource is None or table.allocatable[resource, row] - table.requested[resource, row] < quantity:
                 return False
         return True
 
@@ -99,8 +93,7 @@ class _Requests:
         large = np.ones(len(rows), dtype=np.bool_)
         for name, quantity in self._asked(pod).items():
             resource = table.resources.get(name)
-            if name not in table.by_devices:
-                large &= False if resource is None else table.allocatable[resource, rows] >= quantity
+            large &= False if resource is None else table.allocatable[resource, rows] >= quantity
         return large
 
     def large_enough(self, pod: PodRecord, change: Change) -> bool:
@@ -115,17 +108,11 @@ class _Requests:
 
 
 def _lacking(table: NodeTable, name: str, quantity: int, rows: Rows) -> Ints:
-    """int64[rows]: by how much the node has too little; 0 and below where it has enough.
-
-    A resource that stands for devices is counted by DynamicResources where no node plugin offers it.
-    """
+    """int64[rows]: by how much the node has too little; 0 and below where it has enough."""
     resource = table.resources.get(name)
     if resource is None:
-        return np.full(len(table.live[rows]), 0 if name in table.by_devices else quantity, dtype=np.int64)
-    capacity = table.allocatable[resource, rows]
-    lacking: Ints = quantity - (capacity - table.requested[resource, rows])
-    if name in table.by_devices:
-        lacking[capacity == 0] = 0
+        return np.full(len(table.live[rows]), quantity, dtype=np.int64)
+    lacking: Ints = quantity - (table.allocatable[resource, rows] - table.requested[resource, rows])
     return lacking
 
 

@@ -47,7 +47,7 @@ def _kept(engine: Engine, objects: dict[str, Any], wake: Wake) -> Handler:
             objects.pop(key, None)
             return
         objects[key] = new
-        engine.volumes_changed(Change(wake, key=key))
+        engine.storage_or_devices_changed(Change(wake, key=key))
 
     return handle
 
@@ -68,6 +68,6 @@ def _attachment(engine: Engine) -> Handler:
             else:
                 on_node.pop(name, None)
         if new is None:
-            engine.volumes_changed(Change(Wake.CSI_NODE))
+            engine.storage_or_devices_changed(Change(Wake.CSI_NODE))
 
     return handle
