@@ -12,7 +12,6 @@ from typing import TypeVar
 
 import msgspec
 
-from tiphys.api.codec_yaml import parse_yaml
 from tiphys.api.errors import FieldError
 from tiphys.api.meta.schema import wire_name
 
@@ -46,6 +45,8 @@ def read(path: Path, kind: str, schemas: Mapping[str, type[S]]) -> S:
 
 def parse(data: bytes, where: str, kind: str, schemas: Mapping[str, type[S]]) -> S:
     """The same for a file's content; `where` is its name in errors."""
+    from tiphys.api.codec_yaml import parse_yaml
+
     if len(data) > _MAX_BYTES:
         raise ConfigError(f"{where}: longer than {_MAX_BYTES} bytes")
     try:
