@@ -19,6 +19,7 @@ from tiphys.api.labels import NOTHING, selector_of, selector_of_map
 from tiphys.api.meta.owners import controller_of
 from tiphys.base.clock import parse_rfc3339
 from tiphys.base.selectors import LabelSelector
+from tiphys.controllers._actions import Event
 from tiphys.controllers._spec import Index, Key, Listers
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
@@ -66,6 +67,19 @@ def selector_in(owner: Any) -> LabelSelector:
     if isinstance(selector, dict):
         return selector_of_map(selector) if selector else NOTHING
     return selector_of(selector)
+
+
+def refusal(owner: Any) -> Event | None:
+    """What is said, instead of making pods that would be nobody's at once, where the selector and the template of an
+    owner disagree. Validation lets no such object in; one that got in all the same must not flood the cluster."""
+    template = owner.spec.template
+    labels = template.metadata.labels if template is not None else {}
+    try:
+        if selector_in(owner).matches(labels):
+            return None
+    except ValueError:
+        pass
+    return Event(owner, "Warning", "InvalidSelector", "The selector does not match the labels of the pod template.")
 
 
 def until_available_s(pods: Iterable[Pod], minimum_s: int, now: datetime) -> float | None:

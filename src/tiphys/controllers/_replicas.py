@@ -26,6 +26,7 @@ from tiphys.controllers._pods import (
     ORPHANS,
     first_to_delete,
     is_active,
+    refusal,
     selecting,
     selector_in,
     until_available_s,
@@ -71,6 +72,8 @@ def reader(kind: Kind[Any]) -> Callable[[Listers, Key, datetime], World | None]:
 
 def plan(_key: Key, world: World) -> Sequence[Action]:
     owner, wanted = world.owner, world.owner.spec.replicas
+    if (refused := refusal(owner)) is not None:
+        return [refused]
     alive = [pod for pod in world.pods if is_active(pod)]
     claimed = claim(POD, world.kind, owner, selector_in(owner), alive)
     active: tuple[Pod, ...] = claimed.owned

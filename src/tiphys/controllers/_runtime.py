@@ -69,6 +69,7 @@ class Controller:
         self._tallies = Tallies()
         self._expectations = Expectations(self._informers, clock, settings.expectation_timeout_s)
         self._memory: dict[Hashable, Any] = {}
+        self._custom_stops: dict[Kind[Any], list[Callable[[], None]]] = {}
         self._applier = Applier(client, recorder, self._expectations, self._memory)
         self._queue: WorkQueue[Hashable] = WorkQueue(
             clock, Backoff(first_s=settings.backoff_first_s, cap_s=settings.backoff_cap_s)
@@ -90,6 +91,10 @@ class Controller:
         self._listers = self._new_listers()
         stops = [informer.subscribe(self._observe) for informer in self._informers.values()]
         stops += [self._subscribe(watch) for watch in self._spec.watches]
+        if self._spec.custom is not None:
+            from tiphys.client.custom import follow_custom_kinds
+
+            stops.append(follow_custom_kinds(self._client, self._custom_changed))
         workers = 1 if self._spec.serial else self._settings.workers or self._spec.workers
         log.info("%s: started with %d workers", self._spec.name, workers)
         try:
@@ -102,6 +107,21 @@ class Controller:
         finally:
             for stop in stops:
                 stop()
+
+    def _custom_changed(self, kind: Kind[Any], served: bool) -> None:
+        """A custom kind came, or went."""
+        if self._spec.custom is None:
+            return
+        for stop in self._custom_stops.pop(kind, ()):
+            stop()
+        self._informers.pop(kind, None)
+        if not served:
+            return
+        part = self._spec.custom(kind)
+        informer = self._informers[kind] = self._client.informer(kind)
+        for index in part.indexes:
+            informer.add_index(index.name, index.values)
+        self._custom_stops[kind] = [informer.subscribe(self._observe), self._subscribe(part.watch)]
 
     # --- what wakes a key
 

@@ -53,6 +53,11 @@ class Listers:
         self.started = started
         """When this controller had all its caches filled."""
 
+    @property
+    def custom(self) -> tuple[Kind[Any], ...]:
+        """The custom kinds of the cluster, where the controller follows them (see `ControllerSpec.custom`)."""
+        return tuple(kind for kind in self._informers if kind.custom is not None)
+
     def get(self, kind: Kind[R], name: str, namespace: str = "") -> R | None:
         return self._informers[kind].get(name, namespace)
 
@@ -124,6 +129,13 @@ class Index(Generic[R]):
     values: Callable[[R], Iterable[str]]
 
 
+class CustomPart(NamedTuple):
+    """What a controller wants of a custom kind."""
+
+    watch: Watch[Any]
+    indexes: tuple[Index[Any], ...] = ()
+
+
 @dataclass(frozen=True)
 class ControllerSpec(Generic[W]):
     """A controller as a value. `_runtime` does the rest."""
@@ -143,6 +155,8 @@ class ControllerSpec(Generic[W]):
     reads: tuple[Kind[Any], ...] = ()
     """Kinds that `read` looks at but that wake nobody."""
     indexes: tuple[Index[Any], ...] = ()
+    custom: Callable[[Kind[Any]], CustomPart] | None = None
+    """For whoever must see every kind: what is watched of a custom kind, which may come at any time."""
     alias: str = ""
     """The name upstream used before 1.28, still understood."""
     component: str = ""

@@ -28,7 +28,7 @@ from tiphys.controllers._claims import claim
 from tiphys.controllers._daemon_pods import Fit, Placement, is_updated, node_of
 from tiphys.controllers._daemon_update import Update, by_age
 from tiphys.controllers._history import REVISION_LABEL, Revisions
-from tiphys.controllers._pods import ORPHANS, by_selector, selecting, until_available_s
+from tiphys.controllers._pods import ORPHANS, by_selector, refusal, selecting, until_available_s
 from tiphys.controllers._spec import ControllerSpec, Key, Listers, Tally, Watch, controller_key
 
 Failure = tuple[str, str, str]
@@ -70,6 +70,8 @@ def plan(_key: Key, world: World) -> Sequence[Action]:
         return [Event(wanted, "Warning", "SelectingAll", text)]
     if wanted.metadata.deletion_timestamp is not None:
         return ()
+    if (refused := refusal(wanted)) is not None:
+        return [refused]
     adopted = history.adoptions(DAEMONSET, wanted, world.revisions)
     if adopted:
         return adopted

@@ -27,7 +27,7 @@ from tiphys.api.meta.types import OwnerReference
 from tiphys.client.interface import Propagation
 from tiphys.controllers._actions import Action, Delete, Event, Gone, Patch
 from tiphys.controllers._claims import without_owners
-from tiphys.controllers._spec import ControllerSpec, Index, Listers, Watch
+from tiphys.controllers._spec import ControllerSpec, CustomPart, Index, Listers, Watch
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
@@ -80,7 +80,7 @@ def read(listers: Listers, key: Item, _now: datetime) -> World | None:
 
 
 def _owner(listers: Listers, obj: Resource, reference: OwnerReference) -> Owner:
-    kind = _KIND_OF.get((reference.api_version, reference.kind))
+    kind = _kind_of(listers, reference)
     if kind is None:
         # A kind that we do not know may well exist: nothing is decided on it.
         return Owner(reference, None, "unknown")
@@ -94,8 +94,17 @@ def _owner(listers: Listers, obj: Resource, reference: OwnerReference) -> Owner:
     return Owner(reference, kind, "waiting" if going else "solid")
 
 
+def _kind_of(listers: Listers, reference: OwnerReference) -> Kind[Any] | None:
+    """A built-in kind, or a custom one in whatever version it is referred to."""
+    kind = _KIND_OF.get((reference.api_version, reference.kind))
+    if kind is not None:
+        return kind
+    group = reference.api_version.rpartition("/")[0]
+    return next((kind for kind in listers.custom if (kind.group, kind.kind) == (group, reference.kind)), None)
+
+
 def _dependents(listers: Listers, uid: str) -> Iterable[tuple[Kind[Any], Resource]]:
-    for kind in COLLECTED:
+    for kind in (*COLLECTED, *listers.custom):
         for obj in listers.indexed(kind, _OWNERS, uid):
             yield kind, obj
 
@@ -205,7 +214,7 @@ def _keys(kind: Kind[Any]) -> Callable[[Listers, Resource], Iterable[Item]]:
         for other, dependent in _dependents(listers, metadata.uid):
             yield Item(other, dependent.metadata.namespace, dependent.metadata.name, dependent.metadata.uid)
         for reference in metadata.owner_references:
-            owner = _KIND_OF.get((reference.api_version, reference.kind))
+            owner = _kind_of(listers, reference)
             if owner is not None:
                 yield Item(owner, metadata.namespace if owner.namespaced else "", reference.name, reference.uid)
 
@@ -238,5 +247,6 @@ SPEC = ControllerSpec(
     plan=plan,
     watches=tuple(Watch(kind, _keys(kind), when=_matters) for kind in COLLECTED),
     indexes=tuple(Index(kind, _OWNERS, _owner_uids) for kind in COLLECTED),
+    custom=lambda kind: CustomPart(Watch(kind, _keys(kind), when=_matters), (Index(kind, _OWNERS, _owner_uids),)),
     workers=20,
 )

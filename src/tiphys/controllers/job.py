@@ -23,7 +23,7 @@ from tiphys.controllers._actions import Action, Event, Gone, Patch
 from tiphys.controllers._claims import adoption
 from tiphys.controllers._job_status import condition_of
 from tiphys.controllers._job_sync import FINALIZER, Sync, is_tracked, untracking
-from tiphys.controllers._pods import ORPHANS, by_selector, selecting
+from tiphys.controllers._pods import ORPHANS, by_selector, refusal, selecting
 from tiphys.controllers._spec import ControllerSpec, Index, Key, Listers, Watch, controller_key
 
 CONTROLLER = "kubernetes.io/job-controller"
@@ -70,6 +70,8 @@ def plan(_key: Key, world: World) -> Sequence[Action]:
     if job.spec.completion_mode not in MODES:
         text = "Skipped Job sync because completion mode is unknown"
         return [Event(job, "Warning", "UnknownCompletionMode", text)]
+    if (refused := refusal(job)) is not None:
+        return [*_releases(strays, job), refused]
     mine, claims, adopts = _claim(job, world.pods)
     # What it does with adopted pods is planned when they are its own.
     rest = () if adopts else Sync(job, mine, world.now).actions()

@@ -24,7 +24,7 @@ from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import copy_of
 from tiphys.base.clock import rfc3339
 from tiphys.controllers._actions import Action, Delete, DeleteCollection, Empty, RequeueAfter, Update, UpdateStatus
-from tiphys.controllers._spec import ControllerSpec, Key, Listers, Watch
+from tiphys.controllers._spec import ControllerSpec, CustomPart, Key, Listers, Watch
 
 FINALIZER = "kubernetes"
 RECHECK_S = 5.0
@@ -54,14 +54,17 @@ class World:
     content: Mapping[Kind[Any], Sequence[Resource]]
     """What is inside, without the kinds that have nothing."""
     now: datetime
+    kinds: tuple[Kind[Any], ...] = CONTENT
+    """All that could be inside."""
 
 
 def read(listers: Listers, key: Key, now: datetime) -> World | None:
     namespace = listers.get(NAMESPACE, key.name)
     if namespace is None or namespace.metadata.deletion_timestamp is None:
         return None
-    content = {kind: tuple(listers.list(kind, key.name)) for kind in CONTENT}
-    return World(namespace, {kind: objects for kind, objects in content.items() if objects}, now)
+    kinds = (*CONTENT, *(kind for kind in listers.custom if kind.namespaced))
+    content = {kind: tuple(listers.list(kind, key.name)) for kind in kinds}
+    return World(namespace, {kind: objects for kind, objects in content.items() if objects}, now, kinds)
 
 
 def plan(_key: Key, world: World) -> Sequence[Action]:
@@ -99,7 +102,7 @@ def _let_go(world: World) -> Sequence[Action]:
             return [update]
     changed = copy_of(world.namespace)
     changed.spec.finalizers = [name for name in changed.spec.finalizers if name != FINALIZER]
-    return [Update(NAMESPACE, changed, subresource="finalize", guards=(Empty(CONTENT, changed.metadata.name),))]
+    return [Update(NAMESPACE, changed, subresource="finalize", guards=(Empty(world.kinds, changed.metadata.name),))]
 
 
 # --- conditions
@@ -184,5 +187,6 @@ SPEC = ControllerSpec(
     read=read,
     plan=plan,
     watches=tuple(Watch(kind, _emptied(kind), when=_left) for kind in CONTENT),
+    custom=lambda kind: CustomPart(Watch(kind, _emptied(kind), when=_left)),
     workers=10,
 )

@@ -27,7 +27,7 @@ from tiphys.controllers import _stateful_pods as stateful
 from tiphys.controllers._actions import Action, RequeueAfter, UpdateStatus
 from tiphys.controllers._claims import claim
 from tiphys.controllers._history import Revisions
-from tiphys.controllers._pods import ORPHANS, by_selector, selecting, until_available_s
+from tiphys.controllers._pods import ORPHANS, by_selector, refusal, selecting, until_available_s
 from tiphys.controllers._spec import ControllerSpec, Key, Listers, Watch, controller_key
 from tiphys.controllers._stateful_pods import revision_of
 from tiphys.controllers._stateful_update import Update
@@ -63,10 +63,15 @@ def read(listers: Listers, key: Key, now: datetime) -> World | None:
 
 def plan(_key: Key, world: World) -> Sequence[Action]:
     wanted = world.stateful_set
+    if (refused := refusal(wanted)) is not None:
+        return [refused]
     adopted = history.adoptions(STATEFULSET, wanted, world.revisions)
     if adopted:
         return adopted
     claimed = claim(POD, STATEFULSET, wanted, selector_of(wanted.spec.selector), world.pods)
+    if claimed.actions:
+        # What is corrected in adopted pods is planned on what adoption made of them.
+        return claimed.actions
     pods: tuple[Pod, ...] = tuple(sorted(claimed.owned, key=stateful.ordinal_of))
     before = wanted.status
     present = history.present(STATEFULSET, wanted, wanted.spec, world.revisions, before.collision_count or 0)
@@ -75,7 +80,7 @@ def plan(_key: Key, world: World) -> Sequence[Action]:
     current = next(named, newest)
     status = _status(world, pods, current.metadata.name, newest.metadata.name)
     status.collision_count = present.collisions
-    actions: list[Action] = [*claimed.actions, *present.actions]
+    actions: list[Action] = [*present.actions]
     if status != before:
         changed = copy_of(wanted)
         changed.status = status

@@ -128,8 +128,8 @@ class MemoryClient:
         metadata.generation = 1
         metadata.creation_timestamp = rfc3339(self.clock.now())
         kind.default(obj)
-        if kind is POD:
-            obj.status.phase = "Pending"
+        kind.prepare(obj, None)
+        kind.default(obj)
         return self._store(kind, obj)
 
     async def update(self, kind: Kind[Any], obj: Any, *, subresource: str = "") -> Any:
