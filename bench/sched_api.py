@@ -1,6 +1,6 @@
 """API server and scheduler in one process, without controllers and without HTTP: pods created until all are bound.
 
-Between `sched_core.py` (the scheduler's own cost) and `sched.py` (everything, over HTTPS).
+Between `scheduler.py` (the scheduler's own cost) and `sched.py` (everything, over HTTPS).
 
     python bench/sched_api.py [--nodes 1000] [--pods 2000]
 """
