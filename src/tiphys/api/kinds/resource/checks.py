@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from tiphys.api import names
-from tiphys.api.errors import FieldError, duplicate, invalid, not_supported, required, too_long, too_many
+from tiphys.api.errors import FieldError, duplicate, forbidden, invalid, not_supported, required, too_long, too_many
 from tiphys.api.kinds.core.volume_sources import csi_driver_name
 from tiphys.api.kinds.resource.types import DeviceSelector, DeviceTaint, DeviceToleration, OpaqueDeviceConfiguration
 from tiphys.api.meta.schema import encode_hook
@@ -36,8 +36,16 @@ _IDENTIFIER_WHY = (
 _UID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-def not_compiled(_path: str, _expression: str) -> Iterable[FieldError]:
-    """For where expressions are not looked into."""
+def compiles(path: str, expression: str) -> Iterable[FieldError]:
+    """What is wrong with the expression of a selector."""
+    from tiphys.api.cel import CelError, devices
+
+    try:
+        program = devices.compiled(expression)
+    except CelError as error:
+        return [invalid(path, expression, str(error))]
+    if program.cost.max > devices.EXPRESSION_COST:
+        return [forbidden(path, "too complex, exceeds cost limit")]
     return ()
 
 
@@ -120,9 +128,7 @@ def full_name(path: str, name: str) -> Iterator[FieldError]:
         yield invalid(path, name, "a fully qualified name must be a domain and a name separated by a slash")
 
 
-def selectors(
-    path: str, given: list[DeviceSelector], compile_check: CompileCheck = not_compiled
-) -> Iterator[FieldError]:
+def selectors(path: str, given: list[DeviceSelector], compile_check: CompileCheck = compiles) -> Iterator[FieldError]:
     def check(selector: DeviceSelector, at: str) -> Iterator[FieldError]:
         if selector.cel is None:
             yield required(f"{at}.cel")

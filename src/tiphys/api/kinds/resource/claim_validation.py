@@ -10,7 +10,7 @@ from tiphys.api.errors import FieldError, forbidden, invalid, not_supported, req
 from tiphys.api.kinds.core.pod.validation_placement import validate_node_selector
 from tiphys.api.kinds.core.volume_sources import csi_driver_name
 from tiphys.api.kinds.resource import checks
-from tiphys.api.kinds.resource.checks import CompileCheck, items, label, not_compiled, unique_items
+from tiphys.api.kinds.resource.checks import CompileCheck, compiles, items, label, unique_items
 from tiphys.api.kinds.resource.types import (
     DeviceClaim,
     DeviceClaimConfiguration,
@@ -67,7 +67,7 @@ def request_names(claim: DeviceClaim) -> Names:
 
 
 def validate_claim_spec(
-    spec: ResourceClaimSpec, path: str, compile_check: CompileCheck = not_compiled
+    spec: ResourceClaimSpec, path: str, compile_check: CompileCheck = compiles
 ) -> Iterator[FieldError]:
     claim, known, at = spec.devices, request_names(spec.devices), f"{path}.devices"
 
