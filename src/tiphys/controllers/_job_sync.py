@@ -58,6 +58,8 @@ class Sync:
         self._terminating = [pod for pod in pods if not is_terminal(pod) and pod.metadata.deletion_timestamp]
         self._waits_for_end = job.spec.pod_replacement_policy == "Failed" or job.spec.pod_failure_policy is not None
         self._removed: list[Pod] = []
+        self._untracked: set[str] = set()
+        """UIDs of pods that this plan takes the finalizer from without counting them."""
         self._before: list[Action] = []
         self._after: list[Action] = []
         self._creates: list[Create] = []
@@ -256,6 +258,7 @@ class Sync:
         report = Report(self._job, "SuccessfulDelete", "Deleted pod: {name}", "FailedDelete", "Error deleting: {error}")
         self._removed = list(pods)
         if not counted:
+            self._untracked = {pod.metadata.uid for pod in pods}
             self._before += [untracking(pod) for pod in pods if is_tracked(pod)]
         self._before += [
             Delete(POD, pod.metadata.name, pod.metadata.namespace, pod.metadata.uid, report=report) for pod in pods
@@ -341,8 +344,7 @@ class Sync:
 
     def _track(self, finish: JobCondition | None) -> list[Patch]:
         """Notes pods that ended, counts those whose finalizer is gone; returns what takes the finalizers off."""
-        removed = {pod.metadata.uid for pod in self._removed} if finish is None else set()
-        tracked = [pod for pod in self._pods if is_tracked(pod) and pod.metadata.uid not in removed]
+        tracked = [pod for pod in self._pods if is_tracked(pod) and pod.metadata.uid not in self._untracked]
         count_released(self._status, frozenset(pod.metadata.uid for pod in tracked))
         if self._indexed:
             tracked.sort(key=lambda pod: -1 if (index := index_of(pod)) is None else index)
