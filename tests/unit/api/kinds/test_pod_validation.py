@@ -280,3 +280,42 @@ def test_what_is_known_of_one_token_volume_holds_for_another_of_its_kind_only() 
     assert errors(with_token("kube-api-access-A", "kube-api-access-A"))
     for _ in range(2):
         assert errors(pod(name="A"))  # what is wrong is wrong again
+
+
+@pytest.mark.parametrize(
+    ("claims", "errors"),
+    [
+        ([{"name": "a", "resourceClaimName": "c"}], []),
+        (
+            [{"name": "a"}],
+            [
+                'spec.resourceClaims[0]: Invalid value: {"name":"a"}: must specify one of: `resourceClaimName`, '
+                "`resourceClaimTemplateName`"
+            ],
+        ),
+        (
+            [{"name": "a", "resourceClaimName": "c"}, {"name": "a", "resourceClaimTemplateName": "t"}],
+            ['spec.resourceClaims[1].name: Duplicate value: "a"'],
+        ),
+        ([{"name": "", "resourceClaimName": "c"}], ["spec.resourceClaims[0].name: Required value"]),
+    ],
+)
+def test_claims_for_devices(claims: list[dict[str, str]], errors: list[str]) -> None:
+    spec = {"containers": [{"name": "c", "image": "i"}], "resourceClaims": claims}
+    pod = codec.from_json(POD.schema, {"kind": "Pod", "metadata": {"name": "p", "namespace": "d"}, "spec": spec})
+    POD.default(pod)
+    assert [str(error) for error in POD.validate(pod, None)] == errors
+
+
+def test_statuses_are_of_claims_that_the_pod_has() -> None:
+    claims = [{"name": "a", "resourceClaimTemplateName": "t"}]
+    spec = {"containers": [{"name": "c", "image": "i"}], "resourceClaims": claims}
+    old = codec.from_json(POD.schema, {"kind": "Pod", "metadata": {"name": "p", "namespace": "d"}, "spec": spec})
+    POD.default(old)
+    status = {"resourceClaimStatuses": [{"name": "a", "resourceClaimName": "p-a-x"}, {"name": "b"}]}
+    new = codec.from_json(POD.schema, {**codec.to_json(old), "status": {**codec.to_json(old.status), **status}})
+    (error,) = POD.validate_status(new, old)
+    assert str(error) == (
+        'status.resourceClaimStatuses[1].name: Invalid value: "b": must match the name of an entry in '
+        "`spec.resourceClaims`"
+    )

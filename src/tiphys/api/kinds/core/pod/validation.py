@@ -14,6 +14,7 @@ from tiphys.api import names
 from tiphys.api.errors import FieldError, duplicate, forbidden, invalid, not_supported, required, too_long
 from tiphys.api.kinds.core.pod.schema import Binding, Pod
 from tiphys.api.kinds.core.pod.spec import PodDNSConfig, PodSpec, PodTemplateSpec
+from tiphys.api.kinds.core.pod.validation_claims import validate_claims
 from tiphys.api.kinds.core.pod.validation_containers import PodContext, validate_containers
 from tiphys.api.kinds.core.pod.validation_placement import validate_affinity, validate_spreading, validate_tolerations
 from tiphys.api.kinds.core.pod.validation_resources import validate_pod_resources
@@ -138,6 +139,7 @@ def validate_spec(spec: PodSpec, path: str, pod_name: str = "") -> Iterator[Fiel
         yield required(f"{path}.terminationGracePeriodSeconds")
     yield from validate_volumes(spec.volumes, f"{path}.volumes", pod_name)
     yield from validate_containers(PodContext.of(spec), path)
+    yield from validate_claims(spec.resource_claims, f"{path}.resourceClaims")
     yield from validate_pod_resources(spec, f"{path}.resources")
     yield from _choice(f"{path}.restartPolicy", spec.restart_policy, RESTART_POLICIES)
     yield from _choice(f"{path}.dnsPolicy", spec.dns_policy, DNS_POLICIES)

@@ -16,6 +16,7 @@ from tiphys.api.kinds.core.pod.facts import is_sidecar, qos_class
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.pod.spec import PodSpec
 from tiphys.api.kinds.core.pod.status import ContainerStatus
+from tiphys.api.kinds.core.pod.validation_claims import validate_claim_statuses
 from tiphys.api.kinds.core.pod.validation_placement import validate_tolerations
 from tiphys.api.kinds.core.references import Toleration
 from tiphys.api.meta.schema import copy_of
@@ -172,6 +173,7 @@ def validate_status(pod: Pod, old: Pod | None) -> Iterator[FieldError]:
         ),
     ):
         yield from _no_resurrection(f"status.{title}", containers, old.spec, statuses, known)
+    yield from validate_claim_statuses(status, old.spec)
     yield from _addresses("podIPs", [ip.ip for ip in status.pod_ips], [ip.ip for ip in before.pod_ips])
     yield from _addresses("hostIPs", [ip.ip for ip in status.host_ips], [ip.ip for ip in before.host_ips])
 
