@@ -58,8 +58,6 @@ class Writes:
         if versions is not None and versions.terminating:
             raise _terminating(kind, obj.metadata.name)
         metadata.bind_namespace(kind, namespace, obj.metadata)
-        if obj.metadata.resource_version:
-            raise Unclassified("resourceVersion should not be set on objects to be created")
         return await self._create(kind, namespace, obj.metadata.name, obj, opts)
 
     async def _create(
@@ -103,6 +101,9 @@ class Writes:
                 if cache.get(namespace, meta.name) is not None:
                     return None
                 return Entry(kind, key, meta.namespace, meta.name, 0, codec.encode(obj), obj)
+            if meta.resource_version not in ("", "0"):
+                # Storage's word, after admission's.
+                raise Unclassified("resourceVersion should not be set on objects to be created")
             entry = await self._storage.put(kind, key, obj, 0)
         except asyncio.CancelledError:
             request.settle(True)  # it may still be written: what it holds stays taken
