@@ -114,7 +114,7 @@ async def _components(data: DataDirectory, settings: ClusterSettings, server: Ap
             service_account_key=(data.pki / "sa.key").read_text(),
         ),
     )
-    scheduler = Scheduler(scheduler_client, clock, scheduler_recorder)
+    scheduler = Scheduler(scheduler_client, clock, scheduler_recorder, metrics=server.metrics)
     async with asyncio.TaskGroup() as tasks:
         for work in (recorder.run(), scheduler_recorder.run(), controllers.run(), scheduler.run()):
             tasks.create_task(work)

@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 OPTIONAL_WAIT_S = 5.0
 Handler = Callable[[EventType, Any, Any], None]
 _NEEDED = (NODE, POD, NAMESPACE)
+_SOMETIMES = (PODGROUP,)
+"""Alpha: most servers do not serve it, and an informer would ask again and again."""
 
 
 def handlers(engine: Engine) -> Iterator[tuple[Kind[Any], Handler]]:
@@ -50,6 +52,8 @@ async def watch(client: Client, engine: Engine, changed: Callable[[], None], sta
     informers: list[tuple[Informer[Any], Handler]] = []
     for kind, handle in handlers(engine):
         try:
+            if kind in _SOMETIMES:
+                await client.list(kind, limit=1)
             informers.append((client.informer(kind), handle))
         except ApiError as error:
             if kind in _NEEDED:

@@ -14,7 +14,7 @@ from tiphys.api.kinds.core.pod.status import PodCondition
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import copy_of
 from tiphys.api.meta.types import Status
-from tiphys.client.interface import EventType
+from tiphys.client.interface import EventType, Listing
 
 
 class MemoryInformer:
@@ -102,6 +102,9 @@ class MemoryApi:
     async def get(self, kind: Kind[Any], name: str, namespace: str = "") -> Any:
         await asyncio.sleep(0)
         return self._existing(kind, name, namespace)
+
+    async def list(self, kind: Kind[Any], namespace: str = "", **_options: Any) -> Listing[Any]:
+        return Listing(list(self.informer(kind).list(namespace)), str(self._revision))
 
     async def create_subresource(
         self, kind: Kind[Any], name: str, namespace: str, subresource: str, body: Any, answer: Any
