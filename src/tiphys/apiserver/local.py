@@ -226,6 +226,8 @@ class LocalClient:
         namespace = namespace if kind.namespaced else ""
         key = (kind, namespace, label_selector, field_selector)
         known = self._informers.get(key)
+        if known is not None and kind.custom is not None and not known.reads(self._registry.cache_of(kind)):
+            known = None  # the kind went and came again
         if known is None:
             self._authorize("list", kind, namespace)
             self._authorize("watch", kind, namespace)
@@ -255,6 +257,10 @@ class LocalInformer(Generic[R]):
     @property
     def kind(self) -> Kind[R]:
         return self._kind
+
+    def reads(self, cache: Cache) -> bool:
+        """Whether this is the cache that is read."""
+        return cache is self._cache
 
     @property
     def synced(self) -> bool:
