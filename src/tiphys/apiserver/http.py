@@ -204,6 +204,11 @@ class Connection(asyncio.Protocol):
         if incoming is None:
             return
         self._begun = False
+        hosts = incoming.headers.getall("host")
+        if len(hosts) != 1 and (hosts or self._parser.get_http_version() == "1.1"):
+            # RFC 9112, 3.2: whoever stands between may have understood another one.
+            self._refuse(400, "Bad Request: " + ("too many Host headers" if hosts else "missing required Host header"))
+            return
         incoming.method = self._parser.get_method().decode("ascii")
         incoming.keep_alive = self._parser.should_keep_alive()
         self._requests.append(incoming)

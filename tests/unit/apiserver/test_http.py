@@ -105,7 +105,7 @@ async def one(reader: asyncio.StreamReader) -> tuple[str, dict[str, str], bytes]
 async def test_pipelined_requests_are_answered_in_order() -> None:
     async with connected() as (_, reader, writer):
         writer.write(
-            b"GET /a%20b?x=%20 HTTP/1.1\r\n\r\nPOST /c HTTP/1.1\r\nContent-Length: 2\r\n\r\nhiGET /d HTTP/1.1\r\n\r\n"
+            b"GET /a%20b?x=%20 HTTP/1.1\r\nHost: h\r\n\r\nPOST /c HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhiGET /d HTTP/1.1\r\nHost: h\r\n\r\n"
         )
         assert [(await one(reader))[2] for _ in range(3)] == [b"GET /a b?x=%20 ", b"POST /c? hi", b"GET /d? "]
 
@@ -113,7 +113,7 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
 async def test_large_bodies_arrive_whole_however_they_are_held() -> None:
     async with connected() as (_, reader, writer):
         for path in (b"/large", b"/joined", b"/small"):
-            writer.write(b"GET " + path + b" HTTP/1.1\r\n\r\n")
+            writer.write(b"GET " + path + b" HTTP/1.1\r\nHost: h\r\n\r\n")
         assert (await one(reader))[2] == LARGE
         assert (await one(reader))[2] == LARGE
         assert (await one(reader))[2] == b"GET /small? "
@@ -121,7 +121,7 @@ async def test_large_bodies_arrive_whole_however_they_are_held() -> None:
 
 async def test_a_client_that_goes_away_ends_a_large_answer() -> None:
     async with connected() as (http, reader, writer):
-        writer.write(b"GET /joined HTTP/1.1\r\n\r\n")
+        writer.write(b"GET /joined HTTP/1.1\r\nHost: h\r\n\r\n")
         await reader.readexactly(1000)
         writer.transport.abort()
         await until(lambda: not http.connections)
@@ -131,7 +131,7 @@ async def test_a_feed_is_sent_as_it_comes_and_the_connection_goes_on() -> None:
     async with connected() as (_, reader, writer):
         FEEDS.append(events := Events())
         events.put(b"first,")
-        writer.write(b"GET /feed HTTP/1.1\r\n\r\n")
+        writer.write(b"GET /feed HTTP/1.1\r\nHost: h\r\n\r\n")
         assert b"Transfer-Encoding: chunked" in await reader.readuntil(b"\r\n\r\n")
         assert await reader.readuntil(b",\r\n") == b"6\r\nfirst,\r\n"
         events.put(b"a")
@@ -141,7 +141,7 @@ async def test_a_feed_is_sent_as_it_comes_and_the_connection_goes_on() -> None:
         events.put(b"last,")
         events.close()
         assert await reader.readuntil(b"\r\n0\r\n\r\n") == b"5\r\nlast,\r\n0\r\n\r\n"
-        writer.write(b"GET /after HTTP/1.1\r\n\r\n")
+        writer.write(b"GET /after HTTP/1.1\r\nHost: h\r\n\r\n")
         assert (await one(reader))[2] == b"GET /after? "
         assert events.finished == 1
 
@@ -149,7 +149,7 @@ async def test_a_feed_is_sent_as_it_comes_and_the_connection_goes_on() -> None:
 async def test_a_feed_waits_while_the_client_does_not_read() -> None:
     async with connected() as (http, reader, writer):
         FEEDS.append(events := Events())
-        writer.write(b"GET /feed HTTP/1.1\r\n\r\n")
+        writer.write(b"GET /feed HTTP/1.1\r\nHost: h\r\n\r\n")
         await reader.readuntil(b"\r\n\r\n")
         (connection,) = http.connections
         connection.pause_writing()
@@ -169,7 +169,7 @@ async def test_a_feed_ends_when_the_server_stops() -> None:
     async with connected() as (http, reader, writer):
         FEEDS.append(events := Events())
         events.put(b"one")
-        writer.write(b"GET /feed HTTP/1.1\r\n\r\n")
+        writer.write(b"GET /feed HTTP/1.1\r\nHost: h\r\n\r\n")
         await reader.readuntil(b"one\r\n")
         http.begin_stopping()
         assert await reader.read() == b"0\r\n\r\n"
@@ -192,7 +192,7 @@ def test_joined_bodies_are_their_parts_and_commas() -> None:
 
 async def test_a_request_may_come_in_single_bytes() -> None:
     async with connected() as (_, reader, writer):
-        for byte in b"POST /slow HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n":
+        for byte in b"POST /slow HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n":
             writer.write(bytes([byte]))
             await asyncio.sleep(0)
         assert (await one(reader))[2] == b"POST /slow? hi"
@@ -208,7 +208,7 @@ async def test_absolute_targets_and_old_clients() -> None:
 
 async def test_head_has_no_body() -> None:
     async with connected() as (_, reader, writer):
-        writer.write(b"HEAD /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n")
+        writer.write(b"HEAD /a HTTP/1.1\r\nHost: h\r\n\r\nGET /b HTTP/1.1\r\nHost: h\r\n\r\n")
         head = await reader.readuntil(b"\r\n\r\n")
         assert b"Content-Length: 9\r\n" in head
         assert (await one(reader))[2] == b"GET /b? "
@@ -217,7 +217,7 @@ async def test_head_has_no_body() -> None:
 @pytest.mark.parametrize("framing", [b"Content-Length: 101\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n65\r\n"])
 async def test_a_body_that_is_too_large_is_refused(framing: bytes) -> None:
     async with connected() as (_, reader, writer):
-        writer.write(b"POST /a HTTP/1.1\r\n" + framing + b"x" * 101)
+        writer.write(b"POST /a HTTP/1.1\r\nHost: h\r\n" + framing + b"x" * 101)
         status, headers, _ = await one(reader)
         assert status == "HTTP/1.1 413 Request Entity Too Large"
         if b"chunked" in framing:
@@ -226,18 +226,18 @@ async def test_a_body_that_is_too_large_is_refused(framing: bytes) -> None:
 
 async def test_a_client_that_waits_for_permission_gets_it_only_when_its_body_is_read() -> None:
     async with connected() as (_, reader, writer):
-        writer.write(b"POST /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+        writer.write(b"POST /a HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
         writer.write(b"hi")
         assert (await one(reader))[2] == b"POST /a? hi"
-        writer.write(b"POST /unread HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+        writer.write(b"POST /unread HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
         assert (await one(reader))[0] == "HTTP/1.1 403 Forbidden"
         assert await reader.read() == b""
 
 
 async def test_a_body_that_breaks_off_answers_nobody() -> None:
     async with connected() as (http, _, writer):
-        writer.write(b"POST /a HTTP/1.1\r\nContent-Length: 5\r\n\r\nhi")
+        writer.write(b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhi")
         await writer.drain()
         writer.close()
         await http._empty.wait()
@@ -245,7 +245,7 @@ async def test_a_body_that_breaks_off_answers_nobody() -> None:
 
 @pytest.mark.parametrize(
     ("sent", "status"),
-    [(b"\x16\x03\x01\x02", b"400 Bad Request"), (b"GET / HTTP/1.1\r\nA: " + b"b" * 70_000, b"431 ")],
+    [(b"\x16\x03\x01\x02", b"400 Bad Request"), (b"GET / HTTP/1.1\r\nHost: h\r\nA: " + b"b" * 70_000, b"431 ")],
 )
 async def test_what_is_no_request_is_refused_and_the_connection_closed(sent: bytes, status: bytes) -> None:
     async with connected() as (_, reader, writer):
@@ -255,7 +255,7 @@ async def test_what_is_no_request_is_refused_and_the_connection_closed(sent: byt
 
 async def test_a_stream_is_sent_batch_by_batch() -> None:
     async with connected() as (_, reader, writer):
-        writer.write(b"GET /stream HTTP/1.1\r\n\r\nGET /next HTTP/1.1\r\n\r\n")
+        writer.write(b"GET /stream HTTP/1.1\r\nHost: h\r\n\r\nGET /next HTTP/1.1\r\nHost: h\r\n\r\n")
         assert b"Transfer-Encoding: chunked\r\n" in await reader.readuntil(b"\r\n\r\n")
         assert await reader.readuntil(b"0\r\n\r\n") == b"6\r\nonetwo\r\n5\r\nthree\r\n0\r\n\r\n"
         assert (await one(reader))[2] == b"GET /next? "
@@ -263,7 +263,7 @@ async def test_a_stream_is_sent_batch_by_batch() -> None:
 
 async def test_after_an_upgrade_every_byte_is_the_tunnels() -> None:
     async with connected() as (_, reader, writer):
-        writer.write(b"GET /tunnel HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nfirst")
+        writer.write(b"GET /tunnel HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nfirst")
         assert await reader.readexactly(5) == b"FIRST"
         writer.write(b"GET / HTTP/1.1\r\n\r\n")
         assert await reader.readexactly(18) == b"GET / HTTP/1.1\r\n\r\n"
@@ -271,14 +271,14 @@ async def test_after_an_upgrade_every_byte_is_the_tunnels() -> None:
 
 async def test_a_refused_upgrade_ends_the_connection() -> None:
     async with connected() as (_, reader, writer):
-        writer.write(b"GET /unread HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+        writer.write(b"GET /unread HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
         assert (await one(reader))[1]["connection"] == "close"
         assert await reader.read() == b""
 
 
 async def test_more_connections_than_allowed_are_cut() -> None:
     async with connected() as (_, reader, writer):
-        writer.write(b"GET /a HTTP/1.1\r\n\r\n")
+        writer.write(b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n")
         await one(reader)
         second, other = await asyncio.open_connection(*writer.get_extra_info("peername"))
         with contextlib.suppress(ConnectionResetError):
@@ -295,6 +295,6 @@ async def test_a_repeated_header_is_kept() -> None:
 
     async with connected() as (http, reader, writer):
         http.serve = look
-        writer.write(b"GET /a HTTP/1.1\r\nImpersonate-Group: a\r\nimpersonate-group: b\r\n\r\n")
+        writer.write(b"GET /a HTTP/1.1\r\nHost: h\r\nImpersonate-Group: a\r\nimpersonate-group: b\r\n\r\n")
         assert (await one(reader))[2] == b"a"
         assert seen == [["a", "b"]]

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tiphys.api.errors import ApiError, InternalError, Unauthorized
+from tiphys.api.errors import ApiError, BadRequest, InternalError, Unauthorized
 from tiphys.apiserver.authz.authorizer import MASTERS, Authorizer
 from tiphys.apiserver.chain.authn import Authenticator
 from tiphys.apiserver.chain.exchange import Answer, Exchange, Handler, Reply, Stream, Takeover
@@ -19,6 +19,7 @@ from tiphys.apiserver.chain.forbidden import denied
 from tiphys.apiserver.chain.impersonation import asks, impersonate
 from tiphys.apiserver.chain.limits import Deadlines, InFlight, timed_out
 from tiphys.apiserver.chain.requestinfo import is_long_running, resolve
+from tiphys.apiserver.configfile import seconds
 from tiphys.apiserver.flowcontrol.control import TooMany
 from tiphys.apiserver.plain.measures import Measures
 from tiphys.apiserver.request import RequestInfo, User
@@ -56,6 +57,7 @@ class Pipeline:
         self._find = find
         self._measures = measures
         self._clock = clock
+        self._timeout_s = timeout_s
         self._deadlines = Deadlines(timeout_s)
         self._auditor = auditor
         self.active = 0
@@ -113,9 +115,32 @@ class Pipeline:
             user = exchange.user = await impersonate(exchange, self._authorizer)
             if trail is not None:
                 trail.impersonated = user
+        if "timeout" in info.query and not is_long_running(info):
+            return await self._hurried(exchange, user, info, trail)
         if is_long_running(info) and (info.verb != "watch" or self._gate is None):
             await self._authorize(user, info, trail)
             return await self._find(info)(exchange)
+        return await self._placed(exchange, user, info, trail)
+
+    async def _hurried(self, exchange: Exchange, user: User, info: RequestInfo, trail: Trail | None) -> Reply:
+        """Within the time that the client gives it, which may be less than ours. Raises BadRequest, Timeout.
+
+        Source: staging/src/k8s.io/apiserver/pkg/endpoints/filters/request_deadline.go.
+        """
+        text = info.query["timeout"][0]
+        try:
+            limit_s = seconds(text) if text else 0.0
+        except ValueError as error:
+            raise BadRequest(f"invalid timeout specified in the request URL - {error}") from error
+        if not 0 < limit_s < self._timeout_s:
+            return await self._placed(exchange, user, info, trail)
+        try:
+            async with asyncio.timeout(limit_s):
+                return await self._placed(exchange, user, info, trail)
+        except TimeoutError:
+            raise timed_out(info) from None
+
+    async def _placed(self, exchange: Exchange, user: User, info: RequestInfo, trail: Trail | None) -> Reply:
         if self._gate is not None:
             return await self._through(self._gate, exchange, user, info, trail)
         return await self._counted(exchange, user, info, trail)

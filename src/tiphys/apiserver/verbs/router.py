@@ -97,8 +97,14 @@ class Router:
     def find(self, info: RequestInfo) -> Handler:
         """Always a handler: unknown paths get one that says so."""
         if info.is_resource:
-            if not info.namespace and info.verb in _IN_A_NAMESPACE and self._is_namespaced(info):
+            if info.namespace:
+                if not self._is_namespaced(info) and (info.resource != "namespaces" or info.name != info.namespace):
+                    # Rights in a namespace were looked at, which say nothing of what is in none.
+                    return _missing
+            elif info.verb in _IN_A_NAMESPACE and self._is_namespaced(info):
                 return _not_allowed
+            if info.path[:2] == "//":
+                return _missing
             handler = self._table.get((info.group, info.version, info.resource, info.subresource, info.verb))
             if handler is not None:
                 return handler
