@@ -153,7 +153,8 @@ def _certificate(pem: bytes) -> str:
 
 
 def _of(obj: Any, kind: str) -> list[Any]:
-    return [condition for condition in obj.status.conditions if condition.type == kind]
+    conditions = obj.status.conditions if obj is not None else []
+    return [condition for condition in conditions if condition.type == kind]
 
 
 def _kept(new: Any, old: Any, *, approval: bool, certificate: bool) -> Iterator[FieldError]:
