@@ -169,10 +169,11 @@ def _kept(new: Any, old: Any, *, approval: bool, certificate: bool) -> Iterator[
             yield forbidden(at, f'updates may not add a condition of type "{kind}"')
         elif len(mine) == len(theirs) and mine != theirs:
             yield forbidden(at, f'updates may not modify a condition of type "{kind}"')
-    if bytes(new.status.certificate) != bytes(old.status.certificate):
+    before = bytes(old.status.certificate) if old is not None else b""
+    if bytes(new.status.certificate) != before:
         if not certificate:
             yield forbidden("status.certificate", "updates may not set certificate content")
-        elif old.status.certificate:
+        elif before:
             yield forbidden("status.certificate", "updates may not modify existing certificate content")
 
 
