@@ -105,7 +105,9 @@ async def one(reader: asyncio.StreamReader) -> tuple[str, dict[str, str], bytes]
 async def test_pipelined_requests_are_answered_in_order() -> None:
     async with connected() as (_, reader, writer):
         writer.write(
-            b"GET /a%20b?x=%20 HTTP/1.1\r\nHost: h\r\n\r\nPOST /c HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhiGET /d HTTP/1.1\r\nHost: h\r\n\r\n"
+            b"GET /a%20b?x=%20 HTTP/1.1\r\nHost: h\r\n\r\n"
+            b"POST /c HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi"
+            b"GET /d HTTP/1.1\r\nHost: h\r\n\r\n"
         )
         assert [(await one(reader))[2] for _ in range(3)] == [b"GET /a b?x=%20 ", b"POST /c? hi", b"GET /d? "]
 

@@ -13,6 +13,7 @@ from typing import Any
 from tiphys.api.kinds import POD
 from tiphys.apiserver.authz.decision import ALLOWED, NO_OPINION, Decision
 from tiphys.apiserver.authz.decision import Rules as UserRules
+from tiphys.apiserver.authz.node_belongings import Belongings
 from tiphys.apiserver.authz.rbac import Caches
 from tiphys.apiserver.authz.rules import Rule
 from tiphys.apiserver.registry.interface import Entry
@@ -22,6 +23,7 @@ NODES_GROUP = "system:nodes"
 USER_PREFIX = "system:node:"
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 LEASE_NAMESPACE = "kube-node-lease"
+_SECRET_SOURCES = ("cephfs", "flex_volume", "iscsi", "rbd", "scale_io", "storageos")
 _READS = frozenset({"get", "list", "watch"})
 
 Reference = tuple[str, str]
@@ -42,16 +44,35 @@ def _volume_references(volume: Any) -> Iterator[Reference]:
         yield "configmaps", volume.config_map.name
     if volume.persistent_volume_claim is not None:
         yield "persistentvolumeclaims", volume.persistent_volume_claim.claim_name
-    for source in (volume.csi,):
-        reference = getattr(source, "node_publish_secret_ref", None)
+    for name in _SECRET_SOURCES:
+        reference = getattr(getattr(volume, name, None), "secret_ref", None)
         if reference is not None:
             yield "secrets", reference.name
+    if volume.csi is not None and volume.csi.node_publish_secret_ref is not None:
+        yield "secrets", volume.csi.node_publish_secret_ref.name
+    if volume.azure_file is not None:
+        yield "secrets", volume.azure_file.secret_name
     if volume.projected is not None:
         for part in volume.projected.sources:
             if part.secret is not None:
                 yield "secrets", part.secret.name
             if part.config_map is not None:
                 yield "configmaps", part.config_map.name
+
+
+def _claim_references(pod: Any) -> Iterator[Reference]:
+    """Resource claims, also those that were made for the pod; claims of its ephemeral volumes."""
+    made = {status.name: status.resource_claim_name for status in pod.status.resource_claim_statuses}
+    for claim in pod.spec.resource_claims:
+        name = claim.resource_claim_name or made.get(claim.name)
+        if name:
+            yield "resourceclaims", name
+    extended = pod.status.extended_resource_claim_status
+    if extended is not None and extended.resource_claim_name:
+        yield "resourceclaims", extended.resource_claim_name
+    for volume in pod.spec.volumes:
+        if volume.ephemeral is not None:
+            yield "persistentvolumeclaims", f"{pod.metadata.name}-{volume.name}"
 
 
 def references(pod: Any) -> set[Reference]:
@@ -63,6 +84,7 @@ def references(pod: Any) -> set[Reference]:
     found |= {("secrets", reference.name) for reference in spec.image_pull_secrets}
     for volume in spec.volumes:
         found.update(_volume_references(volume))
+    found.update(_claim_references(pod))
     for container in (*spec.init_containers, *spec.containers, *spec.ephemeral_containers):
         for variable in container.env:
             source = variable.value_from
@@ -89,6 +111,7 @@ class NodeAuthorizer:
         """(resource, namespace, name) -> node -> how many of its pods need it."""
         self._pods: dict[str, tuple[str, str, set[Reference]]] = {}
         """pod's UID -> (node, namespace, references): what `_needs` counts for it."""
+        self._belongings = Belongings(caches, self.needs)
         cache = caches.cache_of(POD)
         self._unsubscribe = cache.subscribe(self._changed)
         for entry in cache.entries():
@@ -106,8 +129,8 @@ class NodeAuthorizer:
         known = pod.metadata.uid in self._pods
         if new is not None and not known and not node:
             return
-        if new is not None and known and not pod.spec.ephemeral_containers:
-            return  # what a bound pod references changes only by containers added to it
+        if new is not None and known and not pod.spec.ephemeral_containers and not pod.spec.resource_claims:
+            return  # what a bound pod references changes only by containers added to it and claims made for it
         self._forget(pod.metadata.uid)
         if new is None or not node:
             return
@@ -161,7 +184,7 @@ class NodeAuthorizer:
     def related(self, node: str, info: RequestInfo) -> str | None:
         if not info.name:
             return "No Object name found"
-        if self.needs(node, info.resource, info.namespace, info.name):
+        if self.needs(node, info.resource, info.namespace, info.name) or self._belongings.related(node, info):
             return None
         return f"no relationship found between node '{node}' and this object"
 
@@ -247,10 +270,65 @@ def _selects(info: RequestInfo, field: str, value: str) -> bool:
     return False
 
 
+def _claim(authorizer: NodeAuthorizer, node: str, info: RequestInfo) -> str | None:
+    if info.subresource != "status":
+        return _gettable(authorizer, node, info)
+    if info.verb not in ("update", "patch"):
+        return "can only get/update/patch this type"
+    return authorizer.related(node, info)
+
+
+def _csi_node(_authorizer: NodeAuthorizer, node: str, info: RequestInfo) -> str | None:
+    if info.verb not in ("get", "create", "update", "patch", "delete"):
+        return "can only get, create, update, patch, or delete a CSINode"
+    if info.subresource:
+        return "cannot authorize CSINode subresources"
+    if info.verb != "create" and info.name != node:
+        return "can only access CSINode with the same name as the requesting node"
+    return None
+
+
+def _slice(authorizer: NodeAuthorizer, node: str, info: RequestInfo) -> str | None:
+    if info.subresource:
+        return "cannot authorize ResourceSlice subresources"
+    if info.verb == "create":
+        return None
+    if info.verb in ("get", "update", "patch", "delete"):
+        return authorizer.related(node, info)
+    if info.verb in ("watch", "list", "deletecollection"):
+        if _selects(info, "spec.nodeName", node):
+            return None
+        return "can only list/watch/deletecollection resourceslices with nodeName field selector"
+    return (
+        "only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, delete, "
+        "deletecollection"
+    )
+
+
+def _certificate_request(authorizer: NodeAuthorizer, node: str, info: RequestInfo) -> str | None:
+    if info.subresource:
+        return "nodes may not access the status subresource of PodCertificateRequests"
+    if info.verb == "create":
+        return None
+    if info.verb == "get":
+        return authorizer.related(node, info)
+    if info.verb in ("list", "watch"):
+        if _selects(info, "spec.nodeName", node):
+            return None
+        return "can only list/watch podcertificaterequests with nodeName field selector"
+    return f"nodes may not {info.verb} podcertificaterequests"
+
+
 _FINER: dict[tuple[str, str], Any] = {
+    ("", "persistentvolumes"): _gettable,
+    ("resource.k8s.io", "resourceclaims"): _gettable,
+    ("resource.k8s.io", "resourceslices"): _slice,
+    ("storage.k8s.io", "volumeattachments"): _gettable,
+    ("storage.k8s.io", "csinodes"): _csi_node,
+    ("certificates.k8s.io", "podcertificaterequests"): _certificate_request,
     ("", "secrets"): _readable,
     ("", "configmaps"): _readable,
-    ("", "persistentvolumeclaims"): _gettable,
+    ("", "persistentvolumeclaims"): _claim,
     ("", "serviceaccounts"): _service_account,
     ("coordination.k8s.io", "leases"): _lease,
     ("", "nodes"): _node,
