@@ -114,6 +114,9 @@ class Kind(msgspec.Struct, Generic[R], frozen=True):
     """The strategy: drops or keeps what this verb may not change (status on create and update)."""
     prepare_status: Callable[[R, R], None] = _no_change
     """For `/status`: `new` arrives whole and leaves with everything but its status taken from `old`."""
+    stamp: Callable[[R, R | None, str], None] | None = None
+    """Sets the times that the server itself notes, beside those in the metadata: (new, old, now in RFC 3339). Called
+    after `prepare` and `prepare_status`; mutates only its first argument."""
     validate_status: Callable[[R, R | None], Iterable[FieldError]] = _no_errors
     generation: bool = False
     """`metadata.generation` counts changes of what is neither metadata nor status."""

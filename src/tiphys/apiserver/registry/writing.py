@@ -74,6 +74,8 @@ class Writes:
         generates = bool(meta.generate_name) and not meta.name
         metadata.begin(kind, meta, now)
         strategy.prepare(kind, "", obj, None)
+        if kind.stamp is not None:
+            kind.stamp(obj, None, now)
         kind.default(obj)
         for _ in range(_GENERATE_ATTEMPTS):
             if generates:
@@ -222,6 +224,8 @@ class Writes:
         allocation = NOTHING
         try:
             strategy.prepare(kind, opts.subresource, obj, old)
+            if kind.stamp is not None:
+                kind.stamp(obj, old, self.now())
             kind.default(obj)
             if kind is SERVICE and not opts.subresource:
                 allocation = self._services.for_update(obj, old, opts.dry_run)

@@ -185,3 +185,24 @@ def test_rare_sources_in_pods(volume: dict[str, Any], error: str) -> None:
     pod = codec.from_json(POD.schema, {"kind": "Pod", "metadata": {"name": "p", "namespace": "d"}, "spec": spec})
     POD.default(pod)
     assert any(error in str(found) for found in POD.validate(pod, None))
+
+
+def test_a_volume_notes_when_its_phase_changed() -> None:
+    stamp = PERSISTENTVOLUME.stamp
+    assert stamp is not None
+    first, second, third = (f"2026-01-02T03:04:0{second}Z" for second in (1, 2, 3))
+    old = _volume()
+    stamp(old, None, first)
+    assert old.status.last_phase_transition_time == first
+    same = copy_of(old)
+    same.status.last_phase_transition_time = None
+    stamp(same, old, second)
+    assert same.status.last_phase_transition_time == first
+    bound = copy_of(old)
+    bound.status.phase = "Bound"
+    stamp(bound, old, second)
+    assert bound.status.last_phase_transition_time == second
+    told = copy_of(old)
+    told.status.phase, told.status.last_phase_transition_time = "Bound", third
+    stamp(told, old, second)
+    assert told.status.last_phase_transition_time == third

@@ -235,6 +235,20 @@ def _default(obj: PersistentVolume) -> None:
         default_azure_disk(spec.azure_disk)
 
 
+def _stamp(obj: PersistentVolume, old: PersistentVolume | None, now: str) -> None:
+    """When the phase last changed, unless whoever changed it says so."""
+    status = obj.status
+    if old is None:
+        status.last_phase_transition_time = now
+        return
+    noted = status.last_phase_transition_time
+    if (status.phase or "Pending") == old.status.phase:
+        if noted is None:
+            status.last_phase_transition_time = old.status.last_phase_transition_time
+    elif noted is None or noted == old.status.last_phase_transition_time:
+        status.last_phase_transition_time = now
+
+
 def _phase(obj: PersistentVolume) -> str:
     return "Terminating" if obj.metadata.deletion_timestamp else obj.status.phase
 
@@ -294,4 +308,5 @@ PERSISTENTVOLUME = Kind(
     validate=validate_volume,
     columns=COLUMNS,
     prepare_status=_prepare_status,
+    stamp=_stamp,
 )

@@ -128,6 +128,12 @@ def _default(obj: ResourceSlice) -> None:
                 mapping.allocation_multiplier = Quantity("1")
 
 
+def _stamp(obj: ResourceSlice, _old: ResourceSlice | None, now: str) -> None:
+    for device in obj.spec.devices:
+        for taint in device.taints:
+            taint.time_added = taint.time_added or now
+
+
 COLUMNS: tuple[Column[ResourceSlice], ...] = (
     NAME,
     Column("Node", "string", lambda obj: obj.spec.node_name or "", "The node that the devices belong to."),
@@ -144,6 +150,7 @@ RESOURCESLICE = Kind(
     plural="resourceslices",
     schema=ResourceSlice,
     default=_default,
+    stamp=_stamp,
     validate=validate_slice,
     columns=COLUMNS,
     namespaced=False,

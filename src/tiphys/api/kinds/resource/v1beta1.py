@@ -231,6 +231,7 @@ def _older(kind: Kind[Any], schema: type[Any], to_v1: Callable[[Any], Any], from
         for name in obj.__struct_fields__:
             setattr(obj, name, getattr(changed, name))
 
+    stamp = kind.stamp
     return replace(
         kind,
         version="v1beta1",
@@ -239,6 +240,7 @@ def _older(kind: Kind[Any], schema: type[Any], to_v1: Callable[[Any], Any], from
         to_stored=to_v1,
         from_stored=from_v1,
         default=lambda obj: change(obj, kind.default),
+        stamp=None if stamp is None else lambda obj, _old, now: change(obj, lambda newer: stamp(newer, None, now)),
         prepare=lambda obj, old: change(obj, kind.prepare, old),
         prepare_status=lambda obj, old: change(obj, kind.prepare_status, old),
         validate=lambda obj, old: kind.validate(to_v1(obj), old and to_v1(old)),
