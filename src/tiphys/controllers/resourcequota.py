@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tiphys.api.kind import Kind
-from tiphys.api.kinds import KINDS, POD, RESOURCEQUOTA
+from tiphys.api.kinds import CUSTOMRESOURCEDEFINITION, KINDS, POD, RESOURCEQUOTA
 from tiphys.api.kinds.core.pod import facts
 from tiphys.api.kinds.core.resourcequota import ResourceQuota
 from tiphys.api.meta.resource import Resource
@@ -26,7 +26,7 @@ from tiphys.api.quota.charge import used_by
 from tiphys.api.quota.evaluators import Evaluator, evaluator_of
 from tiphys.base.clock import parse_rfc3339
 from tiphys.controllers._actions import Action, RequeueAfter, UpdateStatus
-from tiphys.controllers._spec import ControllerSpec, Key, Listers, Watch
+from tiphys.controllers._spec import ControllerSpec, CustomPart, Key, Listers, Watch
 
 _NEVER_LESS_S = 1.0
 
@@ -44,6 +44,13 @@ def _counted() -> dict[Kind[Any], Evaluator]:
 COUNTED = _counted()
 
 
+def _custom(kinds: Iterable[Kind[Any]]) -> Iterable[tuple[Kind[Any], Evaluator]]:
+    for kind in kinds:
+        evaluator = evaluator_of(kind.group_resource)
+        if kind.namespaced and evaluator is not None:
+            yield kind, evaluator
+
+
 @dataclass(frozen=True)
 class World:
     quota: ResourceQuota
@@ -58,7 +65,8 @@ def read(listers: Listers, key: Key, now: datetime) -> World | None:
     if quota is None:
         return None
     hard = quota.spec.hard
-    wanted = [(kind, evaluator) for kind, evaluator in COUNTED.items() if evaluator.matching(hard)]
+    counted = (*COUNTED.items(), *_custom(listers.custom))
+    wanted = [(kind, evaluator) for kind, evaluator in counted if evaluator.matching(hard)]
     objects = [(evaluator, list(listers.list(kind, key.namespace))) for kind, evaluator in wanted]
     used = used_by(quota, objects, now)
     pods = listers.list(POD, key.namespace) if any(kind is POD for kind, _ in wanted) else ()
@@ -97,6 +105,27 @@ def _wakes(evaluator: Evaluator) -> Callable[[Listers, Resource], Iterable[Key]]
     return keys
 
 
+def _newly_countable(listers: Listers, definition: Resource) -> Iterable[Key]:
+    """Quotas that count the objects of a custom kind, which may have come this moment."""
+    name = f"count/{definition.metadata.name}"
+    for quota in listers.list(RESOURCEQUOTA):
+        if name in quota.spec.hard:
+            yield Key(quota.metadata.namespace, quota.metadata.name)
+
+
+def _comes_or_goes(old: Any, new: Any) -> bool:
+    return old is None or new is None
+
+
+def _custom_part(kind: Kind[Any]) -> CustomPart:
+    evaluator = evaluator_of(kind.group_resource)
+    return CustomPart(Watch(kind, _wakes(evaluator) if evaluator is not None else _nobody, when=_comes_or_goes))
+
+
+def _nobody(_listers: Listers, _obj: Resource) -> Iterable[Key]:
+    return ()
+
+
 def _matters(kind: Kind[Any]) -> Callable[[Any, Any], bool]:
     """Whether a change may be one of what is used."""
 
@@ -110,9 +139,6 @@ def _matters(kind: Kind[Any]) -> Callable[[Any, Any], bool]:
             or old.status.container_statuses != new.status.container_statuses
         )
 
-    def counted(old: Any, new: Any) -> bool:
-        return old is None or new is None
-
     def measured(old: Any, new: Any) -> bool:
         if old is None or new is None or old.spec != new.spec:
             return True
@@ -121,7 +147,7 @@ def _matters(kind: Kind[Any]) -> Callable[[Any, Any], bool]:
     evaluator = COUNTED[kind]
     if kind is POD:
         return pods
-    return counted if type(evaluator) is Evaluator else measured
+    return _comes_or_goes if type(evaluator) is Evaluator else measured
 
 
 SPEC = ControllerSpec(
@@ -132,6 +158,8 @@ SPEC = ControllerSpec(
     plan=plan,
     watches=(
         Watch(RESOURCEQUOTA),
+        Watch(CUSTOMRESOURCEDEFINITION, _newly_countable),
         *(Watch(kind, _wakes(evaluator), when=_matters(kind)) for kind, evaluator in COUNTED.items()),
     ),
+    custom=_custom_part,
 )

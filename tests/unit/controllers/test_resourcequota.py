@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from tiphys.api.custom.definition import Definition, Spec, Version
+from tiphys.api.custom.kind import kinds_of
 from tiphys.api.kind import new
-from tiphys.api.kinds import CONFIGMAP, POD, RESOURCEQUOTA, SECRET, SERVICE
+from tiphys.api.kinds import CONFIGMAP, CUSTOMRESOURCEDEFINITION, POD, RESOURCEQUOTA, SECRET, SERVICE
+from tiphys.api.kinds.apiextensions.customresourcedefinition import CustomResourceDefinitionNames
 from tiphys.api.meta.schema import Quantity
 from tiphys.controllers._actions import RequeueAfter
 from tiphys.controllers._spec import Key
@@ -97,3 +100,33 @@ def test_who_is_woken() -> None:
     assert pods.when(running, None)
     busy.status.container_statuses = running.status.container_statuses
     assert not pods.when(running, busy)
+
+
+def widgets() -> Any:
+    spec = Spec(
+        group="example.com",
+        names=CustomResourceDefinitionNames(plural="widgets", kind="Widget"),
+        scope="Namespaced",
+        versions=[Version(name="v1", served=True, storage=True)],
+    )
+    return kinds_of(Definition(spec=spec), spec.names)["v1"]
+
+
+async def test_objects_of_custom_kinds_are_counted_once_the_kind_is_there() -> None:
+    b = Bench(SPEC)
+    made = quota(b, count__widgets_example_com="2")
+    await b.settle(KEY)
+    assert status(b).used == {}  # nobody knows the kind, and admission refuses what it cannot count
+    kind = widgets()
+    b.listers._informers[kind] = b.client.informer(kind)  # type: ignore[index]
+    definition = new(CUSTOMRESOURCEDEFINITION, "widgets.example.com")
+    woken = next(watch for watch in SPEC.watches if watch.kind is CUSTOMRESOURCEDEFINITION)
+    assert list(woken.keys(b.listers, definition)) == [KEY]
+    await b.settle(KEY)
+    assert status(b).used == {"count/widgets.example.com": "0"}
+    widget = b.client.put(kind, new(kind, "w", "default"))
+    assert SPEC.custom is not None
+    assert list(SPEC.custom(kind).watch.keys(b.listers, widget)) == [KEY]
+    await b.settle(KEY)
+    assert status(b).used == {"count/widgets.example.com": "1"}
+    assert made.spec.hard == status(b).hard
