@@ -1,15 +1,12 @@
 """The API over HTTP: `Client` against any Kubernetes API server, ours or another.
 
-One connection pool; requests that the server asks to repeat (429, or 5xx with Retry-After) are repeated a bounded
-number of times, and nothing else is: a POST that may have happened is the caller's to judge. Watches are streams of
-lines, each decoded once. Source: client-go rest/request.go, rest/with_retry.go, tools/watch.
+Verbs on top of `transport.py`. Watches are streams of lines, each decoded once. Source: client-go rest, tools/watch.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -21,9 +18,6 @@ from tiphys.api.errors import (
     ApiError,
     Expired,
     InternalError,
-    ServiceUnavailable,
-    Timeout,
-    Unauthorized,
     from_status,
 )
 from tiphys.api.kind import Kind
@@ -31,23 +25,16 @@ from tiphys.api.meta.resource import PartialObject, Resource
 from tiphys.api.meta.schema import Struct
 from tiphys.api.meta.types import DeleteOptions, ListMeta, Preconditions, Status
 from tiphys.base.clock import Clock, SystemClock
-from tiphys.client.credentials import Credentials, tls_context
 from tiphys.client.informer import SharedInformer
 from tiphys.client.interface import Informer, Listing, PatchType, Propagation, WatchEvent
 from tiphys.client.kubeconfig import Access
+from tiphys.client.transport import Transport, lines
 
 R = TypeVar("R", bound=Resource)
 S = TypeVar("S", bound=Struct)
 
-RETRIES_MAX = 10
-RETRY_AFTER_MAX_S = 30.0
-REQUEST_TIMEOUT_S = 65.0
-"""A little more than the server's own limit, so that the server's answer is what the caller sees."""
 WATCH_MIN_S = 300
 """Watches ask to be ended after between this and twice this, so that they spread over several servers again."""
-ANSWER_BYTES_MAX = 512 * 1024 * 1024
-LINE_BYTES_MAX = 16 * 1024 * 1024
-CONNECTIONS_MAX = 512
 
 PATCH_TYPES: dict[PatchType, str] = {
     "json": "application/json-patch+json",
@@ -75,23 +62,14 @@ class RestClient:
     """A `Client` over HTTP(S). Make it inside a running loop, and `close` it."""
 
     def __init__(self, access: Access, clock: Clock | None = None, *, user_agent: str = "tiphys") -> None:
-        self._access = access
         self._clock = clock or SystemClock()
-        self._credentials = Credentials(access, self._clock)
-        self._ssl = tls_context(access)
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX, socket_factory=_keepalive_socket),
-            headers={"User-Agent": user_agent, "Accept": "application/json"},
-            timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S),
-            # A service account's token must not follow a redirect, nor a proxy of the environment be used.
-            trust_env=False,
-        )
+        self._transport = Transport(access, self._clock, user_agent)
         self._informers: dict[tuple[Kind[Any], str, str, str], SharedInformer[Any]] = {}
 
     # --- verbs
 
     async def get(self, kind: Kind[R], name: str, namespace: str = "") -> R:
-        return codec.decode(kind.schema, await self._request("GET", kind.path(namespace, name)))
+        return codec.decode(kind.schema, await self._transport.request("GET", kind.path(namespace, name)))
 
     async def list(
         self,
@@ -112,7 +90,7 @@ class RestClient:
         ) | {"continue": continue_token}
         if not continue_token:
             del query["continue"]
-        data = await self._request("GET", kind.path(namespace), query)
+        data = await self._transport.request("GET", kind.path(namespace), query)
         raw = _list_decoder.decode(data)
         items = [_decode_item(kind, item) for item in raw.items or ()]
         return Listing(items, raw.metadata.resource_version, raw.metadata.continue_)
@@ -120,11 +98,11 @@ class RestClient:
     async def create(self, kind: Kind[R], obj: R, *, dry_run: bool = False) -> R:
         query = {"dryRun": "All"} if dry_run else {}
         path = kind.path(obj.metadata.namespace)
-        return codec.decode(kind.schema, await self._request("POST", path, query, codec.encode(obj)))
+        return codec.decode(kind.schema, await self._transport.request("POST", path, query, codec.encode(obj)))
 
     async def update(self, kind: Kind[R], obj: R, *, subresource: str = "") -> R:
         path = kind.path(obj.metadata.namespace, obj.metadata.name, subresource)
-        return codec.decode(kind.schema, await self._request("PUT", path, {}, codec.encode(obj)))
+        return codec.decode(kind.schema, await self._transport.request("PUT", path, {}, codec.encode(obj)))
 
     async def patch(
         self,
@@ -142,7 +120,7 @@ class RestClient:
         body = msgspec.json.encode(patch)  # JSON is YAML: it serves for apply too
         path = kind.path(namespace, name, subresource)
         return codec.decode(
-            kind.schema, await self._request("PATCH", path, query, body, content_type=PATCH_TYPES[patch_type])
+            kind.schema, await self._transport.request("PATCH", path, query, body, content_type=PATCH_TYPES[patch_type])
         )
 
     async def delete(
@@ -165,18 +143,18 @@ class RestClient:
             if uid or resource_version
             else None,
         )
-        await self._request("DELETE", kind.path(namespace, name), {}, codec.encode(options))
+        await self._transport.request("DELETE", kind.path(namespace, name), {}, codec.encode(options))
 
     async def delete_collection(
         self, kind: Kind[R], namespace: str = "", *, label_selector: str = "", field_selector: str = ""
     ) -> None:
         query = _query(labelSelector=label_selector, fieldSelector=field_selector)
-        await self._request("DELETE", kind.path(namespace), query)
+        await self._transport.request("DELETE", kind.path(namespace), query)
 
     async def create_subresource(
         self, kind: Kind[R], name: str, namespace: str, subresource: str, body: Struct, answer: type[S]
     ) -> S:
-        data = await self._request("POST", kind.path(namespace, name, subresource), {}, codec.encode(body))
+        data = await self._transport.request("POST", kind.path(namespace, name, subresource), {}, codec.encode(body))
         return codec.decode(answer, data)
 
     # --- watching
@@ -202,9 +180,9 @@ class RestClient:
         if initial_events:
             query |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
         timeout = aiohttp.ClientTimeout(total=seconds + 30.0, sock_connect=30.0)
-        response = await self._open("GET", kind.path(namespace), query, b"", "", timeout)
+        response = await self._transport.open("GET", kind.path(namespace), query, b"", "", timeout)
         try:
-            async for line in _lines(response):
+            async for line in lines(response):
                 yield _decode_event(kind, line)
         except (aiohttp.ClientPayloadError, TimeoutError):
             # The connection went away in mid-stream: to the reader this is a watch that the server ended.
@@ -227,137 +205,15 @@ class RestClient:
         informers, self._informers = list(self._informers.values()), {}
         for informer in informers:
             await informer.close()
-        await self._session.close()
+        await self._transport.close()
 
     async def raw(self, method: str, path: str, query: Mapping[str, str] | None = None, body: bytes = b"") -> bytes:
         """Any path: `/version`, `/metrics`, logs. Errors as everywhere."""
-        return await self._request(method, path, dict(query or {}), body)
-
-    # --- transport
-
-    async def _request(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None = None,
-        body: bytes = b"",
-        *,
-        content_type: str = "application/json",
-    ) -> bytes:
-        timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S)
-        response = await self._open(method, path, query or {}, body, content_type if body else "", timeout)
-        async with response:
-            return await _body(response)
-
-    async def _open(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str],
-        body: bytes,
-        content_type: str,
-        timeout: aiohttp.ClientTimeout,
-    ) -> aiohttp.ClientResponse:
-        """The response to a request that succeeded, its body unread. Raises ApiError for every other outcome."""
-        reread = False
-        for attempt in range(RETRIES_MAX + 1):
-            headers: dict[str, str] = self._credentials.headers()
-            if content_type:
-                headers["Content-Type"] = content_type
-            try:
-                response = await self._session.request(
-                    method,
-                    self._access.server + path,
-                    params=query,
-                    data=body or None,
-                    headers=headers,
-                    timeout=timeout,
-                    ssl=self._ssl if self._ssl is not None else True,
-                    server_hostname=self._access.tls_server_name or None,
-                    allow_redirects=False,
-                )
-            except TimeoutError as error:
-                raise Timeout(f"{method} {path}: no answer from {self._access.server} in time") from error
-            except aiohttp.ClientError as error:
-                raise ServiceUnavailable(f"{method} {path}: cannot reach {self._access.server}: {error}") from error
-            if response.status < 300:
-                return response
-            async with response:
-                refusal = await _refusal(response)
-            if isinstance(refusal, Unauthorized) and not reread and self._credentials.refused():
-                reread = True
-                continue
-            wait_s = _retry_after_s(response)
-            if wait_s is None or attempt == RETRIES_MAX or (response.status != 429 and response.status < 500):
-                raise refusal
-            await self._clock.sleep(wait_s)
-        raise InternalError(f"{method} {path}: retries are exhausted")  # pragma: no cover - the loop always ends above
+        return await self._transport.request(method, path, dict(query or {}), body)
 
 
 def _query(**values: str) -> dict[str, str]:
     return {name: value for name, value in values.items() if value}
-
-
-def _keepalive_socket(address: Any) -> socket.socket:
-    """Watches are silent for long: TCP keepalive finds a peer that is gone within about a minute."""
-    family, kind, protocol, _, _ = address
-    sock = socket.socket(family, kind, protocol)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if hasattr(socket, "TCP_KEEPIDLE"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-    return sock
-
-
-async def _body(response: aiohttp.ClientResponse) -> bytes:
-    if (response.content_length or 0) > ANSWER_BYTES_MAX:
-        raise InternalError(f"{response.url.path}: the answer is larger than {ANSWER_BYTES_MAX} bytes")
-    try:
-        return await response.read()
-    except TimeoutError as error:
-        raise Timeout(f"{response.method} {response.url.path}: the answer did not arrive in time") from error
-    except aiohttp.ClientError as error:
-        raise ServiceUnavailable(f"{response.method} {response.url.path}: the answer broke off: {error}") from error
-
-
-async def _refusal(response: aiohttp.ClientResponse) -> ApiError:
-    """The error of a response that is not a success; from its Status where it has one."""
-    data = await _body(response)
-    try:
-        status = codec.decode(Status, data)
-    except (ApiError, msgspec.MsgspecError, ValueError):
-        status = Status()
-    if status.kind != "Status" or not status.code:
-        text = data[:512].decode("utf-8", "replace").strip()
-        status = Status(code=response.status, message=text or f"the server answered {response.status}")
-    return from_status(status)
-
-
-def _retry_after_s(response: aiohttp.ClientResponse) -> float | None:
-    value = response.headers.get("Retry-After", "")
-    if value.isdigit():
-        return min(float(value), RETRY_AFTER_MAX_S)
-    return 1.0 if response.status == 429 else None
-
-
-async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    """Splits a stream at newlines. Raises InternalError for a line beyond LINE_BYTES_MAX."""
-    pending: list[bytes] = []
-    size = 0
-    async for chunk in response.content.iter_any():
-        *complete, rest = chunk.split(b"\n")
-        for line in complete:
-            yield b"".join((*pending, line)) if pending else line
-            pending.clear()
-            size = 0
-        if rest:
-            pending.append(rest)
-            size += len(rest)
-            if size > LINE_BYTES_MAX:
-                raise InternalError(f"{response.url.path}: a watch event is larger than {LINE_BYTES_MAX} bytes")
-    if pending:
-        yield b"".join(pending)
 
 
 def _decode_item(kind: Kind[R], data: msgspec.Raw) -> R:

@@ -7,7 +7,7 @@ import pytest
 from tiphys.api.errors import Conflict, Expired, InternalError, NotFound, ServiceUnavailable, TooManyRequests
 from tiphys.api.kind import new
 from tiphys.api.kinds import CONFIGMAP
-from tiphys.client import rest
+from tiphys.client import rest, transport
 from tiphys.client.kubeconfig import Access
 from tiphys.client.rest import RestClient
 
@@ -50,7 +50,7 @@ async def test_a_server_that_asks_for_patience_gets_it_within_bounds(monkeypatch
         server.answers = [slow]
         with pytest.raises(TooManyRequests):
             await client.get(CONFIGMAP, "a", "default")
-        assert len(server.requests) == rest.RETRIES_MAX + 1
+        assert len(server.requests) == transport.RETRIES_MAX + 1
 
 
 async def test_a_server_that_is_not_there_is_said_in_one_sentence() -> None:
