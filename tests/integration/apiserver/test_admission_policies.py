@@ -117,6 +117,26 @@ def test_warnings_and_audit(api: RunningServer, namespace: str, policy: Policy) 
     assert answer.headers["Warning"] == f'299 - "{text}"'
 
 
+def test_what_policies_did_is_counted(api: RunningServer, namespace: str, policy: Policy) -> None:
+    full = policy("Validating", "counted", {"validations": [{"expression": "object.metadata.name == 'good'"}]},
+                  {"validationActions": ["Warn", "Audit"]})  # fmt: skip
+    lenient = policy("Validating", "broken", {"failurePolicy": "Ignore", "validations": [{"expression": "1/0 == 1"}]})
+    expression = "[JSONPatch{op: 'test', path: '/kind', value: 'ConfigMap'}]"
+    mutation = {"patchType": "JSONPatch", "jsonPatch": {"expression": expression}}
+    changing = policy("Mutating", "none", {"reinvocationPolicy": "Never", "mutations": [mutation]})
+    assert create(api, namespace, "bad").status == 201
+    page = api.request("GET", "/metrics").body.decode().splitlines()
+    for kind, name, error, action in (
+        ("validating", full, "invalid_error", "warn"),
+        ("validating", full, "invalid_error", "audit"),
+        ("validating", lenient, "invalid_error", "allow"),
+        ("mutating", changing, "no_error", "allow"),
+    ):
+        labels = f'policy="{name}",policy_binding="{name}",error_type="{error}",enforcement_action="{action}"'
+        found = [line for line in page if line.startswith(f"apiserver_{kind}_admission_policy_check_total{{{labels}}}")]
+        assert found and float(found[0].rpartition(" ")[2]) >= 1, labels
+
+
 def test_parameters_by_name_and_selector(api: RunningServer, namespace: str, policy: Policy) -> None:
     for name, most in (("p-two", "2"), ("p-one", "1")):
         assert create(api, namespace, name, {"max": most}, labels={"params": "yes"}).status == 201

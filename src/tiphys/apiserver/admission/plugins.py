@@ -13,10 +13,10 @@ import msgspec
 from tiphys.api.errors import Forbidden
 from tiphys.api.kinds import KINDS, MUTATINGWEBHOOKCONFIGURATION, VALIDATINGWEBHOOKCONFIGURATION
 from tiphys.apiserver.admission import namespace_plugins, pod_plugins
-from tiphys.apiserver.admission.chain import AdmissionChain
 from tiphys.apiserver.admission.certificate_approval import CertificateApproval, CertificateSigning
 from tiphys.apiserver.admission.certificate_requests import CertificateRequests
 from tiphys.apiserver.admission.certificate_subject_restriction import CertificateSubjectRestriction
+from tiphys.apiserver.admission.chain import AdmissionChain
 from tiphys.apiserver.admission.default_classes import DefaultIngressClass, DefaultStorageClass
 from tiphys.apiserver.admission.default_tolerations import DefaultTolerationSeconds
 from tiphys.apiserver.admission.equivalents import Equivalents
@@ -57,6 +57,7 @@ class Parts(msgspec.Struct, frozen=True):
     client: WebhookClient
     measures: WebhookMeasures
     equivalents: Equivalents
+    metrics: Metrics
 
 
 class AlwaysAdmit(Plugin):
@@ -124,9 +125,13 @@ ORDER: Mapping[str, Callable[[Parts], Any]] = {
     "DefaultIngressClass": lambda parts: DefaultIngressClass(parts.registry),
     "DenyServiceExternalIPs": lambda _: pod_plugins.DenyServiceExternalIPs(),
     "PodTopologyLabels": lambda parts: pod_plugins.PodTopologyLabels(parts.registry),
-    "MutatingAdmissionPolicy": lambda parts: policy.mutating(parts.registry, parts.authorizer, parts.equivalents),
+    "MutatingAdmissionPolicy": lambda parts: policy.mutating(
+        parts.registry, parts.authorizer, parts.equivalents, parts.metrics
+    ),
     "MutatingAdmissionWebhook": _mutating,
-    "ValidatingAdmissionPolicy": lambda parts: policy.validating(parts.registry, parts.authorizer, parts.equivalents),
+    "ValidatingAdmissionPolicy": lambda parts: policy.validating(
+        parts.registry, parts.authorizer, parts.equivalents, parts.metrics
+    ),
     "ValidatingAdmissionWebhook": _validating,
     "ResourceQuota": lambda parts: ResourceQuotaPlugin(parts.registry, parts.clock),
     "AlwaysDeny": lambda _: AlwaysDeny(),
@@ -169,6 +174,6 @@ def build(
     The escalation check and who asks for a certificate are parts of their kinds and cannot be disabled.
     """
     equivalents = Equivalents(served or ServedKinds(KINDS), registry.versions_of)
-    parts = Parts(registry, authorizer, clock, client, WebhookMeasures(metrics), equivalents)
+    parts = Parts(registry, authorizer, clock, client, WebhookMeasures(metrics), equivalents, metrics)
     plugins = [ORDER[name](parts) for name in chosen(enabled, disabled)]
     return AdmissionChain([CertificateRequests(clock), *plugins, EscalationCheck(authorizer)])

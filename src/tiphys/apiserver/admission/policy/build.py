@@ -14,12 +14,14 @@ from tiphys.api.kinds import (
 from tiphys.apiserver.admission.equivalents import Equivalents
 from tiphys.apiserver.admission.plugin import Plugin
 from tiphys.apiserver.admission.policy.matching import Matcher
+from tiphys.apiserver.admission.policy.measures import PolicyMeasures
 from tiphys.apiserver.admission.policy.mutating import MutatingPolicies
 from tiphys.apiserver.admission.policy.params import Params
 from tiphys.apiserver.admission.policy.policies import Policies
 from tiphys.apiserver.admission.policy.validating import ValidatingPolicies
 from tiphys.apiserver.authz.authorizer import Authorizer
 from tiphys.apiserver.authz.rbac import Caches
+from tiphys.base.metrics import Metrics
 
 if TYPE_CHECKING:
     from tiphys.apiserver.admission.policy.mutations import CompiledMutations
@@ -38,7 +40,7 @@ def _mutations(policy: Any) -> CompiledMutations:
     return CompiledMutations(policy)
 
 
-def validating(caches: Caches, authorizer: Authorizer, equivalents: Equivalents) -> Plugin:
+def validating(caches: Caches, authorizer: Authorizer, equivalents: Equivalents, metrics: Metrics) -> Plugin:
     policies = Policies(
         caches.cache_of(VALIDATINGADMISSIONPOLICY),
         caches.cache_of(VALIDATINGADMISSIONPOLICYBINDING),
@@ -46,10 +48,11 @@ def validating(caches: Caches, authorizer: Authorizer, equivalents: Equivalents)
         _validations,
     )
     matcher = Matcher(caches.cache_of(NAMESPACE), equivalents)
-    return ValidatingPolicies(policies, matcher, Params(caches, equivalents), equivalents, authorizer)
+    measures = PolicyMeasures(metrics, "validating")
+    return ValidatingPolicies(policies, matcher, Params(caches, equivalents), equivalents, authorizer, measures)
 
 
-def mutating(caches: Caches, authorizer: Authorizer, equivalents: Equivalents) -> Plugin:
+def mutating(caches: Caches, authorizer: Authorizer, equivalents: Equivalents, metrics: Metrics) -> Plugin:
     policies = Policies(
         caches.cache_of(MUTATINGADMISSIONPOLICY),
         caches.cache_of(MUTATINGADMISSIONPOLICYBINDING),
@@ -57,4 +60,5 @@ def mutating(caches: Caches, authorizer: Authorizer, equivalents: Equivalents) -
         _mutations,
     )
     matcher = Matcher(caches.cache_of(NAMESPACE), equivalents)
-    return MutatingPolicies(policies, matcher, Params(caches, equivalents), equivalents, authorizer)
+    measures = PolicyMeasures(metrics, "mutating")
+    return MutatingPolicies(policies, matcher, Params(caches, equivalents), equivalents, authorizer, measures)

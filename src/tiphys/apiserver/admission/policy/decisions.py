@@ -14,6 +14,10 @@ class Denial(NamedTuple):
     reason: str = "Invalid"
     enforced: bool = False
     """The request is refused whatever the binding's actions say."""
+    ignored: bool = False
+    """It failed, and the policy says to go on then."""
+    seconds: float = 0.0
+    """How long the expression took."""
 
 
 class PolicyFailed(Exception):

@@ -8,6 +8,7 @@ Source: staging/src/k8s.io/apiserver/pkg/admission/plugin/policy/mutating/dispat
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -21,6 +22,7 @@ from tiphys.apiserver.admission.equivalents import Equivalents
 from tiphys.apiserver.admission.plugin import Plugin
 from tiphys.apiserver.admission.policy.decisions import PolicyFailed
 from tiphys.apiserver.admission.policy.matching import Matcher, Misconfigured
+from tiphys.apiserver.admission.policy.measures import PolicyMeasures, error_type
 from tiphys.apiserver.admission.policy.params import Params
 from tiphys.apiserver.admission.policy.policies import Hook, Policies
 from tiphys.apiserver.admission.refusal import refuse
@@ -85,12 +87,14 @@ class MutatingPolicies(Plugin):
         params: Params,
         equivalents: Equivalents,
         authorizer: Authorizer,
+        measures: PolicyMeasures,
     ) -> None:
         self._policies = policies
         self._matcher = matcher
         self._params = params
         self._equivalents = equivalents
         self._authorizer = authorizer
+        self._measures = measures
 
     def concerns(self, kind: Kind[Any], operation: str, subresource: str) -> bool:
         return operation != "DELETE" and not configures_admission(kind)
@@ -185,10 +189,16 @@ class MutatingPolicies(Plugin):
             return True
         changed = obj
         for index in range(len(compiled)):
+            started = time.monotonic()
+            names = (invocation.hook.policy.metadata.name, invocation.binding.metadata.name)
             try:
                 changed = compiled.mutated(index, changed, used, bindings)
             except PolicyFailed as failed:
-                failures.append(_failed(invocation, str(failed)))
+                text = str(failed)
+                self._measures.observe(*names, "deny", time.monotonic() - started, error_type(text))
+                failures.append(_failed(invocation, text))
+            else:
+                self._measures.observe(*names, "allow", time.monotonic() - started)
         if changed is not obj:
             request.obj = await self._equivalents.convert(changed, used, request.kind)
         return True

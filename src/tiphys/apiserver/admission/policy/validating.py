@@ -18,6 +18,7 @@ from tiphys.apiserver.admission.equivalents import Equivalents
 from tiphys.apiserver.admission.plugin import Plugin
 from tiphys.apiserver.admission.policy.decisions import Denial
 from tiphys.apiserver.admission.policy.matching import Matcher, Misconfigured
+from tiphys.apiserver.admission.policy.measures import PolicyMeasures, error_type
 from tiphys.apiserver.admission.policy.params import Params
 from tiphys.apiserver.admission.policy.policies import Hook, Policies
 from tiphys.apiserver.admission.refusal import refuse
@@ -46,12 +47,14 @@ class ValidatingPolicies(Plugin):
         params: Params,
         equivalents: Equivalents,
         authorizer: Authorizer,
+        measures: PolicyMeasures,
     ) -> None:
         self._policies = policies
         self._matcher = matcher
         self._params = params
         self._equivalents = equivalents
         self._authorizer = authorizer
+        self._measures = measures
 
     def concerns(self, kind: Kind[Any], operation: str, subresource: str) -> bool:
         return not configures_admission(kind)
@@ -99,7 +102,7 @@ class ValidatingPolicies(Plugin):
             for param in params:
                 compiled = hook.compiled()
                 found = compiled.validate({**(shown or {}), "params": param}, _collector(notes))
-                denied += [(bound, denial) for denial in found if _acted_on(denial, binding, who, request)]
+                denied += [(bound, denial) for denial in found if self._acted_on(denial, binding, who, request)]
         for key, values in notes.items():
             request.annotations[f"{policy.metadata.name}/{key}"] = ", ".join(values)
         return denied
@@ -117,6 +120,29 @@ class ValidatingPolicies(Plugin):
         old = await self._equivalents.convert(request.old, request.kind, used)
         return bindings_of(request, used, obj, old, self._matcher.namespace(request), answers)
 
+    def _acted_on(self, denial: Denial, binding: Any, who: str, request: AdmissionRequest) -> bool:
+        """Does what the binding's actions say; whether the request is to be refused."""
+        name = binding.metadata.name
+        actions = ["Deny"] if denial.enforced else binding.spec.validation_actions
+        for action in ("allow",) if denial.ignored else actions:
+            self._measures.observe(
+                binding.spec.policy_name, name, action.lower(), denial.seconds, error_type(denial.message)
+            )
+        if denial.ignored:
+            return False
+        if "Warn" in actions:
+            request.warnings.append(f"Validation failed for {who} with binding '{name}': {denial.message}")
+        if "Audit" in actions:
+            failure = {
+                "message": denial.message,
+                "policy": binding.spec.policy_name,
+                "binding": name,
+                "expressionIndex": denial.position,
+                "validationActions": actions,
+            }
+            request.annotations[_FAILURE] = msgspec.json.encode([failure]).decode()
+        return "Deny" in actions
+
 
 def _collector(notes: dict[str, list[str]]) -> Callable[[str, str], None]:
     def note(key: str, value: str) -> None:
@@ -125,26 +151,6 @@ def _collector(notes: dict[str, list[str]]) -> Callable[[str, str], None]:
             values.append(value)
 
     return note
-
-
-def _acted_on(denial: Denial, binding: Any, who: str, request: AdmissionRequest) -> bool:
-    """Does what the binding's actions say; whether the request is to be refused."""
-    actions = binding.spec.validation_actions
-    if denial.enforced:
-        return True
-    name = binding.metadata.name
-    if "Warn" in actions:
-        request.warnings.append(f"Validation failed for {who} with binding '{name}': {denial.message}")
-    if "Audit" in actions:
-        failure = {
-            "message": denial.message,
-            "policy": binding.spec.policy_name,
-            "binding": name,
-            "expressionIndex": denial.position,
-            "validationActions": actions,
-        }
-        request.annotations[_FAILURE] = msgspec.json.encode([failure]).decode()
-    return "Deny" in actions
 
 
 def _refusal(request: AdmissionRequest, who: str, denial: Denial) -> ApiError:

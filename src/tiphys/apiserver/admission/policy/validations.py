@@ -5,6 +5,7 @@ Source: staging/src/k8s.io/apiserver/pkg/admission/plugin/policy/validating/vali
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -47,41 +48,43 @@ class CompiledPolicy:
             if not self._conditions.hold(bindings):
                 return
         except PolicyFailed as failed:
-            yield from self._failure(0, str(failed))
+            yield self._failure(0, str(failed))
             return
         evaluation = Evaluation(bindings, self._variables)
         try:
             yield from self._validate(evaluation)
         except BudgetExceeded as spent:
-            yield from self._failure(0, spent.message)
+            yield self._failure(0, spent.message)
             return
         yield from self._annotate(Evaluation(bindings, self._variables), note)
 
-    def _failure(self, index: int, message: str) -> Iterator[Denial]:
-        if not self._ignores_failure:
-            yield Denial(index, message)
+    def _failure(self, index: int, message: str, seconds: float = 0.0) -> Denial:
+        return Denial(index, message, ignored=self._ignores_failure, seconds=seconds)
 
     def _validate(self, evaluation: Evaluation) -> Iterator[Denial]:
         budget = Budget(REQUEST_BUDGET)
-        results: list[bool | EvaluationError] = []
+        results: list[tuple[bool | EvaluationError, float]] = []
         for program in self._validations:
+            started = time.monotonic()
+            result: bool | EvaluationError
             try:
-                results.append(evaluation.of(program, budget) is True)
+                result = evaluation.of(program, budget) is True
             except BudgetExceeded:
                 raise
             except EvaluationError as error:
-                results.append(error)
-        for index, result in enumerate(results):
+                result = error
+            results.append((result, time.monotonic() - started))
+        for index, (result, seconds) in enumerate(results):
             if isinstance(result, EvaluationError):
-                yield from self._failure(index, result.message)
+                yield self._failure(index, result.message, seconds)
             elif not result:
-                yield self._denial(index, evaluation, budget)
+                yield self._denial(index, seconds, evaluation, budget)
 
-    def _denial(self, index: int, evaluation: Evaluation, budget: Budget) -> Denial:
+    def _denial(self, index: int, seconds: float, evaluation: Evaluation, budget: Budget) -> Denial:
         validation = self._spec.validations[index]
         message = self._message(index, evaluation, budget) or validation.message.strip()
         message = message or f"failed expression: {validation.expression.strip()}"
-        return Denial(index, message, validation.reason or "Invalid")
+        return Denial(index, message, validation.reason or "Invalid", seconds=seconds)
 
     def _message(self, index: int, evaluation: Evaluation, budget: Budget) -> str:
         """What the message expression says; empty where it fails, is long, or has several lines."""
