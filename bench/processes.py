@@ -40,6 +40,11 @@ def cpu_s(pids: Iterable[int]) -> float:
     return sum(_cpu_s(Path("/proc", str(pid))) for pid in pids)
 
 
+def resident_mb(pid: int) -> float:
+    """Of one process."""
+    return _resident_mb(Path("/proc", str(pid)))
+
+
 def _resident_mb(entry: Path) -> float:
     for line in (entry / "status").read_text().splitlines():
         if line.startswith("VmRSS:"):
