@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from email.utils import format_datetime
 
 from tiphys.api.kind import new
 from tiphys.api.kinds import CRONJOB, JOB
@@ -187,7 +186,7 @@ class _Draft:
         spec, status = self._cron_job.spec, self._status
         deadline_s = spec.starting_deadline_seconds
         if deadline_s is not None and (self._now - moment).total_seconds() > deadline_s:
-            text = f"Missed scheduled time to start a job: {format_datetime(moment).replace('+0000', 'UTC')}"
+            text = f"Missed scheduled time to start a job: {moment:%a, %d %b %Y %H:%M:%S +0000}"
             self._say("Warning", "MissSchedule", text)
             return
         name = _job_name(self._cron_job, moment)

@@ -158,3 +158,13 @@ async def test_what_makes_no_sense_is_said_and_waits_for_a_change(spec: dict[str
     assert await b.apply(KEY) is None
     assert reasons(b) == [reason]
     assert b.client.calls == []
+
+
+async def test_a_time_that_comes_too_late_is_told_in_words_of_rfc_1123() -> None:
+    b = bench("0 * * * *", starting_deadline_seconds=3600)
+    await b.clock.advance(3600 + 3599)
+    b.client.edit(CRONJOB, "nightly", "default", lambda obj: setattr(obj.spec, "starting_deadline_seconds", 10))
+    draft = cronjob._Draft(b.spec.read(b.listers, KEY, b.clock.now()))
+    draft._start_at(b.clock.now() - timedelta(minutes=59, seconds=59))
+    (told,) = draft.actions()
+    assert told.message == "Missed scheduled time to start a job: Thu, 01 Jan 2026 01:00:00 +0000"  # type: ignore[union-attr] # an Event
