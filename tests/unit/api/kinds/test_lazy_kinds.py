@@ -47,4 +47,4 @@ def test_who_knows_pods_alone_does_not_load_the_rest() -> None:
     code = "import sys; from tiphys.api.kinds import POD; print(*[m for m in sys.modules if '.api.kinds.' in m])"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     groups = {module.split(".")[3] for module in loaded.split()}
-    assert groups == {"columns", "core"}
+    assert groups <= {"columns", "core"}
