@@ -20,9 +20,10 @@ from tiphys.base.clock import Clock, SystemClock
 from tiphys.store.embedded import chunk as chunks
 from tiphys.store.embedded.batch import Batch
 from tiphys.store.embedded.disk import COMPACTED, COMPACTING, Disk, Unusable, Work
-from tiphys.store.embedded.index import MAX_WRITES, SUB_BITS, Index, first_position, last_position
+from tiphys.store.embedded.index import MAX_WRITES, Index, first_position, last_position
 from tiphys.store.embedded.leases import Leases
-from tiphys.store.embedded.watching import SLICE, Hub, StoreWatch
+from tiphys.store.embedded.reading import Reads, load
+from tiphys.store.embedded.watching import Hub, StoreWatch
 from tiphys.store.embedded.writer import Writer
 from tiphys.store.interface import (
     Change,
@@ -45,7 +46,6 @@ DEFAULT_QUOTA_BYTES = 8 << 30
 MAX_PENDING = 8192
 _KEYS_PER_TURN = 2000
 _DROPS_PER_COMMIT = 1000
-_READS_PER_TURN = 500
 
 Tap = Callable[[int, list[Change]], None]
 """(revision, changes up to it) the moment they are durable, before their writers are answered. `previous` is None."""
@@ -63,7 +63,8 @@ class EmbeddedStore:
         self._assigned = revision
         """The newest revision given to a transaction; beyond `revision` they are not durable yet."""
         self._compact_revision = disk.meta(COMPACTED)
-        self._hub = Hub(revision, self._read_history)
+        self._reads = Reads(disk, index)
+        self._hub = Hub(revision, self._reads.history)
         self._hub.compact_revision = self._compact_revision
         self._taps: list[Tap] = []
         self._leases = Leases(clock, disk.leases())
@@ -86,7 +87,7 @@ class EmbeddedStore:
         `quota_bytes` bounds the records; beyond it puts fail with StoreFailed, deletes and compaction still work.
         """
         directory = Path(path)
-        disk, index, revision, live_bytes = await asyncio.to_thread(_load, directory, quota_bytes)
+        disk, index, revision, live_bytes = await asyncio.to_thread(load, directory, quota_bytes)
         store = cls(disk, clock or SystemClock(), index, revision, live_bytes)
         for key, history in index.histories.items():
             if history.lease:
@@ -117,30 +118,11 @@ class EmbeddedStore:
     # Reading.
 
     async def get(self, key: bytes, *, revision: int = 0) -> Record | None:
-        position = self._index.at(key, self._readable(revision))
-        return self._disk.read((position,))[0] if position else None
+        return self._reads.get(key, self._readable(revision))
 
     async def range(self, start: bytes, end: bytes, *, revision: int = 0, limit: int = 0) -> Range:
         at = self._readable(revision)
-        stands_at = last_position(at)
-        positions: list[int] = []
-        keys = self._index.keys.range(start, end)
-        histories = self._index.histories
-        for turn in range(0, len(keys), _KEYS_PER_TURN):
-            for key in keys[turn : turn + _KEYS_PER_TURN]:
-                history = histories.get(key)
-                if history is not None and (position := history.at(stands_at)):
-                    positions.append(position)
-            if turn + _KEYS_PER_TURN < len(keys):
-                await asyncio.sleep(0)
-        wanted = positions[:limit] if limit else positions
-        records: list[Record] = []
-        for turn in range(0, len(wanted), _READS_PER_TURN):
-            if turn:
-                await asyncio.sleep(0)
-            self._still_there(at)
-            records += self._disk.read(wanted[turn : turn + _READS_PER_TURN])
-        return Range(records, at, len(positions))
+        return await self._reads.range(start, end, at, limit, lambda: self._still_there(at))
 
     def _readable(self, revision: int) -> int:
         self._usable()
@@ -235,9 +217,8 @@ class EmbeddedStore:
         return future
 
     def _refusal(self, compares: Sequence[Compare]) -> TxnResult:
-        stands_at = [self._index.at(compare.key, self._revision) for compare in compares]
-        found = iter(self._disk.read([position for position in stands_at if position]))
-        return TxnResult(False, self._revision, tuple(next(found) if position else None for position in stands_at))
+        found = tuple(self._reads.get(compare.key, self._revision) for compare in compares)
+        return TxnResult(False, self._revision, found)
 
     def _take_batch(self) -> Work | None:
         while self._open:
@@ -321,21 +302,6 @@ class EmbeddedStore:
                 tap(self._revision, changes)
             except Exception:
                 log.exception("store %s: a tap failed at revision %d", self.path, self._revision)
-
-    def _read_history(self, from_revision: int, start: bytes, end: bytes) -> tuple[list[Change], int]:
-        found = self._disk.history(from_revision, self._revision, SLICE)
-        changes = [
-            Change(position >> SUB_BITS, key, record, self._previous(key, position))
-            for position, key, record in found
-            if start <= key < end
-        ]
-        after = (found[-1][0] >> SUB_BITS) + 1 if len(found) >= SLICE else self._revision + 1
-        return changes, after
-
-    def _previous(self, key: bytes, position: int) -> Record | None:
-        history = self._index.histories.get(key)
-        before = history.at(position - 1) if history is not None else 0
-        return self._disk.read((before,))[0] if before else None
 
     # Leases.
 
@@ -443,20 +409,3 @@ def _answer(batch: Batch) -> None:
     for future, answer in batch.waiters:
         if not future.done():
             future.set_result(answer())
-
-
-def _load(path: Path, quota_bytes: int) -> tuple[Disk, Index, int, int]:
-    """Open the disk and read the whole index. Blocks."""
-    disk = Disk.open(path, quota_bytes)
-    try:
-        index = Index()
-        revision = 1
-        for position, body in disk.scan():
-            key, dead, created, version, lease = chunks.head_of(body)
-            index.load(key, position, dead, created, version, lease)
-            revision = max(revision, position >> SUB_BITS)
-        index.finish_loading()
-        return disk, index, revision, disk.live_bytes()
-    except BaseException:
-        disk.close()
-        raise

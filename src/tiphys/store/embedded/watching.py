@@ -16,8 +16,8 @@ from tiphys.store.interface import Change, Compacted, StoreFailed
 MAX_QUEUED = 4096
 SLICE = 512
 
-ReadHistory = Callable[[int, bytes, bytes], tuple[list[Change], int]]
-"""(from revision, start, end) -> (some changes of the range, the revision after the last one looked at)."""
+ReadHistory = Callable[[int, int, bytes, bytes], tuple[list[Change], int]]
+"""(first and last revision, start, end) -> (some changes of the range, the revision after the last one looked at)."""
 
 
 class StoreWatch:
@@ -84,7 +84,7 @@ class StoreWatch:
         if self._next < self._hub.compact_revision:
             self.cancel()
             raise Compacted(self._hub.compact_revision)
-        return self._hub.read_history(self._next, self.start, self.end)
+        return self._hub.read_history(self._next, self._hub.revision, self.start, self.end)
 
 
 class Hub:
