@@ -217,6 +217,13 @@ def test_status_and_scale_have_paths_of_their_own(api: RunningServer, namespace:
         m.get("subresource"): m["fieldsV1"] for m in api.request("GET", f"{path}/a").json["metadata"]["managedFields"]
     }
     assert owners["scale"] == {"f:spec": {"f:replicas": {}}}
+    applied = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "a"}, "spec": {"replicas": 4}}
+    clash = api.request("PATCH", f"{path}/a/scale?fieldManager=me", applied, content_type=APPLY)
+    assert "conflict with" in _messages(clash)
+    forced = api.request("PATCH", f"{path}/a/scale?fieldManager=me&force=true", applied, content_type=APPLY)
+    assert forced.json["spec"] == {"replicas": 4}
+    managers = api.request("GET", f"{path}/a").json["metadata"]["managedFields"]
+    assert [m["manager"] for m in managers if m.get("subresource") == "scale"] == ["me"]
 
 
 def test_apply_knows_the_schema(api: RunningServer, namespace: str, jobs: str) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from tiphys.api import codec, patch
+from tiphys.api.apply import apply
+from tiphys.api.apply import scale as scales
 from tiphys.api.errors import BadRequest, MethodNotAllowed, invalid, invalid_object
 from tiphys.api.kind import Kind, ScalePaths
 from tiphys.api.kinds.autoscaling.scale import SCALE, Scale, ScaleSpec, ScaleStatus
@@ -60,7 +62,7 @@ class Scales:
     ) -> Scale:
         how = request.type
         if how == "apply":
-            raise BadRequest("apply is not supported on the scale subresource: use a merge patch")
+            return await self._apply(kind, namespace, name, request, opts)
 
         def change(current: Scale) -> Scale:
             made, warnings = patch.patched(SCALE, codec.to_json(current), how, request.body, opts.field_validation)
@@ -68,6 +70,31 @@ class Scales:
             return made
 
         return await self.change(kind, namespace, name, change, opts)
+
+    async def _apply(
+        self, kind: Kind[Any], namespace: str, name: str, request: PatchRequest, opts: WriteOptions
+    ) -> Scale:
+        """Who owns the count of the object, owns it of its scale: conflicts are found, and told, as anywhere."""
+        paths = paths_of(kind)
+
+        def transform(old: Any) -> Any:
+            managed = old.metadata.managed_fields
+            shown = scales.of_scale(managed, paths.spec_path, kind.api_version)
+            result = apply(
+                SCALE, codec.to_json(scale_of(kind, old)), shown, request.body, manager=opts.field_manager,
+                force=request.force, now_text=self._writes.now(), subresource="scale",
+            )  # fmt: skip
+            scale = codec.from_json(Scale, result.value)
+            check(scale, old)
+            new = copy_of(old)
+            paths.set_replicas(new, scale.spec.replicas)
+            owners = scales.of_object(managed, result.managed, paths.spec_path, kind.api_version)
+            new.metadata.managed_fields = owners
+            new.metadata.resource_version = scale.metadata.resource_version
+            return new
+
+        entry, _ = await self._writes.update(kind, namespace, name, transform, _scaled(opts), applied=True)
+        return scale_of(kind, entry.obj)
 
 
 class _ScaleAdmission:
