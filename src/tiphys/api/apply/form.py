@@ -6,22 +6,19 @@ pkg/registry/*/*/strategy.go.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import msgspec
 
 from tiphys.api.apply.fieldset import Fields, without
+from tiphys.api.apply.resets import USUAL, Resets
 from tiphys.api.apply.typed import Difference, Node, compare, root
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Struct, encode_hook
 
-Path = tuple[str, ...]
 Json = dict[str, Any]
-
-_RESETS: Mapping[str, tuple[Path, ...]] = {"status": (("spec",),), "": (("status",),)}
-"""What a path resets, so that nobody owns it through that path; where the kind does not say otherwise."""
 
 
 class View(msgspec.Struct, frozen=True):
@@ -48,7 +45,7 @@ class Form:
         api_version: str,
         empty: Json,
         *,
-        resets: Mapping[str, tuple[Path, ...]] = _RESETS,
+        resets: Resets = USUAL,
         only_status: bool = False,
         views: Views | None = None,
     ) -> None:
@@ -60,14 +57,16 @@ class Form:
         self._views = views
 
     @classmethod
-    def of_type(cls, schema: type[Resource], api_version: str, views: Views | None = None) -> Form:
+    def of_type(
+        cls, schema: type[Resource], api_version: str, views: Views | None = None, resets: Resets = USUAL
+    ) -> Form:
         """Of a built-in kind."""
-        return cls(root(schema), api_version, empty_json(schema), views=views)
+        return cls(root(schema), api_version, empty_json(schema), views=views, resets=resets)
 
     @classmethod
     def of_custom(cls, node: Node, api_version: str, *, has_status: bool, views: Views | None = None) -> Form:
         """Of a custom kind: without a status path, the status is a field as all others."""
-        resets = {"": (("status",),)} if has_status else {"": ()}
+        resets: Resets = {"": (("status",),)} if has_status else {"": ()}
         return cls(node, api_version, {"metadata": {}}, resets=resets, only_status=True, views=views)
 
     def owned(self, fields: Fields | None, subresource: str) -> Fields | None:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from tiphys.api import codec
 from tiphys.api.apply import update_managed
 from tiphys.api.apply.form import Form, View
+from tiphys.api.apply.resets import resets_of
 from tiphys.api.apply.typed import root
 from tiphys.api.kind import Kind
 from tiphys.api.meta.types import ManagedFieldsEntry
@@ -33,7 +34,9 @@ def form_of(kind: Kind[Any]) -> Form:
         return kind.custom.form
     known = _FORMS.get(kind)
     if known is None:
-        known = _FORMS[kind] = Form.of_type(kind.schema, kind.api_version, lambda version: _view(kind, version))
+        known = _FORMS[kind] = Form.of_type(
+            kind.schema, kind.api_version, lambda version: _view(kind, version), resets_of(kind.group_resource)
+        )
     return known
 
 
