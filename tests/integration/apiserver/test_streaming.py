@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import ssl
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -129,6 +130,35 @@ async def test_exec_needs_an_upgrade(session: aiohttp.ClientSession, pod: str) -
 async def test_node_proxy_drops_credentials(session: aiohttp.ClientSession, node: None) -> None:
     async with session.get(f"/api/v1/nodes/{NODE}/proxy/stats/summary?x=1") as answer:
         assert await answer.text() == "GET /stats/summary?x=1 auth=None"
+
+
+async def test_pod_proxy_passes_the_path_as_it_is(api: RunningServer, session: aiohttp.ClientSession) -> None:
+    """Also where namespace, pod and path hold the word that ends the API's part of it."""
+    runner = web.ServerRunner(web.Server(_kubelet))
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    space = "proxy-1"
+    async with session.post("/api/v1/namespaces", json={"metadata": {"name": space}}) as made:
+        assert made.status == 201
+    async with session.post(
+        f"/api/v1/namespaces/{space}/serviceaccounts", json={"metadata": {"name": "default"}}
+    ) as made:
+        assert made.status == 201
+    pods = f"/api/v1/namespaces/{space}/pods"
+    spec = {"nodeName": "n", "containers": [{"name": "c", "image": "i"}]}
+    async with session.post(pods, json={"metadata": {"name": "proxy"}, "spec": spec}) as made:
+        assert made.status == 201, await made.text()
+    status = {"status": {"podIP": "127.0.0.1", "podIPs": [{"ip": "127.0.0.1"}]}}
+    merge = {"Content-Type": "application/merge-patch+json"}
+    async with session.patch(f"{pods}/proxy/status", data=json.dumps(status), headers=merge) as patched:
+        assert patched.status == 200, await patched.text()
+    for tail in ("", "/", "/a/proxy/b/?x=1"):
+        async with session.get(f"{pods}/proxy:{port}/proxy{tail}") as answer:
+            assert await answer.text() == f"GET {tail or '/'} auth=None"
+    await session.delete(f"/api/v1/namespaces/{space}")
+    await runner.cleanup()
 
 
 async def test_a_kubelet_that_is_gone(api: RunningServer, session: aiohttp.ClientSession, pod: str) -> None:

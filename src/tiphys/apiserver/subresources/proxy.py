@@ -56,6 +56,13 @@ def split_name(text: str) -> tuple[str, str, str]:
     return scheme, parts[0], parts[1] if len(parts) == 2 else ""
 
 
+def _tail(exchange: Exchange) -> str:
+    """What of the path comes after `/proxy`, as it came, so that a closing slash survives."""
+    head = f"/{exchange.info.name}/proxy"
+    start = exchange.path.find(head, exchange.path.find(f"/{exchange.info.resource}/"))
+    return exchange.path[start + len(head) :]
+
+
 class Proxies:
     """Finds where each kind's proxy leads."""
 
@@ -86,9 +93,7 @@ class Proxies:
             await admission.admit(request)
             await admission.validate(request)
             place = await find(info.namespace, info.name)
-            # The tail as it came, so that a closing slash survives.
-            tail = exchange.path.split("/proxy", 1)[1] if "/proxy" in exchange.path else ""
-            target = quote(tail or "/") + (f"?{exchange.raw_query}" if exchange.raw_query else "")
+            target = quote(_tail(exchange) or "/") + (f"?{exchange.raw_query}" if exchange.raw_query else "")
             if wants_upgrade(exchange):
                 return await _upgrade(exchange, place, target)
             return await self._forward(exchange, place, target)
