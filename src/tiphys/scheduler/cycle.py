@@ -16,6 +16,7 @@ Source: pkg/scheduler/schedule_one.go (schedulePod); all nodes are scored, so th
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
@@ -70,6 +71,13 @@ class Evaluation:
     """Weighted sum of scores that need no normalising; -1 where `passed` is False."""
     varying: list[tuple[PluginSpec, Ints]]
     """Raw scores that are normalised over the rows that pass."""
+    row_filters: Sequence[PluginSpec] = ()
+    row_scores: Sequence[PluginSpec] = ()
+    """The local plugins that have something to say about this kind of pod."""
+    best: int = -1
+    """The largest entry of `fixed`, while `ties` is known."""
+    ties: list[int] | None = None
+    """The rows that have it, in order."""
     diagnosis: Diagnosis | None = None
     """Why no node fits, while nothing changed."""
 
@@ -163,13 +171,10 @@ class Cycle:
         total = self._total(pod, evaluation, feasible)
         if verdict is not None:
             total = np.where(feasible, total + verdict.scores(self._table), -1)
-        row = int(total.argmax())
-        best = int(total[row])
+        best, ties = _best(evaluation, total)
         if best < 0:
             return self._refused(pod, evaluation, verdict)
-        ties = np.flatnonzero(total == best)
-        if len(ties) > 1:
-            row = int(ties[self._pick(len(ties))])
+        row = ties[self._pick(len(ties)) if len(ties) > 1 else 0]
         return Decision(self._table.names[row], score=best, feasible=int(np.count_nonzero(feasible)))
 
     def _refused_at_all(self, pod: PodRecord) -> bool:
@@ -286,7 +291,12 @@ class Cycle:
             fixed=self._fixed(pod, every, passed),
             # Equal raw scores for all normalise to the same for all, which changes no choice.
             varying=[(plugin, raw) for plugin, raw in varying if raw.any()],
+            row_filters=self._row_filters(pod),
+            row_scores=[p for p in self._plugins.fixed if p.score_row and p.scores(pod)],
         )
+
+    def _row_filters(self, pod: PodRecord) -> list[PluginSpec]:
+        return [p for p in self._plugins.filters if p.filter_row and p.applies(pod)]
 
     def _redo(self, pod: PodRecord, known: Evaluation, changed: set[int]) -> None:
         """Bring `changed` rows up to date in place."""
@@ -299,6 +309,7 @@ class Cycle:
         known.diagnosis = None
 
     def _redo_together(self, pod: PodRecord, known: Evaluation, rows: npt.NDArray[np.intp]) -> None:
+        known.ties = None
         passed = known.passed[rows] = self._passed(pod, rows)
         known.fixed[rows] = self._fixed(pod, rows, passed)
         for plugin in self._plugins.varying:
@@ -310,8 +321,15 @@ class Cycle:
                     raw[rows] = values
 
     def _redo_row(self, pod: PodRecord, known: Evaluation, row: int) -> None:
-        passed = known.passed[row] = self._passed_row(pod, row)
-        known.fixed[row] = self._fixed_row(pod, row) if passed else -1
+        passed = known.passed[row] = self._passed_row(pod, row, known.row_filters)
+        total = -1
+        if passed:
+            total = 0
+            for plugin in known.row_scores:
+                self._asking = plugin.name
+                total += plugin.weight * plugin.score_row(self._table, pod, row)  # type: ignore[misc]  # it has one
+        known.fixed[row] = total
+        _moved(known, row, total)
         for plugin in self._plugins.varying:
             if plugin.score_row and plugin.scores(pod):
                 self._asking = plugin.name
@@ -320,8 +338,8 @@ class Cycle:
                 if raw is not None:
                     raw[row] = value
 
-    def _passed_row(self, pod: PodRecord, row: int) -> bool:
-        if not self._table.live[row] or not self._row_by_itself(pod, row):
+    def _passed_row(self, pod: PodRecord, row: int, filters: Sequence[PluginSpec]) -> bool:
+        if not self._table.live[row] or not self._row_by_itself(pod, row, filters):
             return False
         if not len(self._table.nominations):
             return True
@@ -329,23 +347,14 @@ class Cycle:
         if not others:
             return True
         with self._table.with_more(others, row):
-            return self._row_by_itself(pod, row)
+            return self._row_by_itself(pod, row, filters)
 
-    def _row_by_itself(self, pod: PodRecord, row: int) -> bool:
-        for plugin in self._plugins.filters:
-            if plugin.filter_row and plugin.applies(pod):
-                self._asking = plugin.name
-                if not plugin.filter_row(self._table, pod, row):
-                    return False
+    def _row_by_itself(self, pod: PodRecord, row: int, filters: Sequence[PluginSpec]) -> bool:
+        for plugin in filters:
+            self._asking = plugin.name
+            if not plugin.filter_row(self._table, pod, row):  # type: ignore[misc]  # it has one
+                return False
         return True
-
-    def _fixed_row(self, pod: PodRecord, row: int) -> int:
-        total = 0
-        for plugin in self._plugins.fixed:
-            if plugin.score_row and plugin.scores(pod):
-                self._asking = plugin.name
-                total += plugin.weight * plugin.score_row(self._table, pod, row)
-        return total
 
     def _passed(self, pod: PodRecord, rows: Rows) -> Bools:
         passed: Bools = self._table.live[rows].copy()
@@ -363,7 +372,7 @@ class Cycle:
         numbers = range(rows.stop) if isinstance(rows, slice) else rows.tolist()
         for index, row in enumerate(numbers):
             if row in kept and passed[index]:
-                passed[index] = self._passed_row(pod, row)
+                passed[index] = self._passed_row(pod, row, self._row_filters(pod))
 
     def _fixed(self, pod: PodRecord, rows: Rows, passed: Bools) -> Ints:
         total = np.zeros(len(passed), dtype=np.int64)
@@ -373,6 +382,32 @@ class Cycle:
                 total += plugin.weight * plugin.score(self._table, pod, rows)
         total[~passed] = -1
         return total
+
+
+def _best(evaluation: Evaluation, total: Ints) -> tuple[int, Sequence[int]]:
+    """The largest entry of `total`, and the rows that have it. Remembered where `total` is the evaluation's own."""
+    if total is not evaluation.fixed:
+        best = int(total.max(initial=-1))
+        return best, np.flatnonzero(total == best).tolist() if best >= 0 else ()
+    if not evaluation.ties:
+        evaluation.best = int(total.max(initial=-1))
+        evaluation.ties = np.flatnonzero(total == evaluation.best).tolist() if evaluation.best >= 0 else None
+    return evaluation.best, evaluation.ties or ()
+
+
+def _moved(known: Evaluation, row: int, total: int) -> None:
+    """Keep `ties` right after the entry of `row` became `total`."""
+    if not known.ties:
+        return
+    if total > known.best:
+        known.best, known.ties = total, [row]
+        return
+    at = bisect_left(known.ties, row)
+    there = at < len(known.ties) and known.ties[at] == row
+    if there and total < known.best:
+        del known.ties[at]
+    elif not there and total == known.best:
+        known.ties.insert(at, row)
 
 
 def _raw(known: Evaluation, plugin: PluginSpec, *, create: bool) -> Ints | None:
