@@ -19,6 +19,7 @@ from tiphys.apiserver.request import User
 from tiphys.apiserver.reviews import access, identity
 from tiphys.apiserver.verbs import bodies, options, respond
 from tiphys.apiserver.verbs.context import Context
+from tiphys.apiserver.verbs.negotiate import wanted
 from tiphys.apiserver.verbs.router import Router
 
 Review = Callable[[Context, User, str, Any], Awaitable[Any]]
@@ -41,6 +42,7 @@ def install(router: Router, context: Context) -> None:
 
 def _handler(context: Context, kind: Kind[Any], review: Review) -> Handler:
     async def create(exchange: Exchange) -> Reply:
+        wanted(exchange, whole=True)
         opts = options.write_options(exchange, context.admission, "Create")
         obj, _ = await bodies.read_object(exchange, kind, context.settings.max_body_bytes, opts.field_validation)
         answer = await review(context, exchange.user, exchange.info.namespace, obj)

@@ -50,16 +50,19 @@ def _refused(accepted: tuple[str, ...]) -> NotAcceptable:
 
 
 @lru_cache(maxsize=512)
-def parse_accept(accept: str, streaming: bool = False, custom: bool = False) -> Media:
+def parse_accept(accept: str, streaming: bool = False, custom: bool = False, whole: bool = False) -> Media:
     """The first clause of the header, by quality, that we can serve. Raises NotAcceptable.
 
-    `custom`: objects of custom kinds have no protobuf, but their metadata has.
+    `custom`: objects of custom kinds have no protobuf, but their metadata has. `whole`: what is only answered and
+    never stored (a review) has neither table nor metadata.
     """
     if not accept.strip():
         return DEFAULT
     for media_type, parameters in _clauses(accept):
         found = _match(media_type, parameters, streaming)
-        if found is not None and not (custom and found.format == "protobuf" and not found.transform):
+        if found is None or (whole and found.transform):
+            continue
+        if not (custom and found.format == "protobuf" and not found.transform):
             return found
     raise _refused(tuple(f"{m};stream=watch" for m in (JSON, PROTOBUF)) if streaming else MEDIA_TYPES)
 
@@ -104,12 +107,12 @@ def _match(media_type: str, parameters: dict[str, str], streaming: bool) -> Medi
     return None
 
 
-def wanted(exchange: Exchange, *, streaming: bool = False, custom: bool = False) -> Media:
+def wanted(exchange: Exchange, *, streaming: bool = False, custom: bool = False, whole: bool = False) -> Media:
     """Raises NotAcceptable."""
     accept = exchange.headers.get("Accept", "")
     if not accept or accept in ("application/json", "*/*"):
         return DEFAULT
-    return parse_accept(accept, streaming, custom)
+    return parse_accept(accept, streaming, custom, whole)
 
 
 def wants_pretty(exchange: Exchange) -> bool:

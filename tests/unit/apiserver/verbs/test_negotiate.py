@@ -41,3 +41,10 @@ def test_streams_have_no_yaml() -> None:
 def test_nothing_fits() -> None:
     with pytest.raises(NotAcceptable, match="only the following media types are accepted: application/json"):
         parse_accept("text/html")
+
+
+def test_what_is_only_answered_has_no_table() -> None:
+    table = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    assert parse_accept(f"{table},application/json", whole=True) == Media()
+    with pytest.raises(NotAcceptable):
+        parse_accept(table, whole=True)
