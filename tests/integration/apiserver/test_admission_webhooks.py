@@ -176,10 +176,10 @@ def test_who_is_not_asked(api: RunningServer, namespace: str, hook: HookServer, 
 @pytest.mark.parametrize(
     ("behaviour", "text"),
     [
-        (hanging, "failed to call webhook: Post \"{url}?timeout=1s\": context deadline exceeded"),
-        (closing, 'failed to call webhook: Post "{url}?timeout=1s": EOF'),
+        (hanging, "failed to call webhook: Post \"{url}?timeout={wait}s\": context deadline exceeded"),
+        (closing, 'failed to call webhook: Post "{url}?timeout={wait}s": EOF'),
         (failing, 'failed to call webhook: an error on the server ("boom") has prevented the request from succeeding'),
-        (huge, 'failed to call webhook: Post "{url}?timeout=1s": response body is larger than 16777216 bytes'),
+        (huge, 'failed to call webhook: Post "{url}?timeout={wait}s": response body is larger than 16777216 bytes'),
         (garbage, "failed to call webhook: couldn't get version/kind; json parse error: invalid character '<' looking "
                   "for beginning of value"),
         (answering(uid="other"), 'received invalid webhook response: expected response.uid="{uid}", got "other"'),
@@ -195,12 +195,13 @@ def test_who_is_not_asked(api: RunningServer, namespace: str, hook: HookServer, 
 def test_misbehaviour(
     api: RunningServer, namespace: str, hook: HookServer, register: Register, kind: str, behaviour: Any, text: str
 ) -> None:
-    register(kind, "bad", timeoutSeconds=1)
+    wait = 1 if behaviour is hanging else 20
+    register(kind, "bad", timeoutSeconds=wait)
     hook.answer = behaviour
     refused = put(api, namespace)
     assert refused.status == 500
     uid = hook.seen[0][1]["request"]["uid"]
-    wanted = text.format(url=f"{hook.url}/bad", uid=uid)
+    wanted = text.format(url=f"{hook.url}/bad", uid=uid, wait=wait)
     assert refused.json["message"] == (f'Internal error occurred: failed calling webhook "bad.example.com": {wanted}')
 
 

@@ -9,6 +9,8 @@ from tiphys.api.custom.kind import kinds_of
 from tiphys.api.kind import new
 from tiphys.api.kinds import CONFIGMAP, CUSTOMRESOURCEDEFINITION, POD, RESOURCEQUOTA, SECRET, SERVICE
 from tiphys.api.kinds.apiextensions.customresourcedefinition import CustomResourceDefinitionNames
+from tiphys.api.kinds.core.pod.containers import ResourceRequirements
+from tiphys.api.kinds.core.pod.status import ContainerStatus
 from tiphys.api.meta.schema import Quantity
 from tiphys.controllers._actions import RequeueAfter
 from tiphys.controllers._spec import Key
@@ -130,3 +132,22 @@ async def test_objects_of_custom_kinds_are_counted_once_the_kind_is_there() -> N
     await b.settle(KEY)
     assert status(b).used == {"count/widgets.example.com": "1"}
     assert made.spec.hard == status(b).hard
+
+
+async def test_a_pod_that_shrinks_counts_with_the_more_until_it_has_shrunk() -> None:
+    b = Bench(SPEC)
+    quota(b, requests_cpu="2")
+    pod = objects.pod("p")
+    container = pod.spec.containers[0]
+    container.resources.requests = {"cpu": Quantity("250m")}
+    old = ResourceRequirements(requests={"cpu": Quantity("500m")})
+    pod.status.container_statuses = [
+        ContainerStatus(name=container.name, resources=old, allocated_resources={"cpu": Quantity("250m")})
+    ]
+    b.client.put(POD, pod)
+    await b.settle(KEY)
+    assert status(b).used == {"requests.cpu": "500m"}
+    old.requests["cpu"] = Quantity("250m")
+    b.client.put(POD, pod)
+    await b.settle(KEY)
+    assert status(b).used == {"requests.cpu": "250m"}

@@ -116,7 +116,7 @@ class PodEvaluator(Evaluator):
         used = {"count/pods": 1}
         if not is_charged(obj, now):
             return used
-        requests, limits = facts.requests(obj), facts.limits(obj)
+        requests, limits = facts.requests(obj, instead=facts.resized(obj)), facts.limits(obj)
         used["pods"] = 1
         used.update(_computed(requests, limits))
         return used
