@@ -37,6 +37,7 @@ from tiphys.controllers import (
     taint_eviction,
     token_cleaner,
     ttl_after_finished,
+    vac_protection,
     validatingadmissionpolicy_status,
 )
 from tiphys.controllers._spec import ControllerSpec
@@ -71,6 +72,7 @@ CONTROLLERS: tuple[ControllerSpec[Any], ...] = (
     pod_gc.SPEC,
     pvc_protection.SPEC,
     pv_protection.SPEC,
+    vac_protection.SPEC,
     node_ipam.SPEC,
     resourcequota.SPEC,
     validatingadmissionpolicy_status.SPEC,

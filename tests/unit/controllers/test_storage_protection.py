@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tiphys.api.kind import new
-from tiphys.api.kinds import PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM, POD
+from tiphys.api.kinds import PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM, POD, VOLUMEATTRIBUTESCLASS
+from tiphys.api.kinds.core.persistentvolumeclaim import ModifyVolumeStatus
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.pod.volumes import EphemeralVolumeSource, PersistentVolumeClaimVolumeSource, Volume
 from tiphys.api.meta.types import OwnerReference
-from tiphys.controllers import pv_protection, pvc_protection
+from tiphys.controllers import pv_protection, pvc_protection, vac_protection
 from tiphys.controllers._spec import Key
 
 from . import objects
@@ -119,3 +120,37 @@ async def test_a_volume_without_protection_gets_it() -> None:
     b.client.put(PERSISTENTVOLUME, new(PERSISTENTVOLUME, "disk"))
     await b.settle(Key("", "disk"))
     assert b.client.all(PERSISTENTVOLUME)[0].metadata.finalizers == [pv_protection.FINALIZER]
+
+
+@pytest.mark.parametrize(
+    ("user", "left"), [("", 0), ("wants", 1), ("has", 1), ("moves", 1), ("volume", 1), ("other", 0)]
+)
+async def test_an_attributes_class_goes_when_nothing_names_it(user: str, left: int) -> None:
+    b = Bench(vac_protection.SPEC)
+    attributes = new(VOLUMEATTRIBUTESCLASS, "fast", driver_name="disk.example")
+    attributes.metadata.finalizers, attributes.metadata.deletion_timestamp = [vac_protection.FINALIZER], objects.NOW
+    b.client.put(VOLUMEATTRIBUTESCLASS, attributes)
+    claim, volume = new(PERSISTENTVOLUMECLAIM, "data", "default"), new(PERSISTENTVOLUME, "disk")
+    match user:
+        case "wants":
+            claim.spec.volume_attributes_class_name = "fast"
+        case "has":
+            claim.status.current_volume_attributes_class_name = "fast"
+        case "moves":
+            target = ModifyVolumeStatus(target_volume_attributes_class_name="fast", status="Pending")
+            claim.status.modify_volume_status = target
+        case "volume":
+            volume.spec.volume_attributes_class_name = "fast"
+        case "other":
+            claim.spec.volume_attributes_class_name = volume.spec.volume_attributes_class_name = "slow"
+    b.client.put(PERSISTENTVOLUMECLAIM, claim)
+    b.client.put(PERSISTENTVOLUME, volume)
+    await b.settle(Key("", "fast"))
+    assert len(b.client.all(VOLUMEATTRIBUTESCLASS)) == left
+
+
+async def test_an_attributes_class_without_protection_gets_it() -> None:
+    b = Bench(vac_protection.SPEC)
+    b.client.put(VOLUMEATTRIBUTESCLASS, new(VOLUMEATTRIBUTESCLASS, "fast", driver_name="disk.example"))
+    await b.settle(Key("", "fast"))
+    assert b.client.all(VOLUMEATTRIBUTESCLASS)[0].metadata.finalizers == [vac_protection.FINALIZER]
