@@ -80,7 +80,9 @@ def plan(_key: Key, world: World) -> Sequence[Action]:
 
 
 def _removals(pods: Sequence[Pod], world: World, why: str = "", guards: tuple[Guard, ...] = ()) -> Sequence[Action]:
-    """First all are marked, then all are deleted: who watches sees pods fail before they vanish."""
+    """First all are marked, then all are deleted: who watches sees pods fail before they vanish. A pod that was deleted
+    without grace before and is still there waits for its finalizers only."""
+    pods = [pod for pod in pods if not _waits_for_finalizers(pod)]
     marks = [_mark(pod, why, world.now, guards) for pod in pods if not is_terminal(pod)]
     return [
         *marks,
@@ -105,6 +107,11 @@ def _mark(pod: Pod, why: str, now: datetime, guards: tuple[Guard, ...]) -> Patch
         ]
     patch = {"metadata": {"uid": pod.metadata.uid}, "status": status}
     return Patch(POD, pod.metadata.name, pod.metadata.namespace, patch, subresource="status", guards=guards)
+
+
+def _waits_for_finalizers(pod: Pod) -> bool:
+    metadata = pod.metadata
+    return metadata.deletion_timestamp is not None and metadata.deletion_grace_period_seconds == 0
 
 
 def _is_out_of_service(node: Node) -> bool:

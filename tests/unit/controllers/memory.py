@@ -189,8 +189,9 @@ class MemoryClient:
         holds = obj.metadata.finalizers or (kind is NAMESPACE and obj.spec.finalizers) or graceful
         if not holds:
             self.drop(kind, name, namespace)
-        elif obj.metadata.deletion_timestamp is None:
-            obj.metadata.deletion_timestamp = rfc3339(self.clock.now())
+        elif obj.metadata.deletion_timestamp is None or grace_period_s == 0:
+            obj.metadata.deletion_timestamp = obj.metadata.deletion_timestamp or rfc3339(self.clock.now())
+            obj.metadata.deletion_grace_period_seconds = 0 if grace_period_s == 0 else None
             self._store(kind, obj)
 
     async def delete_collection(self, kind: Kind[Any], namespace: str = "", **_: str) -> None:

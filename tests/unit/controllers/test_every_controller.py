@@ -141,7 +141,8 @@ def _populate_workloads(b: Bench, chance: random.Random) -> None:
         if kind is JOB:
             pod.metadata.finalizers = ["batch.kubernetes.io/job-tracking"]
             pod.metadata.annotations = {"batch.kubernetes.io/job-completion-index": str(number % 3)}
-        if chance.random() < 0.2:
+        # A stateful pod that nobody owns and that is going keeps its name from the next: nothing to do but wait.
+        if chance.random() < 0.2 and (kind is not STATEFULSET or pod.metadata.owner_references):
             pod.metadata.deletion_timestamp = objects.NOW
         put(POD, pod)
 

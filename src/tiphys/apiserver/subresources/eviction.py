@@ -100,9 +100,7 @@ def _is_unhealthy_enough(pod: Any, budget: Any) -> bool:
         return False
     status = budget.status
     always = budget.spec.unhealthy_pod_eviction_policy == "AlwaysAllow"
-    return always or bool(
-        status.current_healthy >= status.desired_healthy > 0
-    )
+    return always or bool(status.current_healthy >= status.desired_healthy > 0)
 
 
 async def _count_down(context: Context, pod: Any, budget: Any, opts: WriteOptions) -> None:
