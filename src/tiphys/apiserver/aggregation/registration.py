@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
+from tiphys.api.custom import definition as definitions
 from tiphys.api.errors import AlreadyExists, ApiError
 from tiphys.api.kind import Kind, new
 from tiphys.api.kinds import APISERVICE, CUSTOMRESOURCEDEFINITION
@@ -65,6 +66,7 @@ class Registration:
         self._clock = clock
         self._api_services = registry.cache_of(APISERVICE)
         self._definitions = registry.cache_of(CUSTOMRESOURCEDEFINITION)
+        self._read: dict[str, tuple[Entry, definitions.Definition]] = {}  # without their schemas, which are large
         self._started = False
         self._awake = asyncio.Event()
         self._awake.set()
@@ -95,9 +97,13 @@ class Registration:
     def _wanted(self) -> dict[str, tuple[APIServiceSpec, str]]:
         """name -> (spec, value of the label)"""
         found = {name: (spec, "onstart") for name, spec in wanted_locals(self._kinds).items()}
+        known, self._read = self._read, {}
         for entry in self._definitions.entries():
-            spec = entry.obj.spec
-            if entry.obj.metadata.deletion_timestamp is not None and not _established(entry.obj):
+            before = known.get(entry.name)
+            definition = before[1] if before is not None and before[0] is entry else definitions.read(entry.data)
+            self._read[entry.name] = entry, definition
+            spec = definition.spec
+            if definition.metadata.deletion_timestamp is not None and definition.condition("Established") != "True":
                 continue
             for version in spec.versions:
                 if version.served:
@@ -158,7 +164,3 @@ class Registration:
             await self._registry.delete(APISERVICE, "", name, options, _OPTIONS)
         except (NotFound, Conflict):
             return
-
-
-def _established(definition: Any) -> bool:
-    return any(c.type == "Established" and c.status == "True" for c in definition.status.conditions)
