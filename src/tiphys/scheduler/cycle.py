@@ -33,6 +33,8 @@ from tiphys.scheduler.table import NodeTable
 _ROWS_ONE_BY_ONE = 4
 """Up to about so many changed rows, row by row is cheaper than whole columns."""
 
+_LEVELS_MAX = 8
+
 Pick = Callable[[int], int]
 """Given a number of equally good nodes, the index of the one to take."""
 
@@ -74,10 +76,8 @@ class Evaluation:
     row_filters: Sequence[PluginSpec] = ()
     row_scores: Sequence[PluginSpec] = ()
     """The local plugins that have something to say about this kind of pod."""
-    best: int = -1
-    """The largest entry of `fixed`, while `ties` is known."""
-    ties: list[int] | None = None
-    """The rows that have it, in order."""
+    levels: list[tuple[int, list[int]]] = field(default_factory=list)
+    """The largest entries of `fixed`, largest first, each with all rows that have it, in order. Empty: not known."""
     diagnosis: Diagnosis | None = None
     """Why no node fits, while nothing changed."""
 
@@ -88,6 +88,7 @@ class Plugins:
 
     every: Sequence[PluginSpec]
     refusers: list[PluginSpec] = field(init=False)
+    row_filters: list[PluginSpec] = field(init=False)
     filters: list[PluginSpec] = field(init=False)
     global_filters: list[PluginSpec] = field(init=False)
     fixed: list[PluginSpec] = field(init=False)
@@ -96,6 +97,7 @@ class Plugins:
 
     def __post_init__(self) -> None:
         self.refusers = [p for p in self.every if p.refuse]
+        self.row_filters = [p for p in self.every if p.filter_row]
         self.filters = [p for p in self.every if p.filter]
         self.global_filters = [p for p in self.every if p.filter_among]
         self.fixed = [p for p in self.every if p.score and p.normalize is Normalize.NONE]
@@ -212,7 +214,7 @@ class Cycle:
 
     def refuser(self, pod: PodRecord, row: int) -> PluginSpec | None:
         """The first plugin that refuses the node of `row`, as the table is supposed to be at the moment."""
-        return refuser(self._table, self._plugins.every, pod, row)
+        return refuser(self._table, self._plugins.row_filters, pod, row)
 
     def _feasible(self, pod: PodRecord, evaluation: Evaluation) -> Bools:
         feasible = evaluation.passed
@@ -309,7 +311,7 @@ class Cycle:
         known.diagnosis = None
 
     def _redo_together(self, pod: PodRecord, known: Evaluation, rows: npt.NDArray[np.intp]) -> None:
-        known.ties = None
+        known.levels.clear()
         passed = known.passed[rows] = self._passed(pod, rows)
         known.fixed[rows] = self._fixed(pod, rows, passed)
         for plugin in self._plugins.varying:
@@ -389,25 +391,35 @@ def _best(evaluation: Evaluation, total: Ints) -> tuple[int, Sequence[int]]:
     if total is not evaluation.fixed:
         best = int(total.max(initial=-1))
         return best, np.flatnonzero(total == best).tolist() if best >= 0 else ()
-    if not evaluation.ties:
-        evaluation.best = int(total.max(initial=-1))
-        evaluation.ties = np.flatnonzero(total == evaluation.best).tolist() if evaluation.best >= 0 else None
-    return evaluation.best, evaluation.ties or ()
+    levels = evaluation.levels
+    if not levels:
+        best = int(total.max(initial=-1))
+        if best < 0:
+            return best, ()
+        levels.append((best, np.flatnonzero(total == best).tolist()))
+    return levels[0]
 
 
 def _moved(known: Evaluation, row: int, total: int) -> None:
-    """Keep `ties` right after the entry of `row` became `total`."""
-    if not known.ties:
+    """Keep `levels` right after the entry of `row` became `total`."""
+    levels = known.levels
+    if not levels:
         return
-    if total > known.best:
-        known.best, known.ties = total, [row]
-        return
-    at = bisect_left(known.ties, row)
-    there = at < len(known.ties) and known.ties[at] == row
-    if there and total < known.best:
-        del known.ties[at]
-    elif not there and total == known.best:
-        known.ties.insert(at, row)
+    for index, (_, rows) in enumerate(levels):
+        at = bisect_left(rows, row)
+        if at < len(rows) and rows[at] == row:
+            del rows[at]
+            if not rows:
+                del levels[index]
+            break
+    for index, (score, rows) in enumerate(levels):
+        if total == score:
+            rows.insert(bisect_left(rows, row), row)
+            return
+        if total > score:
+            levels.insert(index, (total, [row]))
+            del levels[_LEVELS_MAX:]
+            return
 
 
 def _raw(known: Evaluation, plugin: PluginSpec, *, create: bool) -> Ints | None:

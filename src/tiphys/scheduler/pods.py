@@ -61,7 +61,7 @@ class Shape:
     """Init containers included."""
     disks: tuple[Disk, ...] = ()
     """Volumes that name a disk of a cloud or array themselves."""
-    memo: dict[str, Any] = field(default_factory=dict)
+    memo: dict[Any, Any] = field(default_factory=dict)
     """What a plugin worked out from this shape alone, under the plugin's name."""
 
     @property

@@ -26,18 +26,27 @@ def build(args: NodeResourcesBalancedAllocationArgs) -> PluginSpec:
     def scores(pod: PodRecord) -> bool:
         return any(pod.shape.requests.get(name) for name in names)
 
+    memo = object()  # of this plugin with these arguments
+
     def counted(table: NodeTable, pod: PodRecord) -> list[tuple[int, int]]:
         """Resource and what the pod asks of it; extended ones only when it asks."""
-        requests = pod.shape.requests
-        return [
-            (table.resources[name], requests.get(name, 0))
-            for name in names
-            if name in table.resources and (requests.get(name) or not is_scalar(name))
-        ]
+        known = pod.shape.memo.get(memo)
+        if known is None or known[0] != len(table.resources):
+            requests = pod.shape.requests
+            found = [
+                (table.resources[name], requests.get(name, 0))
+                for name in names
+                if name in table.resources and (requests.get(name) or not is_scalar(name))
+            ]
+            known = pod.shape.memo[memo] = (len(table.resources), found)
+        chosen: list[tuple[int, int]] = known[1]
+        return chosen
 
     def score(table: NodeTable, pod: PodRecord, rows: Rows) -> Ints:
         """int64[rows] in 50..100. O(rows) per resource."""
         chosen = counted(table, pod)
+        if not chosen:  # no node has any of them: nothing changes the balance
+            return np.full(len(table.live[rows]), _HALF + _HALF // 2, dtype=np.int64)
         resources = [resource for resource, _ in chosen]
         capacity = np.array([table.allocatable[resource, rows] for resource in resources])
         used = np.array([table.requested[resource, rows] for resource in resources])
@@ -47,10 +56,11 @@ def build(args: NodeResourcesBalancedAllocationArgs) -> PluginSpec:
 
     def score_row(table: NodeTable, pod: PodRecord, row: int) -> int:
         before, after = [], []
+        allocatable, requested = table.allocatable, table.requested
         for resource, asked in counted(table, pod):
-            capacity = int(table.allocatable[resource, row])
+            capacity = allocatable.item(resource, row)
             if capacity:
-                used = int(table.requested[resource, row])
+                used = requested.item(resource, row)
                 before.append(min(used / capacity, 1.0))
                 after.append(min((used + asked) / capacity, 1.0))
         return _HALF + (_HALF + evenness_of(after) - evenness_of(before)) // 2

@@ -73,11 +73,12 @@ class _Requests:
         return fits
 
     def filter_row(self, table: NodeTable, pod: PodRecord, row: int) -> bool:
-        if table.pod_count[row] >= table.pods_allowed[row]:
+        if table.pod_count.item(row) >= table.pods_allowed.item(row):
             return False
+        allocatable, requested = table.allocatable, table.requested
         for name, quantity in self._asked(pod).items():
             resource = table.resources.get(name)
-            if resource is None or table.allocatable[resource, row] - table.requested[resource, row] < quantity:
+            if resource is None or allocatable.item(resource, row) - requested.item(resource, row) < quantity:
                 return False
         return True
 
@@ -131,16 +132,24 @@ class _Score:
         self._share, self._share_of = shares(strategy.type, shape.shape if shape is not None else ())
         self._ratio = strategy.type == RATIO
 
+    def _counted(self, table: NodeTable, pod: PodRecord) -> list[tuple[int, int | None, int, int]]:
+        """(resource, its row in `scored` if it has one, what the pod asks, weight); extended ones only when asked."""
+        known = pod.shape.memo.get(self)
+        if known is None or known[0] != len(table.resources):
+            found = []
+            for name, weight in self._resources:
+                asked, resource = pod.shape.scored.get(name, 0), table.resources.get(name)
+                if resource is not None and (asked or not is_scalar(name)):
+                    found.append((resource, _NATIVE_SCORED.get(name), asked, weight))
+            known = pod.shape.memo[self] = (len(table.resources), found)
+        chosen: list[tuple[int, int | None, int, int]] = known[1]
+        return chosen
+
     def score(self, table: NodeTable, pod: PodRecord, rows: Rows) -> Ints:
         """int64[rows] in 0..100. O(rows) per resource."""
         size = len(table.live[rows])
         capacities, used, weights = [], [], []
-        for name, weight in self._resources:
-            asked = pod.shape.scored.get(name, 0)
-            resource = table.resources.get(name)
-            if resource is None or (not asked and is_scalar(name)):
-                continue
-            native = _NATIVE_SCORED.get(name)
+        for resource, native, asked, weight in self._counted(table, pod):
             capacities.append(table.allocatable[resource, rows])
             used.append((table.requested[resource, rows] if native is None else table.scored[native, rows]) + asked)
             weights.append(weight)
@@ -155,16 +164,11 @@ class _Score:
 
     def score_row(self, table: NodeTable, pod: PodRecord, row: int) -> int:
         found: list[tuple[int, int]] = []
-        for name, weight in self._resources:
-            asked = pod.shape.scored.get(name, 0)
-            resource = table.resources.get(name)
-            if resource is None or (not asked and is_scalar(name)):
-                continue
-            capacity = int(table.allocatable[resource, row])
+        for resource, native, asked, weight in self._counted(table, pod):
+            capacity = table.allocatable.item(resource, row)
             if not capacity:
                 continue
-            native = _NATIVE_SCORED.get(name)
-            used = int(table.requested[resource, row] if native is None else table.scored[native, row])
+            used = table.requested.item(resource, row) if native is None else table.scored.item(native, row)
             score = self._share_of(used + asked, capacity)
             if score > 0 or not self._ratio:
                 found.append((score, weight))
