@@ -181,9 +181,10 @@ class Cycle:
 
     def _refused_at_all(self, pod: PodRecord) -> bool:
         for plugin in self._plugins.refusers:
-            self._asking = plugin.name
-            if plugin.refuse and plugin.applies(pod) and plugin.refuse(self._table, pod):
-                return True
+            if plugin.refuse and plugin.applies(pod):
+                self._asking = plugin.name
+                if plugin.refuse(self._table, pod):
+                    return True
         return False
 
     def _refused(self, pod: PodRecord, evaluation: Evaluation, verdict: Verdict | None) -> Decision:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -85,7 +86,12 @@ class _Trials:
 def started_s(pod: PodRecord) -> int:
     """When the pod started, in seconds; far in the future when it has not."""
     text = pod.pod.status.start_time
-    return int(parse_rfc3339(text).timestamp()) if text else _NOT_STARTED_S
+    return _seconds(text) if text else _NOT_STARTED_S
+
+
+@lru_cache(maxsize=8192)
+def _seconds(text: str) -> int:
+    return int(parse_rfc3339(text).timestamp())
 
 
 def _importance(pod: PodRecord) -> tuple[int, int]:

@@ -84,17 +84,19 @@ class _Requests:
 
     def explain(self, table: NodeTable, pod: PodRecord, rows: npt.NDArray[np.intp]) -> Mapping[str, int]:
         """Each lacking resource counts, so one node may appear under several reasons."""
-        reasons = {TOO_MANY_PODS: int(np.count_nonzero(table.pod_count[rows] >= table.pods_allowed[rows]))}
+        where = _seen(table, rows)
+        reasons = {TOO_MANY_PODS: int(np.count_nonzero(table.pod_count[where] >= table.pods_allowed[where]))}
         for name, quantity in self._asked(pod).items():
-            reasons[INSUFFICIENT.format(name)] = int(np.count_nonzero(_lacking(table, name, quantity, rows) > 0))
+            reasons[INSUFFICIENT.format(name)] = int(np.count_nonzero(_lacking(table, name, quantity, where) > 0))
         return reasons
 
     def resolvable(self, table: NodeTable, pod: PodRecord, rows: npt.NDArray[np.intp]) -> Bools:
         """Removing pods helps only where the node, empty, would be large enough."""
         large = np.ones(len(rows), dtype=np.bool_)
+        where = _seen(table, rows)
         for name, quantity in self._asked(pod).items():
             resource = table.resources.get(name)
-            large &= False if resource is None else table.allocatable[resource, rows] >= quantity
+            large &= False if resource is None else table.allocatable[resource, where] >= quantity
         return large
 
     def large_enough(self, pod: PodRecord, change: Change) -> bool:
@@ -106,6 +108,11 @@ class _Requests:
         if not capacity.get(PODS) or any(capacity.get(n, 0) < q for n, q in asked.items()):
             return False
         return change.old_node is None or _grew(change.old_node, capacity, asked)
+
+
+def _seen(table: NodeTable, rows: npt.NDArray[np.intp]) -> Rows:
+    """`rows`, as a slice where they are all: a slice is read without copying."""
+    return slice(0, table.high) if len(rows) == table.high and rows[0] == 0 and rows[-1] == table.high - 1 else rows
 
 
 def _lacking(table: NodeTable, name: str, quantity: int, rows: Rows) -> Ints:
