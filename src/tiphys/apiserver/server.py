@@ -13,6 +13,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from tiphys.api.kind import Kind
+from tiphys.api.kinds import SERVICECIDR
 from tiphys.apiserver import identity
 from tiphys.apiserver.admission import plugins as admission_plugins
 from tiphys.apiserver.aggregation.aggregator import Aggregator
@@ -309,6 +310,8 @@ class ApiServer:
     async def _bootstrap(self, registry: Registry, own: identity.Identity) -> None:
         settings = self.settings
         await objects.namespaces(registry)
+        if SERVICECIDR in self._kinds:
+            await objects.service_range(registry, settings.service_cidr)
         async with asyncio.TaskGroup() as group:
             group.create_task(objects.rbac(registry))
             group.create_task(priority_classes(registry))

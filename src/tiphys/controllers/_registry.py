@@ -31,8 +31,10 @@ from tiphys.controllers import (
     replicationcontroller,
     resourcequota,
     root_ca,
+    service_ip_repair,
     serviceaccount,
     serviceaccount_token,
+    servicecidr,
     statefulset,
     taint_eviction,
     token_cleaner,
@@ -76,6 +78,8 @@ CONTROLLERS: tuple[ControllerSpec[Any], ...] = (
     node_ipam.SPEC,
     resourcequota.SPEC,
     validatingadmissionpolicy_status.SPEC,
+    servicecidr.SPEC,
+    service_ip_repair.SPEC,
 )
 
 

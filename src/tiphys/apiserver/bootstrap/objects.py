@@ -104,6 +104,26 @@ async def _widen(registry: Registry, kind: Any, known: Any, wanted: Any) -> None
         log.warning("%s %s: could not be brought up to date: %s", kind.kind, known.metadata.name, error)
 
 
+async def service_range(registry: Registry, service_cidr: str) -> None:
+    """The ServiceCIDR `kubernetes`, ready: the range of this server."""
+    from tiphys.api.kinds import SERVICECIDR
+    from tiphys.api.meta.types import Condition
+
+    wanted = new(SERVICECIDR, "kubernetes")
+    wanted.spec.cidrs = [service_cidr]
+    await _ensure(registry, wanted, SERVICECIDR)
+
+    def ready(current: Any) -> Any:
+        changed = copy_of(current)
+        if not changed.status.conditions and changed.spec.cidrs == [service_cidr]:
+            now = changed.metadata.creation_timestamp or ""
+            text = "Kubernetes default Service CIDR is ready"
+            changed.status.conditions = [Condition(type="Ready", status="True", message=text, last_transition_time=now)]
+        return changed
+
+    await registry.update(SERVICECIDR, "", "kubernetes", ready, _options().on("status"))
+
+
 async def kubernetes_service(registry: Registry, service_cidr: str, address: str, port: int) -> None:
     """The Service `default/kubernetes` at the range's first address, leading to this server."""
     network = ipaddress.ip_network(service_cidr)

@@ -150,7 +150,7 @@ class Deletes:
         revision = await self._storage.remove(current)
         if revision is None:
             return None
-        self._writes.after_delete(kind, current.obj)
+        await self._writes.after_delete(kind, current.obj)
         return current.at(revision), True
 
     async def delete_all(

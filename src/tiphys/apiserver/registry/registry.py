@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tiphys.api.kind import Kind
-from tiphys.api.kinds import KINDS
+from tiphys.api.kinds import IPADDRESS, KINDS
 from tiphys.api.kinds.autoscaling.scale import Scale
 from tiphys.api.kinds.core.service import SERVICE
 from tiphys.api.meta.types import DeleteOptions
@@ -19,6 +19,7 @@ from tiphys.apiserver.cache.caches import Caches
 from tiphys.apiserver.cache.entry import Entry
 from tiphys.apiserver.cache.fanout import WatchStream
 from tiphys.apiserver.registry.deleting import Deletes
+from tiphys.apiserver.registry.freshness import Freshness
 from tiphys.apiserver.registry.interface import (
     Cache,
     Deletion,
@@ -32,10 +33,12 @@ from tiphys.apiserver.registry.interface import (
 from tiphys.apiserver.registry.patching import Patches
 from tiphys.apiserver.registry.reading import Reads
 from tiphys.apiserver.registry.scaling import Scales
+from tiphys.apiserver.registry.service_addresses import ServiceAddresses
 from tiphys.apiserver.registry.services import ServiceAllocator
 from tiphys.apiserver.registry.storage import Storage
 from tiphys.apiserver.registry.versions import view_of
 from tiphys.apiserver.registry.writing import Writes
+from tiphys.apiserver.request import User
 from tiphys.base.clock import Clock
 from tiphys.store.interface import Compacted, Store, StoreError
 
@@ -43,6 +46,9 @@ if TYPE_CHECKING:
     from tiphys.apiserver.crd.versions import CustomVersions
 
 log = logging.getLogger(__name__)
+
+_OWN = WriteOptions(user=User("system:apiserver", groups=("system:masters",)), field_manager="kube-apiserver")
+"""For objects that the registry keeps itself."""
 
 
 class RegistrySettings(msgspec.Struct, frozen=True):
@@ -61,8 +67,15 @@ class StoredRegistry:
         self._caches = caches
         self._clock = clock
         self._settings = settings
-        self._services = ServiceAllocator(settings.service_cidr, settings.node_ports)
+        addresses = ServiceAddresses(
+            settings.service_cidr,
+            caches,
+            create=lambda obj: self.create(IPADDRESS, "", obj, _OWN),
+            delete=lambda name: self.delete(IPADDRESS, "", name, DeleteOptions(), _OWN),
+        )
+        self._services = ServiceAllocator(addresses, settings.node_ports)
         storage = Storage(store, caches, clock)
+        self._fresh = Freshness(caches)
         self._reads = Reads(store, caches)
         self._writes = Writes(storage, caches, self._services, clock)
         self._deletes = Deletes(storage, caches, self._writes, clock)
@@ -73,7 +86,10 @@ class StoredRegistry:
     async def start(self) -> None:
         await self._caches.start()
         if SERVICE in self._caches:
-            self._services.rebuild(entry.obj for entry in self._caches.of(SERVICE).entries())
+            cache = self._caches.of(SERVICE)
+            for entry in cache.entries():
+                self._services.seen("ADDED", entry, None)
+            cache.subscribe(self._services.seen)
         if self._settings.compaction_interval_s:
             self._tasks.append(asyncio.create_task(self._compact(), name="compaction"))
 
@@ -83,6 +99,8 @@ class StoredRegistry:
         return self._caches.revision
 
     async def create(self, kind: Kind[Any], namespace: str, obj: Any, opts: WriteOptions) -> Entry:
+        if kind.namespaced and self._caches.of(NAMESPACE).get("", namespace) is None:
+            await self._fresh.of_now()  # it may have been made through another server a moment ago
         return await self._writes.create(kind, namespace, obj, opts)
 
     async def get(self, kind: Kind[Any], namespace: str, name: str, resource_version: str = "") -> Entry:
@@ -101,21 +119,25 @@ class StoredRegistry:
         *,
         uid: str = "",
     ) -> tuple[Entry, bool]:
+        await self._fresh.of_now()
         return await self._writes.update(kind, namespace, name, transform, opts, uid=uid)
 
     async def rewrite(
         self, kind: Kind[Any], namespace: str, name: str, transform: Transform, *, uid: str = "", dry_run: bool = False
     ) -> Entry:
+        await self._fresh.of_now()
         return await self._writes.rewrite(kind, namespace, name, transform, uid, dry_run)
 
     async def patch(
         self, kind: Kind[Any], namespace: str, name: str, request: PatchRequest, opts: WriteOptions
     ) -> tuple[Entry, bool]:
+        await self._fresh.of_now()
         return await self._patches.patch(kind, namespace, name, request, opts)
 
     async def delete(
         self, kind: Kind[Any], namespace: str, name: str, options: DeleteOptions, opts: WriteOptions
     ) -> Deletion:
+        await self._fresh.of_now()
         return await self._deletes.delete(kind, namespace, name, options, opts)
 
     async def delete_collection(
@@ -129,14 +151,17 @@ class StoredRegistry:
         return await self._reads.watch(kind, namespace, options)
 
     async def get_scale(self, kind: Kind[Any], namespace: str, name: str) -> Scale:
+        await self._fresh.of_now()
         return await self._scales.get(kind, namespace, name)
 
     async def update_scale(self, kind: Kind[Any], namespace: str, name: str, scale: Scale, opts: WriteOptions) -> Scale:
+        await self._fresh.of_now()
         return await self._scales.change(kind, namespace, name, lambda _: scale, opts)
 
     async def patch_scale(
         self, kind: Kind[Any], namespace: str, name: str, request: PatchRequest, opts: WriteOptions
     ) -> Scale:
+        await self._fresh.of_now()
         return await self._scales.patch(kind, namespace, name, request, opts)
 
     async def open_kind(self, kind: Kind[Any], versions: CustomVersions) -> None:

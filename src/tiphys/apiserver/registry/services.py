@@ -1,35 +1,23 @@
 """Cluster IPs and node ports: handed out when a Service is written, taken back when it goes.
 
-What is allocated is known from the Services themselves (the cache), so there is nothing to repair after a crash. An
+What is allocated is known from the Services themselves (the cache) and, for addresses, from IPAddress objects. An
 allocation is held while its Service is being written and then committed or reverted.
 
-Source: pkg/registry/core/service/{storage/alloc.go,ipallocator,portallocator}.
+Source: pkg/registry/core/service/{storage/alloc.go,portallocator}.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Any
-
-import msgspec
 
 from tiphys.api.errors import InternalError, invalid, invalid_object
 from tiphys.api.kinds.core.service import Service
+from tiphys.apiserver.cache.entry import Entry
+from tiphys.apiserver.registry.service_addresses import Full, Refused, ServiceAddresses, canonical
 
 _MARKED = "None"
-
-
-class Full(Exception):
-    """Nothing is left to hand out."""
-
-    def __str__(self) -> str:
-        return "range is full"
-
-
-class Refused(Exception):
-    """The requested value is taken, or outside the range; the text is upstream's."""
 
 
 class Pool:
@@ -78,102 +66,109 @@ class Pool:
         self._taken.add(number)
 
 
-class Allocation(msgspec.Struct):
+class Allocation:
     """What one write holds. Exactly one of `commit` and `revert` must follow."""
 
-    on_commit: list[Callable[[], None]] = []
-    on_revert: list[Callable[[], None]] = []
+    def __init__(self, ports: Pool, addresses: ServiceAddresses) -> None:
+        self._ports, self._addresses = ports, addresses
+        self.ports: list[int] = []
+        """Taken for this write."""
+        self.addresses: list[str] = []
+        """Taken for this write."""
+        self.freed: list[str] = []
+        """Addresses that the Service had and needs no more."""
 
-    def commit(self) -> None:
-        for action in self.on_commit:
-            action()
+    async def commit(self) -> None:
+        for address in self.addresses:
+            self._addresses.settled(address)
+        for address in self.freed:
+            await self._addresses.give_back(address)
 
-    def revert(self) -> None:
-        for action in self.on_revert:
-            action()
-
-
-NOTHING = Allocation()
+    async def revert(self) -> None:
+        for port in self.ports:
+            self._ports.give_back(port)
+        for address in self.addresses:
+            await self._addresses.give_back(address)
 
 
 class ServiceAllocator:
-    """The pools of one cluster; IPv4 or IPv6, one family."""
+    """Addresses and ports of one cluster; addresses of one family."""
 
-    def __init__(self, service_cidr: str, node_ports: tuple[int, int]) -> None:
-        network = ipaddress.ip_network(service_cidr)
-        self._network = network
-        self._family = f"IPv{network.version}"
-        first, last = int(network.network_address) + 1, int(network.broadcast_address)
-        if network.version == 4 and last - first > 1:
-            last -= 1
-        size = last - first + 1
-        reserved = 0 if size < 16 else min(max(16, size // 16), 256)
-        self._ips = Pool(first, last, reserved, "provided IP is already allocated", self._outside_network)
+    def __init__(self, addresses: ServiceAddresses, node_ports: tuple[int, int]) -> None:
+        self._addresses = addresses
+        self._family = addresses.family
         low, high = node_ports
-        port_reserved = 0 if high - low < 31 else min(max(16, (high - low + 1) // 32), 128)
+        reserved = 0 if high - low < 31 else min(max(16, (high - low + 1) // 32), 128)
         self._ports = Pool(
             low,
             high,
-            port_reserved,
+            reserved,
             "provided port is already allocated",
             lambda _: f"provided port is not in the valid range. The range of valid ports is {low}-{high}",
         )
 
-    def _outside_network(self, number: int) -> str:
-        address = ipaddress.ip_address(number) if self._network.version == 4 else ipaddress.IPv6Address(number)
-        return f"the provided IP ({address}) is not in the valid range. The range of valid IPs is {self._network}"
+    def seen(self, _change: str, new: Entry | None, old: Entry | None) -> None:
+        """A stored Service came, changed or went, here or through another server: what it has follows."""
+        before: Service | None = old.obj if old is not None else None
+        after: Service | None = new.obj if new is not None else None
+        ports = set(_held_ports(after)) if after is not None else set()
+        addresses = set(_held_addresses(after)) if after is not None else set()
+        if before is not None:
+            for port in set(_held_ports(before)) - ports:
+                self._ports.give_back(port)
+            for address in set(_held_addresses(before)) - addresses:
+                self._addresses.drop(address)
+        for port in ports:
+            self._ports.adopt(port)
+        for address in addresses:
+            self._addresses.adopt(address)
 
-    def rebuild(self, services: Iterable[Service]) -> None:
-        """Take in what stored Services hold."""
-        for service in services:
-            for address in _held_addresses(service):
-                self._ips.adopt(int(ipaddress.ip_address(address)))
-            for port in _held_ports(service):
-                self._ports.adopt(port)
-
-    def release(self, service: Service) -> None:
+    async def release(self, service: Service) -> None:
         """A Service is gone."""
         for address in _held_addresses(service):
-            self._ips.give_back(int(ipaddress.ip_address(address)))
-        for port in _held_ports(service):
-            self._ports.give_back(port)
+            await self._addresses.give_back(address)
 
-    def for_create(self, service: Service, dry_run: bool) -> Allocation:
+    async def for_create(self, service: Service, dry_run: bool) -> Allocation:
         """Fill in addresses and ports. Raises Invalid, InternalError; then nothing is held."""
-        return self._allocating(service, dry_run, lambda held: self._fill_new(service, held))
+        return await self._allocating(service, dry_run, lambda held: self._fill_new(service, held, dry_run))
 
-    def for_update(self, service: Service, old: Service, dry_run: bool) -> Allocation:
+    async def for_update(self, service: Service, old: Service, dry_run: bool) -> Allocation:
         """The same for a change of `old`; what it no longer needs is given back on commit."""
-        return self._allocating(service, dry_run, lambda held: self._fill_changed(service, old, held))
+        return await self._allocating(service, dry_run, lambda held: self._fill_changed(service, old, held, dry_run))
 
-    def _allocating(self, service: Service, dry_run: bool, fill: Callable[[Allocation], None]) -> Allocation:
-        held = Allocation()
+    async def _allocating(
+        self, service: Service, dry_run: bool, fill: Callable[[Allocation], Awaitable[None]]
+    ) -> Allocation:
+        held = Allocation(self._ports, self._addresses)
         try:
             _normalize(service)
-            fill(held)
+            await fill(held)
         except Full as error:
-            held.revert()
+            await held.revert()
             raise InternalError(f'failed to allocate for Service "{service.metadata.name}": {error}') from None
         except BaseException:
-            held.revert()
+            await held.revert()
             raise
         if dry_run:
-            held.revert()
-            return NOTHING
+            # Nothing will be written; addresses were not taken in the first place.
+            held.addresses.clear()
+            held.freed.clear()
+            await held.revert()
+            held.ports.clear()
         return held
 
-    def _fill_new(self, service: Service, held: Allocation) -> None:
+    async def _fill_new(self, service: Service, held: Allocation, dry_run: bool) -> None:
         spec = service.spec
         if spec.type != "ExternalName":
             self._set_families(service)
             if _MARKED not in spec.cluster_ips[:1]:
-                self._take_address(service, held)
+                await self._take_address(service, held, dry_run)
         if spec.type in ("NodePort", "LoadBalancer"):
             self._fill_ports(service, set(), held)
         if _needs_health_check(service):
             self._take_health_check(service, held)
 
-    def _fill_changed(self, service: Service, old: Service, held: Allocation) -> None:
+    async def _fill_changed(self, service: Service, old: Service, held: Allocation, dry_run: bool) -> None:
         spec, before = service.spec, old.spec
         if spec.type != "ExternalName" and before.type != "ExternalName":
             spec.ip_family_policy = spec.ip_family_policy or before.ip_family_policy
@@ -183,16 +178,12 @@ class ServiceAllocator:
         headless = before.cluster_ips[:1] == [_MARKED]
         if before.type == "ExternalName" and spec.type != "ExternalName":
             if _MARKED not in spec.cluster_ips[:1]:
-                self._take_address(service, held)
+                await self._take_address(service, held, dry_run)
         elif before.type != "ExternalName" and spec.type == "ExternalName" and not headless:
-            for address in _held_addresses(old):
-                number = int(ipaddress.ip_address(address))
-                held.on_commit.append(lambda number=number: self._ips.give_back(number))  # type: ignore[misc] # bound
+            held.freed += _held_addresses(old)
         had = {port.node_port for port in before.ports if port.node_port}
         if spec.type in ("NodePort", "LoadBalancer"):
             self._fill_ports(service, had, held)
-        for number in had - {port.node_port for port in spec.ports}:
-            held.on_commit.append(lambda number=number: self._ports.give_back(number))  # type: ignore[misc] # bound
         self._change_health_check(service, old, held)
 
     def _set_families(self, service: Service) -> None:
@@ -217,24 +208,22 @@ class ServiceAllocator:
         if errors:
             raise invalid_object("", "Service", service.metadata.name, errors)
 
-    def _take_address(self, service: Service, held: Allocation) -> None:
+    async def _take_address(self, service: Service, held: Allocation, dry_run: bool) -> None:
         spec = service.spec
         requested = spec.cluster_ips[0] if spec.cluster_ips else spec.cluster_ip
         if requested:
             try:
-                number = int(ipaddress.ip_address(requested))
-                self._ips.take(number)
+                address = await self._addresses.take(requested, service, dry_run)
             except (Refused, ValueError) as error:
                 shown = [requested] if not spec.cluster_ips else spec.cluster_ips
                 why = f"failed to allocate IP {requested}: {error}"
                 raise _invalid_list(service, "spec.clusterIPs", shown, why) from None
         else:
-            number = self._ips.take_any()
-        held.on_revert.append(lambda: self._ips.give_back(number))
-        spec.cluster_ip = str(
-            ipaddress.ip_address(number) if self._network.version == 4 else ipaddress.IPv6Address(number)
-        )
-        spec.cluster_ips = [spec.cluster_ip]
+            address = await self._addresses.take_any(service, dry_run)
+        if not dry_run:
+            held.addresses.append(address)
+        spec.cluster_ip = address
+        spec.cluster_ips = [address]
 
     def _fill_ports(self, service: Service, had: set[int], held: Allocation) -> None:
         spec = service.spec
@@ -262,8 +251,7 @@ class ServiceAllocator:
             by_port[port.port] = port.node_port
             if port.node_port not in mine:
                 mine.add(port.node_port)
-                number = port.node_port
-                held.on_revert.append(lambda number=number: self._ports.give_back(number))  # type: ignore[misc] # bound
+                held.ports.append(port.node_port)
 
     def _take_health_check(self, service: Service, held: Allocation) -> None:
         spec = service.spec
@@ -276,16 +264,13 @@ class ServiceAllocator:
                 ) from None
         else:
             spec.health_check_node_port = self._ports.take_any()
-        number = spec.health_check_node_port
-        held.on_revert.append(lambda: self._ports.give_back(number))
+        held.ports.append(spec.health_check_node_port)
 
     def _change_health_check(self, service: Service, old: Service, held: Allocation) -> None:
         needed, needs = _needs_health_check(old), _needs_health_check(service)
         if needs and not needed:
             self._take_health_check(service, held)
         elif needed and not needs:
-            number = old.spec.health_check_node_port
-            held.on_commit.append(lambda: self._ports.give_back(number))
             service.spec.health_check_node_port = 0
 
 
@@ -300,7 +285,7 @@ def _held_addresses(service: Service) -> list[str]:
     spec = service.spec
     if spec.type == "ExternalName" or not spec.cluster_ip or spec.cluster_ip == _MARKED:
         return []
-    return spec.cluster_ips or [spec.cluster_ip]
+    return [canonical(address) for address in spec.cluster_ips or [spec.cluster_ip]]
 
 
 def _held_ports(service: Service) -> list[int]:

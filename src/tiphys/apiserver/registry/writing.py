@@ -29,7 +29,7 @@ from tiphys.apiserver.cache.caches import Caches
 from tiphys.apiserver.cache.entry import Entry
 from tiphys.apiserver.registry import metadata, ownership, strategy
 from tiphys.apiserver.registry.interface import AdmissionRequest, Operation, Transform, WriteOptions
-from tiphys.apiserver.registry.services import NOTHING, ServiceAllocator
+from tiphys.apiserver.registry.services import Allocation, ServiceAllocator
 from tiphys.apiserver.registry.storage import Storage
 from tiphys.apiserver.registry.versions import entry_in
 from tiphys.base.clock import Clock, rfc3339
@@ -73,20 +73,28 @@ class Writes:
         meta = obj.metadata
         generates = bool(meta.generate_name) and not meta.name
         metadata.begin(kind, meta, now)
+        if generates:
+            # Before `prepare`, which may write the name into the object (a Job's labels).
+            meta.name = self._free_name(kind, namespace, meta.generate_name)
         strategy.prepare(kind, "", obj, None)
         if kind.stamp is not None:
             kind.stamp(obj, None, now)
         kind.default(obj)
+        request.obj, request.name = obj, meta.name
+        entry = await self._store_new(request, opts)
+        if entry is None:
+            raise self._exists(kind, namespace, meta.name, generates)
+        return entry
+
+    def _free_name(self, kind: Kind[Any], namespace: str, base: str) -> str:
+        """A generated name that nothing has; the last one tried where all are taken, and storing it is refused."""
+        cache = self._caches.of(kind)
+        name = ""
         for _ in range(_GENERATE_ATTEMPTS):
-            if generates:
-                meta.name = metadata.generated_name(kind, meta.generate_name)
-            request.obj, request.name = obj, meta.name
-            entry = await self._store_new(request, opts)
-            if entry is not None:
-                return entry
-            if not generates:
+            name = metadata.generated_name(kind, base)
+            if cache.get(namespace, name) is None:
                 break
-        raise self._exists(kind, namespace, meta.name, generates)
+        return name
 
     async def _store_new(self, request: AdmissionRequest, opts: WriteOptions) -> Entry | None:
         kind, namespace, obj = request.kind, request.namespace, request.obj
@@ -94,7 +102,7 @@ class Writes:
         meta = obj.metadata
         key = cache.key(namespace, meta.name)
         # Allocation comes before validation, as upstream: what is validated is what will be stored.
-        allocation = self._services.for_create(obj, opts.dry_run) if kind is SERVICE else NOTHING
+        allocation = await self._services.for_create(obj, opts.dry_run) if kind is SERVICE else None
         try:
             _refuse([*strategy.validate(kind, "", obj, None), *validate_meta(kind, meta, None)], kind, meta.name)
             opts.warnings.extend(warnings_of(kind, obj, None))
@@ -111,13 +119,16 @@ class Writes:
             request.settle(True)  # it may still be written: what it holds stays taken
             raise
         except BaseException:
-            allocation.revert()
+            if allocation is not None:
+                await allocation.revert()
             request.settle(False)
             raise
         if entry is None:
-            allocation.revert()
+            if allocation is not None:
+                await allocation.revert()
         else:
-            allocation.commit()
+            if allocation is not None:
+                await allocation.commit()
         request.settle(entry is not None)
         return entry
 
@@ -221,14 +232,14 @@ class Writes:
         meta = obj.metadata
         metadata.bind_namespace(kind, namespace, meta)
         metadata.keep(meta, old.metadata)
-        allocation = NOTHING
+        allocation: Allocation | None = None
         try:
             strategy.prepare(kind, opts.subresource, obj, old)
             if kind.stamp is not None:
                 kind.stamp(obj, old, self.now())
             kind.default(obj)
             if kind is SERVICE and not opts.subresource:
-                allocation = self._services.for_update(obj, old, opts.dry_run)
+                allocation = await self._services.for_update(obj, old, opts.dry_run)
             if strategy.counts_as_change(kind, opts.subresource, obj, old):
                 meta.generation = old.metadata.generation + 1
             if applied:
@@ -246,14 +257,17 @@ class Writes:
             request.settle(True)  # it may still be written: what it holds stays taken
             raise
         except BaseException:
-            allocation.revert()
+            if allocation is not None:
+                await allocation.revert()
             request.settle(False)
             raise
         if entry is None:
             meta.resource_version = wanted
-            allocation.revert()
+            if allocation is not None:
+                await allocation.revert()
         else:
-            allocation.commit()
+            if allocation is not None:
+                await allocation.commit()
         request.settle(entry is not None)
         return entry
 
@@ -274,7 +288,7 @@ class Writes:
             revision = await self._storage.remove(current)
             if revision is None:
                 return None
-            self.after_delete(kind, view.obj)
+            await self.after_delete(kind, view.obj)
             obj.metadata.resource_version = str(revision)
             return Entry(kind, view.key, view.namespace, view.name, revision, _with_version(obj, revision), obj)
         if self._storage.unchanged(kind, obj, current):
@@ -284,10 +298,10 @@ class Writes:
             return Entry(kind, view.key, view.namespace, view.name, view.revision, codec.encode(obj), obj)
         return await self._storage.put(kind, view.key, obj, current.revision)
 
-    def after_delete(self, kind: Kind[Any], obj: Any) -> None:
+    async def after_delete(self, kind: Kind[Any], obj: Any) -> None:
         """The object is gone: give back what it held."""
         if kind is SERVICE:
-            self._services.release(obj)
+            await self._services.release(obj)
 
 
 def _with_version(obj: Any, revision: int) -> bytes:

@@ -7,10 +7,11 @@ from msgspec.structs import replace
 
 from tiphys.api.errors import InternalError, Invalid
 from tiphys.api.kind import new
-from tiphys.api.kinds import SERVICE
+from tiphys.api.kinds import IPADDRESS, SERVICE, SERVICECIDR
 from tiphys.api.kinds.core.service import ServicePort
+from tiphys.api.kinds.networking.ipaddress import IPAddressSpec, ParentReference
 from tiphys.api.meta.schema import copy_of
-from tiphys.api.meta.types import DeleteOptions
+from tiphys.api.meta.types import Condition, DeleteOptions
 from tiphys.apiserver.registry.interface import PatchRequest
 from tiphys.apiserver.registry.registry import RegistrySettings, open_registry
 
@@ -55,8 +56,92 @@ async def test_an_address_is_given_kept_and_given_back(registry, opts) -> None:
 
 
 async def test_an_address_outside_the_range(registry, opts) -> None:
-    with pytest.raises(Invalid, match=r"the provided IP \(10.97.0.1\) is not in the valid range. The range of valid IPs is 10.96.0.0/28"):  # fmt: skip # noqa: E501 # one text
+    with pytest.raises(Invalid, match=r"IP 10.97.0.1: the provided network does not match the current range"):
         await create(registry, opts, service("a", cluster_ip="10.97.0.1"))
+    text = r"the provided IP \(10.96.0.0\) is not in the valid range. The range of valid IPs is 10.96.0.0/28"
+    with pytest.raises(Invalid, match=text):
+        await create(registry, opts, service("a", cluster_ip="10.96.0.0"))
+
+
+def addresses(registry) -> dict[str, str]:
+    entries = registry.cache_of(IPADDRESS).entries()
+    return {entry.name: entry.obj.spec.parent_ref.name for entry in entries}
+
+
+async def add_range(registry, opts, name: str, cidr: str, status: str = "True") -> None:
+    made = new(SERVICECIDR, name)
+    made.spec.cidrs = [cidr]
+    await registry.create(SERVICECIDR, "", made, opts)
+
+    def ready(old):
+        changed = copy_of(old)
+        changed.status.conditions = [
+            Condition(type="Ready", status=status, last_transition_time="2026-01-01T00:00:00Z")
+        ]
+        return changed
+
+    await registry.update(SERVICECIDR, "", name, ready, opts.on("status"))
+
+
+async def test_each_address_has_an_object_as_long_as_its_service(registry, opts) -> None:
+    spec = await create(registry, opts, service("a"))
+    assert addresses(registry) == {spec.cluster_ip: "a"}
+    labels = registry.cache_of(IPADDRESS).get("", spec.cluster_ip).obj.metadata.labels
+    assert labels == {
+        "ipaddress.kubernetes.io/ip-family": "IPv4", "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io",
+    }  # fmt: skip
+    with pytest.raises(Invalid):
+        await create(registry, opts, service("bad", session_affinity="Sometimes"))
+    await create(registry, replace(opts, dry_run=True), service("dry"))
+    assert addresses(registry) == {spec.cluster_ip: "a"}
+    await change(registry, opts, "a", type="ExternalName", external_name="example.org")
+    assert addresses(registry) == {}
+    await change(registry, opts, "a", type="ClusterIP", external_name="")
+    await registry.delete(SERVICE, "default", "a", DeleteOptions(), opts)
+    assert addresses(registry) == {}
+
+
+async def test_an_address_that_somebody_else_took_is_not_given(registry, opts) -> None:
+    taken = new(IPADDRESS, "10.96.0.5")
+    taken.spec = IPAddressSpec(parent_ref=ParentReference(group="example.com", resource="things", name="mine"))
+    await registry.create(IPADDRESS, "", taken, opts)
+    with pytest.raises(Invalid, match=r"provided IP is already allocated"):
+        await create(registry, opts, service("a", cluster_ip="10.96.0.5"))
+    specs = [await create(registry, opts, service(f"s{number}")) for number in range(13)]
+    assert "10.96.0.5" not in {spec.cluster_ip for spec in specs}
+    with pytest.raises(InternalError, match=r"range is full"):
+        await create(registry, opts, service("more"))
+
+
+async def test_ranges_come_and_go(registry, opts) -> None:
+    await add_range(registry, opts, "kubernetes", "10.96.0.0/28")
+    await add_range(registry, opts, "more", "203.0.113.0/24")
+    await add_range(registry, opts, "not-ready", "198.51.100.0/24", "False")
+    await add_range(registry, opts, "other-family", "2001:db8::/64")
+    assert (await create(registry, opts, service("a", cluster_ip="203.0.113.10"))).cluster_ip == "203.0.113.10"
+    with pytest.raises(Invalid, match=r"does not match the current range"):
+        await create(registry, opts, service("b", cluster_ip="198.51.100.7"))
+    with pytest.raises(Invalid, match=r"does not match the current range"):
+        await create(registry, opts, service("b", cluster_ip="2001:db8::7"))
+    specs = [await create(registry, opts, service(f"s{number}")) for number in range(15)]
+    assert sum(spec.cluster_ip.startswith("203.0.113.") for spec in specs) == 1
+    await registry.delete(SERVICECIDR, "", "more", DeleteOptions(), opts)
+    with pytest.raises(InternalError, match=r"range is full"):
+        await create(registry, opts, service("full"))
+
+
+async def test_what_another_server_wrote_is_taken(registry, store, clock, opts) -> None:
+    other = await open_registry(store, clock, RegistrySettings(service_cidr="10.96.0.0/28", node_ports=(30000, 30009)))
+    spec = await create(other, opts, service("a", type="NodePort"))
+    with pytest.raises(Invalid, match=r"provided IP is already allocated"):
+        await create(registry, opts, service("b", cluster_ip=spec.cluster_ip))
+    taken = service("b", type="NodePort")
+    taken.spec.ports[0].node_port = spec.ports[0].node_port
+    with pytest.raises(Invalid, match=r"provided port is already allocated"):
+        await create(registry, opts, taken)
+    await other.delete(SERVICE, "default", "a", DeleteOptions(), opts)
+    await create(registry, opts, taken)
+    await other.close()
 
 
 async def test_the_range_ends_and_failures_hold_nothing(registry, opts) -> None:
