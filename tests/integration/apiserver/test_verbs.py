@@ -209,3 +209,14 @@ def test_default_namespace_stays(api: RunningServer) -> None:
     answer = api.request("DELETE", "/api/v1/namespaces/default")
     assert answer.status == 403
     assert answer.json["message"] == 'namespaces "default" is forbidden: this namespace may not be deleted'
+
+
+def test_a_generated_name_is_known_to_the_kind(api: RunningServer, namespace: str) -> None:
+    """A Job writes its name into its pods' labels."""
+    spec = {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}}
+    body = {"metadata": {"generateName": "job-"}, "spec": spec}
+    made = api.request("POST", f"/apis/batch/v1/namespaces/{namespace}/jobs", body)
+    assert made.status == 201, made.body
+    name = made.json["metadata"]["name"]
+    assert name.startswith("job-")
+    assert made.json["spec"]["template"]["metadata"]["labels"]["batch.kubernetes.io/job-name"] == name

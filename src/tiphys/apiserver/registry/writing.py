@@ -29,7 +29,7 @@ from tiphys.apiserver.cache.caches import Caches
 from tiphys.apiserver.cache.entry import Entry
 from tiphys.apiserver.registry import metadata, ownership, strategy
 from tiphys.apiserver.registry.interface import AdmissionRequest, Operation, Transform, WriteOptions
-from tiphys.apiserver.registry.services import Allocation, ServiceAllocator
+from tiphys.apiserver.registry.services import NOTHING, ServiceAllocator
 from tiphys.apiserver.registry.storage import Storage
 from tiphys.apiserver.registry.versions import entry_in
 from tiphys.base.clock import Clock, rfc3339
@@ -102,7 +102,7 @@ class Writes:
         meta = obj.metadata
         key = cache.key(namespace, meta.name)
         # Allocation comes before validation, as upstream: what is validated is what will be stored.
-        allocation = await self._services.for_create(obj, opts.dry_run) if kind is SERVICE else None
+        allocation = self._services.for_create(obj, opts.dry_run) if kind is SERVICE else NOTHING
         try:
             _refuse([*strategy.validate(kind, "", obj, None), *validate_meta(kind, meta, None)], kind, meta.name)
             opts.warnings.extend(warnings_of(kind, obj, None))
@@ -119,16 +119,13 @@ class Writes:
             request.settle(True)  # it may still be written: what it holds stays taken
             raise
         except BaseException:
-            if allocation is not None:
-                await allocation.revert()
+            allocation.revert()
             request.settle(False)
             raise
         if entry is None:
-            if allocation is not None:
-                await allocation.revert()
+            allocation.revert()
         else:
-            if allocation is not None:
-                await allocation.commit()
+            allocation.commit()
         request.settle(entry is not None)
         return entry
 
@@ -232,14 +229,14 @@ class Writes:
         meta = obj.metadata
         metadata.bind_namespace(kind, namespace, meta)
         metadata.keep(meta, old.metadata)
-        allocation: Allocation | None = None
+        allocation = NOTHING
         try:
             strategy.prepare(kind, opts.subresource, obj, old)
             if kind.stamp is not None:
                 kind.stamp(obj, old, self.now())
             kind.default(obj)
             if kind is SERVICE and not opts.subresource:
-                allocation = await self._services.for_update(obj, old, opts.dry_run)
+                allocation = self._services.for_update(obj, old, opts.dry_run)
             if strategy.counts_as_change(kind, opts.subresource, obj, old):
                 meta.generation = old.metadata.generation + 1
             if applied:
@@ -257,17 +254,14 @@ class Writes:
             request.settle(True)  # it may still be written: what it holds stays taken
             raise
         except BaseException:
-            if allocation is not None:
-                await allocation.revert()
+            allocation.revert()
             request.settle(False)
             raise
         if entry is None:
             meta.resource_version = wanted
-            if allocation is not None:
-                await allocation.revert()
+            allocation.revert()
         else:
-            if allocation is not None:
-                await allocation.commit()
+            allocation.commit()
         request.settle(entry is not None)
         return entry
 
@@ -288,7 +282,7 @@ class Writes:
             revision = await self._storage.remove(current)
             if revision is None:
                 return None
-            await self.after_delete(kind, view.obj)
+            self.after_delete(kind, view.obj)
             obj.metadata.resource_version = str(revision)
             return Entry(kind, view.key, view.namespace, view.name, revision, _with_version(obj, revision), obj)
         if self._storage.unchanged(kind, obj, current):
@@ -298,10 +292,10 @@ class Writes:
             return Entry(kind, view.key, view.namespace, view.name, view.revision, codec.encode(obj), obj)
         return await self._storage.put(kind, view.key, obj, current.revision)
 
-    async def after_delete(self, kind: Kind[Any], obj: Any) -> None:
+    def after_delete(self, kind: Kind[Any], obj: Any) -> None:
         """The object is gone: give back what it held."""
         if kind is SERVICE:
-            await self._services.release(obj)
+            self._services.release(obj)
 
 
 def _with_version(obj: Any, revision: int) -> bytes:
