@@ -93,7 +93,8 @@ class Lab:
         prepare = (
             "from tiphys.network.pod_network import *;"
             "prepare(NetworkSettings('node-1', '/nowhere'), '10.244.0.0/24');"
-            "print(apply_routes(frozenset({Route('10.96.0.0/16', device='tiphys0', source='10.244.0.1')})))"
+            "ways = frozenset({Route('10.96.0.0/16', device='tiphys0', source='10.244.0.1')});"
+            "print(apply_routes(ways, Route('10.244.0.0/16')))"
         )
         self.inside(self.node, sys.executable, "-c", prepare)
         ip("-n", self.node, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", self.client)

@@ -5,7 +5,7 @@ Source: pkg/proxy/topology.go, pkg/proxy/endpointslicecache.go.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -33,14 +33,30 @@ class Endpoints:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where this proxy is."""
+
+    node: str
+    zone: str = ""
+    """The node's `topology.kubernetes.io/zone`; empty: none."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Seen:
     ready: bool
     draining: bool
     local: bool
     maybe_local: bool
+    nodes: frozenset[str]
+    zones: frozenset[str]
+    """Who should use it, as its hints say; empty: no hints of that sort."""
 
 
-def endpoints_of(port: ServicePort, slices: Iterable[EndpointSlice], node_name: str) -> Endpoints:
+_NOBODY: frozenset[str] = frozenset()
+_Test = Callable[[_Seen], bool]
+
+
+def endpoints_of(port: ServicePort, slices: Iterable[EndpointSlice], place: Place) -> Endpoints:
     """The choice for `port`, whose name and protocol the slices' ports must bear (named target ports were resolved by
     the endpoint slice controller). Of an address that occurs twice (a pod moving between slices) the better state
     counts."""
@@ -59,11 +75,14 @@ def endpoints_of(port: ServicePort, slices: Iterable[EndpointSlice], node_name: 
                 conditions = endpoint.conditions
                 ready = conditions.ready is not False
                 serving = ready if conditions.serving is None else conditions.serving
+                hints = endpoint.hints
                 state = _Seen(
                     ready=ready,
                     draining=serving and bool(conditions.terminating),
-                    local=endpoint.node_name == node_name,
-                    maybe_local=endpoint.node_name in (None, "", node_name),
+                    local=endpoint.node_name == place.node,
+                    maybe_local=endpoint.node_name in (None, "", place.node),
+                    nodes=frozenset(hint.name for hint in hints.for_nodes) if hints else _NOBODY,
+                    zones=frozenset(hint.name for hint in hints.for_zones) if hints else _NOBODY,
                 )
                 # Only the first address is used, as upstream: the field is a list for no living reason.
                 backend = Backend(endpoint.addresses[0], number)
@@ -71,16 +90,30 @@ def endpoints_of(port: ServicePort, slices: Iterable[EndpointSlice], node_name: 
                 if known is None or (state.ready, state.draining) > (known.ready, known.draining):
                     seen[backend] = state
     return Endpoints(
-        cluster=_choose(seen, local_only=False),
-        local=_choose(seen, local_only=True),
+        cluster=_choose(seen, _near(seen.values(), place)),
+        local=_choose(seen, lambda state: state.local, draining=lambda state: state.local),
         hairpins=tuple(sorted({backend.ip for backend, state in seen.items() if state.maybe_local})),
     )
 
 
-def _choose(seen: dict[Backend, _Seen], *, local_only: bool) -> tuple[Backend, ...]:
-    eligible = [(backend, state) for backend, state in seen.items() if state.local or not local_only]
-    ready = sorted(backend for backend, state in eligible if state.ready)
-    return tuple(ready or sorted(backend for backend, state in eligible if state.draining))
+def _near(seen: Iterable[_Seen], place: Place) -> _Test:
+    """Which ready endpoints are meant for this place: hints count when every ready endpoint bears them and one of them
+    means us; those for nodes before those for zones."""
+    ready = [state for state in seen if state.ready]
+    if ready and all(state.nodes for state in ready) and any(place.node in state.nodes for state in ready):
+        return lambda state: place.node in state.nodes
+    if ready and all(state.zones for state in ready) and any(place.zone in state.zones for state in ready):
+        return lambda state: place.zone in state.zones
+    return _any
+
+
+def _any(_state: _Seen) -> bool:
+    return True
+
+
+def _choose(seen: dict[Backend, _Seen], eligible: _Test, draining: _Test = _any) -> tuple[Backend, ...]:
+    ready = sorted(backend for backend, state in seen.items() if state.ready and eligible(state))
+    return tuple(ready or sorted(backend for backend, state in seen.items() if state.draining and draining(state)))
 
 
 def proxied(service: Service) -> bool:

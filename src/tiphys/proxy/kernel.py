@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from tiphys.proxy import conntrack, nft
-from tiphys.proxy.ruleset import SIZES, TABLE, Item, base
+from tiphys.proxy.ruleset import SIZES, TABLE, Item, Surroundings, base
 from tiphys.proxy.table import Changes, commands, sizes, whole
 
 T = TypeVar("T")
@@ -24,8 +24,8 @@ _SPARE = 8
 class Kernel:
     """Holds no rules itself: what should be there is told with every call."""
 
-    def __init__(self, cluster_cidr: str = "", service_cidr: str = "") -> None:
-        self._cluster_cidr, self._service_cidr = cluster_cidr, service_cidr
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tiphys-nft")
         self._run: Callable[[str], None] | None = None
         self._close: Callable[[], None] = lambda: None
@@ -43,7 +43,7 @@ class Kernel:
         }
 
         def work() -> None:
-            self._nft(whole(items.items(), base(provided, self._cluster_cidr, self._service_cidr)))
+            self._nft(whole(items.items(), base(provided, self._around)))
 
         await self._in_thread(work)
         self._sizes = provided

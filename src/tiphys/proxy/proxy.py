@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tiphys.api.kinds.core.node import NODE, Node
 from tiphys.api.kinds.core.references import ObjectReference
 from tiphys.api.kinds.core.service import SERVICE, Service
 from tiphys.api.kinds.discovery.endpointslice import ENDPOINTSLICE, EndpointSlice
@@ -25,10 +26,10 @@ from tiphys.client.events import Recorder
 from tiphys.client.interface import Client, EventType
 from tiphys.proxy import nft
 from tiphys.proxy.conntrack import Front
-from tiphys.proxy.endpoints import Backend, endpoints_of, proxied
+from tiphys.proxy.endpoints import Backend, Place, endpoints_of, proxied
 from tiphys.proxy.health import HealthServer
 from tiphys.proxy.kernel import Kernel
-from tiphys.proxy.ruleset import TABLE, fragment_of, udp_fronts
+from tiphys.proxy.ruleset import TABLE, Surroundings, fragment_of, udp_fronts
 from tiphys.proxy.table import Changes, DesiredTable, ServiceKey, merge
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ PLANNED_PER_TURN = 20
 """Services planned before others get their turn on the loop (some 70 us each)."""
 STUCK_AFTER_S = 60.0
 _INDEX = "service"
+ZONE_LABEL = "topology.kubernetes.io/zone"
 
 Backends = frozenset[Backend]
 
@@ -58,6 +60,10 @@ class ProxySettings:
     """0: none."""
     localhost_node_ports: bool = True
     """Whether node ports answer on 127.0.0.1 (sets `route_localnet`; the table keeps neighbours out of loopback)."""
+    node_port_addresses: tuple[str, ...] = ()
+    """Networks (CIDRs) of the node's addresses that node ports answer on. Empty: all addresses."""
+    masquerade_all: bool = False
+    """Whether endpoints see every client of a cluster address under the node's own address."""
     check_period_s: float = 30.0
     """How often the table's presence is checked."""
 
@@ -69,7 +75,13 @@ class Proxy:
         self._clock, self._recorder, self._settings = clock, recorder, settings
         self._services = client.informer(SERVICE)
         self._slices = client.informer(ENDPOINTSLICE)
-        self._kernel = Kernel(settings.cluster_cidr, settings.service_cidr)
+        self._nodes = client.informer(NODE, field_selector=f"metadata.name={settings.node_name}")
+        self._place = Place(settings.node_name)
+        self._kernel = Kernel(
+            Surroundings(
+                settings.cluster_cidr, settings.service_cidr, settings.node_port_addresses, settings.masquerade_all
+            )
+        )
         self._health = HealthServer(settings.health_address)
         self._table = DesiredTable()
         self._udp: dict[ServiceKey, dict[Front, Backends]] = {}
@@ -87,7 +99,11 @@ class Proxy:
     async def run(self) -> None:
         """Runs until cancelled. What the kernel refuses is retried for ever, and shows in the log and in /healthz."""
         self._slices.add_index(_INDEX, _service_of)
-        stops = (self._services.subscribe(self._on_service), self._slices.subscribe(self._on_slice))
+        stops = (
+            self._nodes.subscribe(self._on_node),
+            self._services.subscribe(self._on_service),
+            self._slices.subscribe(self._on_slice),
+        )
         try:
             async with asyncio.TaskGroup() as tasks:
                 if self._settings.health_port:
@@ -113,6 +129,15 @@ class Proxy:
                 namespace, _, service = name.partition("/")
                 self._mark((namespace, service))
 
+    def _on_node(self, _change: EventType, _old: Node | None, new: Node | None) -> None:
+        if new is None or new.metadata.name != self._settings.node_name:
+            return
+        place = Place(self._settings.node_name, new.metadata.labels.get(ZONE_LABEL, ""))
+        if place != self._place:
+            self._place = place
+            for service in self._services.list():
+                self._mark((service.metadata.namespace, service.metadata.name))
+
     def _mark(self, key: ServiceKey) -> None:
         self._dirty.add(key)
         self._wake.set()
@@ -122,6 +147,7 @@ class Proxy:
     async def _keep(self) -> None:
         await self._services.wait_synced()
         await self._slices.wait_synced()
+        await self._nodes.wait_synced()
         if self._settings.localhost_node_ports:
             _route_localnet()
         failures = 0
@@ -176,8 +202,7 @@ class Proxy:
     def _plan(self, key: ServiceKey) -> Changes:
         """Plans one Service into the desired table; notes the UDP fronts that lost a backend."""
         service, slices = self._read(key)
-        node = self._settings.node_name
-        fronts = udp_fronts(service, slices, node) if service else {}
+        fronts = udp_fronts(service, slices, self._place) if service else {}
         before = self._udp.get(key, {})
         for front in before.keys() | fronts.keys():
             had, has = before.get(front, frozenset()), fronts.get(front, frozenset())
@@ -188,7 +213,7 @@ class Proxy:
             self._udp.pop(key, None)
         else:
             self._udp[key] = fronts
-        return self._table.replace(key, fragment_of(service, slices, node) if service else {})
+        return self._table.replace(key, fragment_of(service, slices, self._place) if service else {})
 
     def _read(self, key: ServiceKey) -> tuple[Service | None, list[EndpointSlice]]:
         namespace, name = key
@@ -225,8 +250,7 @@ class Proxy:
             port = service.spec.health_check_node_port
         local = 0
         if service is not None and port:
-            node = self._settings.node_name
-            local = len({b.ip for p in service.spec.ports for b in endpoints_of(p, slices, node).local})
+            local = len({b.ip for p in service.spec.ports for b in endpoints_of(p, slices, self._place).local})
         old_port, _ = self._health_ports.pop(key, (0, 0))
         if old_port and old_port != port:
             await self._health.forget(old_port)

@@ -22,10 +22,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from tiphys.api.kinds.core.service import Service, ServicePort
 from tiphys.api.kinds.discovery.endpointslice import EndpointSlice
-from tiphys.proxy.endpoints import Backend, Endpoints, endpoints_of, proxied
+from tiphys.proxy.endpoints import Backend, Endpoints, Place, endpoints_of, proxied
 
 TABLE = "tiphys-proxy"
 MASQUERADE_MARK = 0x4000
@@ -74,19 +75,35 @@ _MARK = f"meta mark set meta mark | {MASQUERADE_MARK:#x}"
 _PROTOCOLS = "meta l4proto { tcp, udp, sctp }"
 
 
-def base(sizes: Iterable[int], cluster_cidr: str = "", service_cidr: str = "") -> str:
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the fixed part of the table must know."""
+
+    cluster_cidr: str = ""
+    """Who asks for a Service's cluster address from outside of it is masqueraded."""
+    service_cidr: str = ""
+    """Addresses of it that belong to nobody are dropped, so that they never leave the machine."""
+    node_port_addresses: tuple[str, ...] = ()
+    """Networks; node ports answer on the node's addresses in them alone. Empty: on all."""
+    masquerade_all: bool = False
+    """Whether every connection to a cluster address is masqueraded."""
+
+
+def base(sizes: Iterable[int], around: Surroundings = Surroundings()) -> str:
     """The table without any Service: declarations and fixed chains, as nft reads them.
 
     `sizes`: the endpoint counts that there are picking chains for. They can only be made together with the maps they
     look into: libnftables 1.0.6 takes no rule that uses a `typeof` map read back from the kernel ("conflicting
     protocols specified"), so a new count costs a whole load; see `SIZES` and `Kernel`.
-
-    `cluster_cidr`: who asks for a Service's cluster address from outside of it is masqueraded. `service_cidr`:
-    addresses of it that belong to nobody are dropped, so that they never leave the machine.
     """
+    cluster_cidr, service_cidr = around.cluster_cidr, around.service_cidr
     maps = "".join(f" map {name} {{ {kind} }}\n" for name, kind in MAPS.items())
     sets = "".join(f" set {name} {{ {kind} }}\n" for name, kind in SETS.items())
     strangers = f"  ip daddr @cluster-ips ip saddr != {cluster_cidr} {_MARK}\n" if cluster_cidr else ""
+    if around.masquerade_all:
+        strangers = f"  ip daddr @cluster-ips {_MARK}\n"
+    listed = ", ".join(around.node_port_addresses)
+    faces = f"ip daddr {{ {listed} }} fib daddr type local" if listed else "fib daddr type local"
     picks = "".join(_picks(size) for size in sorted(set(sizes)))
     unowned = f"  ip daddr {service_cidr} drop\n" if service_cidr else ""
     return (
@@ -97,7 +114,7 @@ def base(sizes: Iterable[int], cluster_cidr: str = "", service_cidr: str = "") -
         f"{_by_origin('service', _ADDRESS_KEY, 'services', cluster_cidr)}"
         f"{_by_origin('node', _PORT_KEY, 'node-ports', cluster_cidr)}"
         f" chain services-chain {{\n{strangers}  {_ADDRESS_KEY} vmap @services\n"
-        f"  fib daddr type local {_PORT_KEY} vmap @node-ports\n }}\n"
+        f"  {faces} {_PORT_KEY} vmap @node-ports\n }}\n"
         " chain fence-prerouting {\n  type filter hook prerouting priority -110; policy accept;\n"
         f"  ct state new {_ADDRESS_KEY} vmap @fenced\n }}\n"
         " chain fence-output {\n  type filter hook output priority -110; policy accept;\n"
@@ -112,7 +129,7 @@ def base(sizes: Iterable[int], cluster_cidr: str = "", service_cidr: str = "") -
         " chain input {\n  type filter hook input priority 0; policy accept;\n"
         # route_localnet opens loopback to neighbours; this closes it again.
         '  iifname != "lo" ip daddr 127.0.0.0/8 ct state { new, invalid, untracked } drop\n'
-        f"  ct state new {_PORT_KEY} vmap @unserved-node-ports\n  ct state new jump unserved-chain\n }}\n"
+        f"  ct state new {faces} {_PORT_KEY} vmap @unserved-node-ports\n  ct state new jump unserved-chain\n }}\n"
         " chain forward {\n  type filter hook forward priority 0; policy accept;\n"
         "  ct state new jump unserved-chain\n }\n"
         " chain output-filter {\n  type filter hook output priority 0; policy accept;\n"
@@ -145,19 +162,19 @@ def _by_origin(face: str, key: str, front: str, cluster_cidr: str) -> str:
     )
 
 
-def fragment_of(service: Service, slices: Sequence[EndpointSlice], node_name: str) -> Fragment:
+def fragment_of(service: Service, slices: Sequence[EndpointSlice], place: Place) -> Fragment:
     """Everything that this Service puts into the table of this node; nothing where it is not ours to translate."""
     items: Fragment = {}
     if not proxied(service):
         return items
     owned = [piece for piece in slices if "service.kubernetes.io/headless" not in piece.metadata.labels]
     for port in service.spec.ports:
-        _ServicePort(items, service, port, endpoints_of(port, owned, node_name)).add()
+        _ServicePort(items, service, port, endpoints_of(port, owned, place)).add()
     return items
 
 
 def udp_fronts(
-    service: Service, slices: Sequence[EndpointSlice], node_name: str
+    service: Service, slices: Sequence[EndpointSlice], place: Place
 ) -> dict[tuple[str, int], frozenset[Backend]]:
     """Where clients send UDP for this Service (address and port; no address for a node port), and who may answer."""
     fronts: dict[tuple[str, int], frozenset[Backend]] = {}
@@ -166,7 +183,7 @@ def udp_fronts(
     for port in service.spec.ports:
         if port.protocol != "UDP":
             continue
-        endpoints = endpoints_of(port, slices, node_name)
+        endpoints = endpoints_of(port, slices, place)
         backends = frozenset(endpoints.cluster + endpoints.local)
         for ip in _v4([*service.spec.cluster_ips, service.spec.cluster_ip, *external_ips(service)]):
             fronts[ip, port.port] = backends

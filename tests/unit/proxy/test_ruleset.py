@@ -18,12 +18,21 @@ from tiphys.api.kinds.core.service import (
     ServiceStatus,
     SessionAffinityConfig,
 )
-from tiphys.api.kinds.discovery.endpointslice import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
+from tiphys.api.kinds.discovery.endpointslice import (
+    Endpoint,
+    EndpointConditions,
+    EndpointHints,
+    EndpointPort,
+    EndpointSlice,
+    ForNode,
+    ForZone,
+)
 from tiphys.api.meta.types import ObjectMeta
-from tiphys.proxy.ruleset import CHAIN, PICK, SET, Fragment, fragment_of, udp_fronts
+from tiphys.proxy.endpoints import Place
+from tiphys.proxy.ruleset import CHAIN, PICK, SET, Fragment, Surroundings, base, fragment_of, udp_fronts
 from tiphys.proxy.table import Change, DesiredTable, commands, merge
 
-NODE = "node-1"
+NODE = Place("node-1", "zone-a")
 VIP = "10.96.0.5"
 
 
@@ -33,7 +42,7 @@ def service(name: str = "web", *, protocol: str = "TCP", node_port: int = 0, **s
     return Service(metadata=ObjectMeta(name=name, namespace="default"), spec=ServiceSpec(**fields))
 
 
-def endpoint(ip: str, node: str | None = NODE, *, ready: bool | None = None, **conditions: bool) -> Endpoint:
+def endpoint(ip: str, node: str | None = NODE.node, *, ready: bool | None = None, **conditions: bool) -> Endpoint:
     return Endpoint(addresses=[ip], node_name=node, conditions=EndpointConditions(ready=ready, **conditions))
 
 
@@ -92,6 +101,47 @@ def test_ready_ones_first_then_those_that_still_serve(endpoints: list[Endpoint],
         assert [value.split(" ")[0] for value in found] == chosen
 
 
+def hinted(ip: str, zone: str = "", node: str = "", *, ready: bool = True) -> Endpoint:
+    found = endpoint(ip, "node-9", ready=ready)
+    found.hints = EndpointHints(
+        for_zones=[ForZone(name=zone)] if zone else [], for_nodes=[ForNode(name=node)] if node else []
+    )
+    return found
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "chosen"),
+    [
+        ([hinted("10.0.0.1", "zone-a"), hinted("10.0.0.2", "zone-b")], ["10.0.0.1"]),
+        # One without a hint: none counts.
+        ([hinted("10.0.0.1", "zone-a"), hinted("10.0.0.2")], ["10.0.0.1", "10.0.0.2"]),
+        # Nobody for our zone: all.
+        ([hinted("10.0.0.1", "zone-b"), hinted("10.0.0.2", "zone-c")], ["10.0.0.1", "10.0.0.2"]),
+        # Those that are not ready have no say.
+        ([hinted("10.0.0.1", "zone-a"), hinted("10.0.0.2", ready=False), hinted("10.0.0.3", "zone-b")], ["10.0.0.1"]),
+        ([hinted("10.0.0.1", "zone-a", "node-2"), hinted("10.0.0.2", "zone-a", "node-1")], ["10.0.0.2"]),
+        ([hinted("10.0.0.1", "zone-a", "node-2"), hinted("10.0.0.2", "zone-b", "node-3")], ["10.0.0.1"]),
+    ],
+)
+def test_hints_keep_traffic_near(endpoints: list[Endpoint], chosen: list[str]) -> None:
+    found = elements(fragment_of(service(), [piece(*endpoints)], NODE), "endpoints").values()
+    assert [value.split(" ")[0] for value in found] == chosen
+
+
+def test_hints_do_not_narrow_local_policies() -> None:
+    here = endpoint("10.0.0.1")
+    here.hints = EndpointHints(for_zones=[ForZone(name="zone-b")])
+    slices = [piece(here, hinted("10.0.0.2", "zone-a"))]
+    found = elements(fragment_of(service(internal_traffic_policy="Local"), slices, NODE), "endpoints")
+    assert list(found.values()) == ["10.0.0.1 . 8080"]
+
+
+def test_node_ports_can_be_kept_to_some_addresses() -> None:
+    text = base([1], Surroundings(node_port_addresses=("192.0.2.0/24",), masquerade_all=True))
+    assert "ip daddr { 192.0.2.0/24 } fib daddr type local meta l4proto . th dport vmap @node-ports\n" in text
+    assert "ip daddr @cluster-ips meta mark set" in text
+
+
 def test_local_policies_choose_this_nodes_endpoints() -> None:
     slices = [piece(endpoint("10.244.0.3"), endpoint("10.244.1.2", "node-2"))]
     inside = fragment_of(service(internal_traffic_policy="Local"), slices, NODE)
@@ -101,7 +151,9 @@ def test_local_policies_choose_this_nodes_endpoints() -> None:
     assert elements(outside, "node-ports-inside") == {"tcp . 30080": "goto node-2-masq"}
     assert elements(outside, "node-ports-outside") == {"tcp . 30080": "goto node-1-outside"}
     elsewhere = fragment_of(
-        service(node_port=30080, external_traffic_policy="Local", internal_traffic_policy="Local"), slices, "node-3"
+        service(node_port=30080, external_traffic_policy="Local", internal_traffic_policy="Local"),
+        slices,
+        Place("node-3"),
     )
     assert elements(elsewhere, "unserved") == {f"{VIP} . tcp . 80": "drop"}
     assert elements(elsewhere, "unserved-node-ports") == {"tcp . 30080": "drop"}
