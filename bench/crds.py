@@ -4,7 +4,7 @@ python bench/crds.py --kubeconfig FILE [--pid PID] [--count 100] [--set DIR]
 
 Each definition is created, waited for until it is established, and served an empty list. With `--pid`, the server's
 memory before and after is told. `--set` takes the definitions of real projects (a directory of JSON or YAML, repeated
-under other names up to `--count`) instead of made-up ones of 40 KB.
+under other names up to `--count`) instead of made-up ones of 60 KB.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from target import Connection, Target
 
 BASE = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _WIDTH, _DEPTH = 7, 3
-"""Fields of an object, and objects within objects: about 40 KB."""
+"""Fields of an object, and objects within objects: about 60 KB."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
