@@ -17,6 +17,7 @@ from tiphys.controllers import (
     disruption,
     endpoints,
     endpointslice,
+    endpointslice_mirroring,
     garbage_collector,
     horizontalpodautoscaler,
     job,
@@ -80,6 +81,7 @@ CONTROLLERS: tuple[ControllerSpec[Any], ...] = (
     validatingadmissionpolicy_status.SPEC,
     servicecidr.SPEC,
     service_ip_repair.SPEC,
+    endpointslice_mirroring.SPEC,
 )
 
 

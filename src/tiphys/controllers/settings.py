@@ -39,6 +39,8 @@ class ControllerSettings:
     terminated_pod_threshold: int = 12500
     """Finished pods beyond this many are deleted, oldest first. 0: never."""
     max_endpoints_per_slice: int = 100
+    mirroring_max_endpoints_per_subset: int = 1000
+    """--mirroring-max-endpoints-per-subset: beyond this many, addresses of Endpoints are left out of the mirror."""
     workers: int = 0
     """Workers per controller; 0: each controller's own number."""
     backoff_first_s: float = 0.005
