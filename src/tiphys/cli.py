@@ -43,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from tiphys.cluster import etcd_flags
     from tiphys.cluster.settings import default_data_dir
 
     parser = argparse.ArgumentParser(
@@ -75,6 +76,8 @@ def _parser() -> argparse.ArgumentParser:
         "--isolated", action="store_true", default=None, help="a single node, too, gets a network namespace of its own"
     )
     up.add_argument("--api-port", type=_port, metavar="PORT", help="the API server's port on 127.0.0.1 (6443)")
+    up.add_argument("--etcd", metavar="URLS", help="keep objects in this etcd (https://HOST:PORT,...)")
+    etcd_flags.add_file_flags(up)
     up.add_argument("--install", action="store_true", help="install missing Debian packages, saying which")
     command("install", _install, "Install the Debian packages that real nodes need, saying which and why.")
     command("down", _down, "Stop the cluster: processes, containers, mounts, links, rules. The data stays.")
@@ -124,6 +127,7 @@ def _port(text: str) -> int:
 def _up(options: argparse.Namespace) -> None:
     import msgspec
 
+    from tiphys.cluster import etcd_flags
     from tiphys.cluster.progress import Progress
     from tiphys.cluster.settings import ClusterSettings, DataDirectory
     from tiphys.cluster.up import up
@@ -136,6 +140,7 @@ def _up(options: argparse.Namespace) -> None:
             ("runtime", options.runtime),
             ("isolated", options.isolated),
             ("api_port", options.api_port),
+            ("etcd", etcd_flags.address(options.etcd or "", options)),
         )
         if value is not None
     }

@@ -9,7 +9,8 @@ from pathlib import Path
 from tiphys.apiserver.server import ApiServer
 from tiphys.apiserver.settings import ApiServerSettings
 from tiphys.base.clock import Clock, SystemClock
-from tiphys.store.embedded.store import EmbeddedStore
+from tiphys.store.etcd.address import EtcdAddress
+from tiphys.store.opening import open_store
 
 SWITCH_INTERVAL_S = 0.0005
 """How long a thread keeps the interpreter: short, so that the store's writer need not wait for the loop."""
@@ -17,18 +18,18 @@ SWITCH_INTERVAL_S = 0.0005
 
 async def serve(
     settings: ApiServerSettings,
-    data_dir: Path,
+    where: Path | EtcdAddress,
     *,
     clock: Clock | None = None,
     started: asyncio.Future[ApiServer] | None = None,
 ) -> None:
-    """Serve from the embedded store in `data_dir` until cancelled; then drain and close.
+    """Serve from the store at `where` (a data directory, or etcd) until cancelled; then drain and close.
 
     `started` gets the server once it answers. Raises StoreError, OSError, ValueError for what keeps it from starting.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     wall = clock or SystemClock()
-    store = await EmbeddedStore.open(data_dir, clock=wall)
+    store = await open_store(where, wall)
     server = ApiServer(settings, store, wall)
     try:
         await server.start()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tiphys.cluster import apiserver_flags
+from tiphys.cluster import apiserver_flags, etcd_flags
 from tiphys.cluster.failure import ClusterError
 from tiphys.cluster.service import serve
 
@@ -32,7 +32,7 @@ def add_commands(
     command: Callable[[str, Callable[[argparse.Namespace], int | None], str], argparse.ArgumentParser],
 ) -> None:
     """Register the components with the command line. `command(name, run, help)` makes a sub-parser."""
-    _api_server_flags(command("apiserver", _api_server, "The API server alone, with its embedded store."))
+    _api_server_flags(command("apiserver", _api_server, "The API server alone, with its embedded store or on etcd."))
     manager = _with_kubeconfig(command("controller-manager", _controller_manager, "The controllers alone."))
     manager.add_argument(
         "--controllers", default="*", help="which to run: * is all, NAME adds, -NAME removes (%(default)s)"
@@ -89,6 +89,7 @@ def _api_server_flags(parser: argparse.ArgumentParser) -> None:
         "--service-cluster-ip-range", default="10.96.0.0/16", help="the Services' addresses (%(default)s)"
     )
     parser.add_argument("--token-auth-file", type=Path, help="CSV of token,user,uid,groups")
+    etcd_flags.add_flags(parser)
     apiserver_flags.add_flags(parser)
 
 
@@ -173,9 +174,11 @@ def _api_server(options: argparse.Namespace) -> None:
         **apiserver_flags.others(options),
     )
 
+    where = etcd_flags.address(options.etcd_servers, options) or data.db
+
     async def work() -> None:
         try:
-            await serve_api(settings, data.db)
+            await serve_api(settings, where)
         except StoreError as error:
             raise ClusterError(str(error)) from error
         except OSError as error:

@@ -47,12 +47,12 @@ async def run(data: DataDirectory, settings: ClusterSettings) -> None:
     """Open the store, serve the API, then run controllers and scheduler until cancelled."""
     from tiphys.apiserver.server import ApiServer
     from tiphys.base.clock import SystemClock
-    from tiphys.store.embedded.store import EmbeddedStore
     from tiphys.store.interface import StoreError
+    from tiphys.store.opening import open_store
 
     clock = SystemClock()
     try:
-        store = await EmbeddedStore.open(data.db, clock=clock)
+        store = await open_store(settings.etcd or data.db, clock)
     except StoreError as error:
         raise ClusterError(str(error)) from error
     server = ApiServer(_api_settings(data, settings), store, clock)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from tiphys.cluster.failure import ClusterError
+from tiphys.store.etcd.address import EtcdAddress
 
 if TYPE_CHECKING:
     from tiphys.cluster.namespaces import NodeNetworks
@@ -33,6 +34,8 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Cut into one /24 for each node."""
     service_cidr: str = "10.96.0.0/16"
     cluster_domain: str = "cluster.local"
+    etcd: EtcdAddress | None = None
+    """The etcd cluster that keeps the objects; None: the embedded store in the data directory."""
 
     @property
     def dns_ip(self) -> str:

@@ -132,8 +132,14 @@ class Store(Protocol):
         Cancellation: the transaction may still happen; who must know reads again.
         """
 
-    def watch(self, start: bytes, end: bytes, from_revision: int) -> Watch:
-        """Changes with revision >= from_revision, past and then future. Raises Compacted."""
+    async def newest(self) -> int:
+        """A revision not older than any that anyone was answered with before the call, by whichever process."""
+
+    def watch(self, start: bytes, end: bytes, from_revision: int, *, previous: bool = True) -> Watch:
+        """Changes with revision >= from_revision, past and then future. Raises Compacted.
+
+        Without `previous` no change tells what stood there before, which is cheaper.
+        """
 
     async def grant(self, ttl_s: int) -> int:
         """A new lease. Keys put with it disappear when it expires."""

@@ -24,6 +24,7 @@ from tiphys.store.interface import Change, Compacted, Record, Store, StoreError,
 log = logging.getLogger(__name__)
 
 ROOT = b"/registry/"
+_EVERY_KEY = (b"", b"\xff" * 8)
 BOOKMARK_INTERVAL_S = 60.0
 _LOAD_PAGE = 2000
 _REPLAYED = 1000
@@ -112,13 +113,18 @@ class Caches:
 
     async def start(self) -> None:
         """Read everything as it was a little while ago and replay what came after; from then on follow the store."""
-        self.revision = max(1, self._store.compact_revision, self._store.revision - _REPLAYED)
-        loaded = {prefix: await self._read(prefix, self.revision) for prefix in self._by_prefix}
+        while True:
+            self.revision = max(1, self._store.compact_revision, self._store.revision - _REPLAYED)
+            try:
+                loaded = {prefix: await self._read(prefix, self.revision) for prefix in self._by_prefix}
+                break
+            except Compacted:
+                log.info("watch cache: another server compacted revision %d while it was read", self.revision)
         for prefix, records in loaded.items():
             self._by_prefix[prefix].load(records, self.revision)
         tap = getattr(self._store, "tap", None)
         if tap is None:
-            newest = self._store.revision
+            newest = await self._store.newest()
             self._tasks.append(asyncio.create_task(self._follow(), name="watch cache"))
             await self.wait_for(newest)
         else:
@@ -138,7 +144,7 @@ class Caches:
 
     async def _catch_up(self) -> None:
         """Replay up to now, which moves on meanwhile. Ends in the turn in which nothing is left."""
-        watch = self._store.watch(b"", b"\xff", self.revision + 1)
+        watch = self._store.watch(*_EVERY_KEY, self.revision + 1, previous=False)
         batches = aiter(watch)
         while self.revision < self._store.revision:
             batch = await anext(batches)
@@ -204,25 +210,42 @@ class Caches:
         heapq.heappush(self._waiters, (revision, self._waits, future))
         await future
 
+    @property
+    def remote(self) -> bool:
+        """Whether the store is elsewhere: the caches follow it, and others may have written what is not here yet."""
+        return self._stop_tap is None
+
+    async def newest(self) -> int:
+        """The revision up to which anyone may have been answered by now. Raises StoreError: the store is away."""
+        return await self._store.newest()
+
     async def _follow(self) -> None:
+        """Of all keys, also those that are not ours: so every revision passes by, and waiting for one always ends."""
+        behind = False
         while True:
-            watch = self._watch = self._store.watch(ROOT, prefix_end(ROOT), self.revision + 1)
             try:
+                if behind:
+                    await self._reload()
+                    behind = False
+                watch = self._watch = self._store.watch(*_EVERY_KEY, self.revision + 1, previous=False)
                 async for batch in watch:
                     self._changed(batch[-1].revision, batch)
                 return
             except Compacted:
                 # History is gone: what is in the caches cannot be brought up to date, watchers must begin again.
                 log.warning("watch cache: fell behind compaction, reading everything again")
-                await self._reload()
+                behind = True
             except StoreError as error:
                 log.warning("watch cache: the store's watch broke: %s", error)
                 await self._clock.sleep(1.0)
 
     async def _reload(self) -> None:
-        self.revision = self._store.revision
-        for prefix, cache in self._by_prefix.items():
-            cache.replace(await self._read(prefix, self.revision), self.revision)
+        revision = await self._store.newest()
+        read = {prefix: await self._read(prefix, revision) for prefix in self._by_prefix}
+        for prefix, records in read.items():
+            if prefix in self._by_prefix:
+                self._by_prefix[prefix].replace(records, revision)
+        self._changed(revision, [])
 
     async def _bookmark(self) -> None:
         while True:

@@ -99,8 +99,11 @@ class EncryptedStore:
         failed = [None if record is None else await self._readable(record) for record in result.failed]
         return replace(result, failed=tuple(failed))
 
-    def watch(self, start: bytes, end: bytes, from_revision: int) -> Watch:
-        return _DecryptedWatch(self, self._inner.watch(start, end, from_revision))
+    async def newest(self) -> int:
+        return await self._inner.newest()
+
+    def watch(self, start: bytes, end: bytes, from_revision: int, *, previous: bool = True) -> Watch:
+        return _DecryptedWatch(self, self._inner.watch(start, end, from_revision, previous=previous))
 
     def _tap(self, tap: Tap) -> Callable[[], None]:
         def decrypted(revision: int, changes: list[Change]) -> None:

@@ -6,14 +6,12 @@ store's history. Source: staging/src/k8s.io/apiserver/pkg/storage/{cacher,etcd3}
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from tiphys.api.errors import (
     BadRequest,
     Expired,
     FieldError,
-    Timeout,
     forbidden,
     invalid_object,
     not_supported,
@@ -26,12 +24,12 @@ from tiphys.apiserver.cache.entry import Entry
 from tiphys.apiserver.cache.fanout import WatchStream
 from tiphys.apiserver.cache.selection import Selection, select
 from tiphys.apiserver.registry import continuing, metadata
+from tiphys.apiserver.registry.freshness import Freshness
 from tiphys.apiserver.registry.interface import ListOptions, Page, WatchOptions
 from tiphys.apiserver.registry.storage import refused
 from tiphys.apiserver.registry.versions import entry_in, ready, view_of
 from tiphys.store.interface import Compacted, Range, Store, StoreError, prefix_end
 
-_FRESH_TIMEOUT_S = 3.0
 _CHUNK = 500
 _MAX_UINT64 = 2**64 - 1
 _CONTINUE_TOO_OLD = (
@@ -49,26 +47,18 @@ class Reads:
     def __init__(self, store: Store, caches: Caches) -> None:
         self._store = store
         self._caches = caches
+        self._fresh = Freshness(caches)
 
     async def get(self, kind: Kind[Any], namespace: str, name: str, resource_version: str = "") -> Entry:
         cache = self._caches.of(kind)
         if resource_version:
-            await self._fresh(parse_version(resource_version))
+            await self._fresh.at(parse_version(resource_version))
+        else:
+            await self._fresh.of_now()
         entry = cache.get(namespace, name)
         if entry is None:
             raise metadata.absent(kind, name)
         return await entry_in(cache, kind, entry)
-
-    async def _fresh(self, revision: int) -> None:
-        """Wait, not for long, until the caches have reached a revision. Raises Timeout, as upstream."""
-        if revision <= self._caches.revision:
-            return
-        try:
-            await asyncio.wait_for(self._caches.wait_for(revision), _FRESH_TIMEOUT_S)
-        except TimeoutError:
-            cause = StatusCause(reason="ResourceVersionTooLarge", message="Too large resource version")
-            text = f"Too large resource version: {revision}, current: {self._caches.revision}"
-            raise Timeout(f"Timeout: {text}", causes=[cause], retry_after_s=1) from None
 
     # Lists.
 
@@ -85,7 +75,9 @@ class Reads:
             return await self._page(cache, selection, start, revision, options)
         revision = parse_version(options.resource_version) if options.resource_version else 0
         if revision:
-            await self._fresh(revision)
+            await self._fresh.at(revision)
+        elif not options.resource_version:
+            await self._fresh.of_now()
         exact = options.resource_version_match == "Exact"
         if revision and not options.resource_version_match and options.limit:
             exact = True  # upstream's legacy: a limit with a version has always meant that version
@@ -179,8 +171,10 @@ class Reads:
         revision = parse_version(options.resource_version) if options.resource_version else 0
         cache = self._caches.of(kind)
         after: int | None = revision or None
+        if not options.resource_version:
+            await self._fresh.of_now()
         if options.send_initial_events:
-            await self._fresh(revision)
+            await self._fresh.at(revision)
             after = None
         elif options.send_initial_events is False and not revision:
             after = self._caches.revision

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tiphys.api.kind import Kind
-from tiphys.api.kinds import IPADDRESS, KINDS
+from tiphys.api.kinds import IPADDRESS, KINDS, NAMESPACE
 from tiphys.api.kinds.autoscaling.scale import Scale
 from tiphys.api.kinds.core.service import SERVICE
 from tiphys.api.meta.types import DeleteOptions
@@ -99,7 +99,7 @@ class StoredRegistry:
         return self._caches.revision
 
     async def create(self, kind: Kind[Any], namespace: str, obj: Any, opts: WriteOptions) -> Entry:
-        if kind.namespaced and self._caches.of(NAMESPACE).get("", namespace) is None:
+        if self._caches.remote and kind.namespaced and self._caches.of(NAMESPACE).get("", namespace) is None:
             await self._fresh.of_now()  # it may have been made through another server a moment ago
         return await self._writes.create(kind, namespace, obj, opts)
 

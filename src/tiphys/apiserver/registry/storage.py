@@ -50,9 +50,9 @@ class Storage:
             raise refused(error) from error
         finally:
             self._caches.forget(pending)
+        await self._caches.wait_for(result.revision)
         if not result.succeeded:
             return None
-        await self._caches.wait_for(result.revision)
         entry = pending.entry or cache.entry_of(Record(key, value, 0, result.revision, 0))
         return await entry_in(cache, kind, entry)
 
@@ -62,9 +62,9 @@ class Storage:
             result = await self._store.txn((Compare(entry.key, entry.revision),), (Delete(entry.key),))
         except StoreError as error:
             raise refused(error) from error
+        await self._caches.wait_for(result.revision)
         if not result.succeeded:
             return None
-        await self._caches.wait_for(result.revision)
         return result.revision
 
     def unchanged(self, kind: Kind[Any], obj: Any, current: Entry) -> bool:

@@ -112,10 +112,19 @@ class EmbeddedStore:
         return self._live_bytes
 
     @property
+    def failure(self) -> str:
+        """Why nothing can be written any more; empty while all is well."""
+        return str(self._failure or "")
+
+    @property
     def path(self) -> Path:
         return self._disk.path
 
     # Reading.
+
+    async def newest(self) -> int:
+        self._usable()
+        return self._revision
 
     async def get(self, key: bytes, *, revision: int = 0) -> Record | None:
         return self._reads.get(key, self._readable(revision))
@@ -287,7 +296,7 @@ class EmbeddedStore:
 
     # Watching.
 
-    def watch(self, start: bytes, end: bytes, from_revision: int) -> StoreWatch:
+    def watch(self, start: bytes, end: bytes, from_revision: int, *, previous: bool = True) -> StoreWatch:
         self._usable()
         return self._hub.watch(start, end, from_revision)
 

@@ -9,7 +9,7 @@ from tiphys.api.errors import BadRequest, Expired, Invalid, NotFound, Timeout
 from tiphys.api.kind import new
 from tiphys.api.kinds import CONFIGMAP, EVENTS_EVENT, NAMESPACE
 from tiphys.api.meta.types import DeleteOptions
-from tiphys.apiserver.registry import continuing, reading
+from tiphys.apiserver.registry import continuing, freshness
 from tiphys.apiserver.registry.interface import ListOptions, Page
 
 
@@ -100,7 +100,7 @@ async def test_a_version_of_the_future_is_waited_for_and_refused(filled, opts, m
     await asyncio.sleep(0)
     await filled.delete(CONFIGMAP, "default", "f", DeleteOptions(), opts)
     assert (await later).name == "a"
-    monkeypatch.setattr(reading, "_FRESH_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(freshness, "TIMEOUT_S", 0.01)
     with pytest.raises(Timeout, match=rf"Too large resource version: 900, current: {filled.revision}"):
         await filled.get(CONFIGMAP, "default", "a", "900")
 

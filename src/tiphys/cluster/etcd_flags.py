@@ -1,0 +1,43 @@
+"""Flags that say which etcd keeps the cluster's objects: upstream's names.
+
+Source: staging/src/k8s.io/apiserver/pkg/server/options/etcd.go.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tiphys.cluster.failure import ClusterError
+from tiphys.store.etcd.address import EtcdAddress, parse_servers
+from tiphys.store.interface import StoreError
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("storage in etcd (without: the embedded store in the data directory)")
+    group.add_argument("--etcd-servers", default="", help="https://HOST:PORT of the members, separated by commas")
+    add_file_flags(group)
+
+
+def add_file_flags(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    parser.add_argument("--etcd-cafile", type=Path, metavar="FILE", help="the CA of etcd's certificates")
+    parser.add_argument("--etcd-certfile", type=Path, metavar="FILE", help="the client certificate for etcd")
+    parser.add_argument("--etcd-keyfile", type=Path, metavar="FILE", help="its key")
+
+
+def address(servers: str, options: argparse.Namespace) -> EtcdAddress | None:
+    """None without servers. Raises ClusterError."""
+    files = tuple(
+        path.absolute() if path is not None else None
+        for path in (options.etcd_cafile, options.etcd_certfile, options.etcd_keyfile)
+    )
+    if not servers:
+        if any(files):
+            raise ClusterError("files for etcd are given, but no etcd", "name its members too")
+        return None
+    found = EtcdAddress(parse_servers(servers), *files)
+    try:
+        found.check()
+    except StoreError as error:
+        raise ClusterError(str(error)) from error
+    return found

@@ -1,0 +1,132 @@
+"""A watch over etcd that outlives connections and members: it goes on at the revision after the last one it gave out.
+
+The events of one revision come in one answer, so going on after it neither loses nor repeats one. Where compaction
+removed what is still missing the watch ends with Compacted. Progress notices move the place to go on from, so that a
+quiet watch is not overtaken by compaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from tiphys.api import protobuf
+from tiphys.store.etcd import messages as m
+from tiphys.store.etcd.members import Members, refusal
+from tiphys.store.interface import Change, Compacted, Record, StoreError
+
+log = logging.getLogger(__name__)
+_PAUSE_FIRST_S, _PAUSE_MAX_S = 0.05, 1.0
+
+
+class EtcdWatch:
+    """`tiphys.store.interface.Watch`. One stream to one member at a time."""
+
+    def __init__(
+        self,
+        members: Members,
+        start: bytes,
+        end: bytes,
+        from_revision: int,
+        *,
+        previous: bool,
+        saw: Callable[[int], None],
+    ) -> None:
+        """`from_revision` > 0. `saw` is told of every revision that an answer names."""
+        self._members = members
+        self._start, self._end = start, end
+        self._next = from_revision
+        self._previous = previous
+        self._saw = saw
+        self._call: Any = None
+        self._cancelled = asyncio.Event()
+
+    def cancel(self) -> None:
+        """End the iteration; idempotent."""
+        self._cancelled.set()
+        if self._call is not None:
+            self._call.cancel()
+
+    async def __aiter__(self) -> AsyncIterator[list[Change]]:
+        pause_s = _PAUSE_FIRST_S
+        while not self._cancelled.is_set():
+            member, self._call = self._members.stream(m.WATCH)
+            try:
+                await self._call.write(protobuf.encode(m.WatchRequest(create=self._request()), proto3=True))
+                while (data := await self._call.read()) is not grpc.aio.EOF:
+                    pause_s, self._members.failure = _PAUSE_FIRST_S, ""
+                    changes = self._changes(protobuf.decode(m.WatchResponse, data))
+                    if changes:
+                        yield changes
+                    if self._cancelled.is_set():
+                        return
+            except grpc.aio.AioRpcError as error:
+                if not _passing(error):
+                    raise refusal(error) from None
+                self._members.unreachable(error)
+                log.info("etcd: a watch broke at revision %d (%s); it goes on elsewhere", self._next, error.details())
+            except (asyncio.CancelledError, asyncio.InvalidStateError):
+                if not self._cancelled.is_set():
+                    raise
+                return
+            finally:
+                self._call.cancel()
+            self._members.avoid(member)
+            await self._pause(pause_s)
+            pause_s = min(pause_s * 2, _PAUSE_MAX_S)
+
+    async def _pause(self, pause_s: float) -> None:
+        try:
+            await asyncio.wait_for(self._cancelled.wait(), pause_s)
+        except TimeoutError:
+            return
+
+    def _request(self) -> m.WatchCreateRequest:
+        return m.WatchCreateRequest(
+            key=self._start or b"\0",
+            range_end=self._end,
+            start_revision=self._next,
+            progress_notify=True,
+            prev_kv=self._previous,
+        )
+
+    def _changes(self, answer: m.WatchResponse) -> list[Change]:
+        if answer.compact_revision:
+            self.cancel()
+            raise Compacted(answer.compact_revision)
+        if answer.canceled:
+            self.cancel()
+            raise StoreError(answer.cancel_reason or "etcd ended the watch")
+        revision = answer.header.revision if answer.header is not None else 0
+        if answer.events:
+            changes = [change_of(event) for event in answer.events]
+            self._next = changes[-1].revision + 1
+            self._saw(changes[-1].revision)
+            return changes
+        if not answer.created:  # progress: nothing up to this revision is still on its way
+            self._next = max(self._next, revision + 1)
+            self._saw(revision)
+        return []
+
+
+def _passing(error: grpc.aio.AioRpcError) -> bool:
+    """Whether another try, here or elsewhere, may do."""
+    code = grpc.StatusCode
+    return error.code() in (code.UNAVAILABLE, code.DEADLINE_EXCEEDED, code.UNKNOWN, code.INTERNAL, code.CANCELLED)
+
+
+def change_of(event: m.Event) -> Change:
+    if event.kv is None:
+        raise StoreError("etcd sent an event without a key")
+    record = None if event.type == m.DELETE else record_of(event.kv)
+    previous = None if event.prev_kv is None else record_of(event.prev_kv)
+    return Change(event.kv.mod_revision, event.kv.key, record, previous)
+
+
+def record_of(kv: m.KeyValue) -> Record:
+    return Record(kv.key, kv.value, kv.create_revision, kv.mod_revision, kv.version, kv.lease)
