@@ -216,7 +216,7 @@ class ApiServer:
             self.ready,
             signer,
             settings.issuer,
-            lambda: self.url,
+            lambda: f"https://{identity.advertised(settings)}:{self.port}",
         )
         auditing = auditor(security.audit, self._backend, self._clock, self.metrics)
         if auditing is not None:

@@ -26,6 +26,8 @@ async def _kubelet(request: web.Request) -> web.StreamResponse:
         if "previous" in request.query:
             return web.Response(status=400, text="previous terminated container not found")
         return web.Response(text=f"log of {request.path} {request.query_string}\n")
+    if request.path == "/page.html":
+        return web.Response(text='<a href="/there">x</a>', content_type="text/html")
     if request.headers.get("Upgrade") == "websocket":
         socket = web.WebSocketResponse(protocols=("v5.channel.k8s.io",))
         await socket.prepare(request)
@@ -154,9 +156,16 @@ async def test_pod_proxy_passes_the_path_as_it_is(api: RunningServer, session: a
     merge = {"Content-Type": "application/merge-patch+json"}
     async with session.patch(f"{pods}/proxy/status", data=json.dumps(status), headers=merge) as patched:
         assert patched.status == 200, await patched.text()
-    for tail in ("", "/", "/a/proxy/b/?x=1"):
+    for tail in ("/", "/a/proxy/b/?x=1"):
         async with session.get(f"{pods}/proxy:{port}/proxy{tail}") as answer:
-            assert await answer.text() == f"GET {tail or '/'} auth=None"
+            assert await answer.text() == f"GET {tail} auth=None"
+    for verb in ("OPTIONS", "DELETE", "PATCH"):
+        async with session.request(verb, f"{pods}/proxy:{port}/proxy?x=1") as answer:
+            assert await answer.text() == f"{verb} /?x=1 auth=None"
+    async with session.get(f"{pods}/proxy:{port}/proxy?x=1", allow_redirects=False) as answer:
+        assert (answer.status, answer.headers["Location"]) == (301, f"{pods}/proxy:{port}/proxy/?x=1")
+    async with session.get(f"{pods}/proxy:{port}/proxy/page.html") as answer:
+        assert await answer.text() == f'<a href="{pods}/proxy:{port}/proxy/there">x</a>'
     await session.delete(f"/api/v1/namespaces/{space}")
     await runner.cleanup()
 

@@ -96,7 +96,7 @@ class Stream(msgspec.Struct):
     content_type: str = JSON
     headers: Sequence[tuple[str, str]] = ()
     close: Callable[[], None] = lambda: None
-    """Called once when the stream has ended, however it ended."""
+    """Called when the stream has ended, however it ended; twice where the client has left it."""
 
 
 class Takeover(msgspec.Struct):

@@ -166,10 +166,13 @@ class Pipeline:
         if info.verb == "watch" and isinstance(reply, Stream):
             # Its seats were for what it begins with; from now on it counts as a watcher, which writes pay for.
             gate.watch_begins(info.group, info.resource)
-            close = reply.close
+            close, counted = reply.close, True
 
             def ended() -> None:
-                gate.watch_ends(info.group, info.resource)
+                nonlocal counted
+                if counted:
+                    counted = False
+                    gate.watch_ends(info.group, info.resource)
                 close()
 
             reply.close = ended

@@ -9,24 +9,32 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
-from collections.abc import Awaitable, Callable
-from typing import Any
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import msgspec
 
 from tiphys.api.errors import BadRequest, ServiceUnavailable
 from tiphys.api.kinds import ENDPOINTSLICE, NODE, POD, SERVICE
-from tiphys.apiserver.chain.exchange import Exchange, Reply, Stream
+from tiphys.apiserver.chain.exchange import Answer, Exchange, Reply, Stream
 from tiphys.apiserver.registry.interface import AdmissionRequest
 from tiphys.apiserver.streaming.backend import Backend, batches
 from tiphys.apiserver.streaming.kubelet import CONNECT_S, READ_LIMIT
+from tiphys.apiserver.streaming.links import PAGE_BYTES_MAX, rewritten, through
 from tiphys.apiserver.streaming.tunnel import request_head, tunnel, wants_upgrade
 from tiphys.apiserver.subresources.connect_options import connect_options
 from tiphys.apiserver.verbs.context import Context
 from tiphys.apiserver.verbs.router import Router
 
-_VERBS = ("get", "create", "update", "patch", "delete")
+if TYPE_CHECKING:
+    import aiohttp
+
+Headers = tuple[tuple[str, str], ...]
+
+_VERBS = ("get", "create", "update", "patch", "delete", "")
+"""The last is OPTIONS, which has no name among the API's verbs."""
 _DROPPED = frozenset({
     "host", "authorization", "connection", "keep-alive", "proxy-authorization", "te", "trailer", "transfer-encoding",
     "upgrade", "content-length", "date", "audit-id",
@@ -43,6 +51,10 @@ class _Place(msgspec.Struct, frozen=True):
     @property
     def authority(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _escaped(path: str) -> str:
+    return quote(path, safe="/:@!$&'()*+,;=~")
 
 
 def split_name(text: str) -> tuple[str, str, str]:
@@ -93,7 +105,11 @@ class Proxies:
             await admission.admit(request)
             await admission.validate(request)
             place = await find(info.namespace, info.name)
-            target = quote(_tail(exchange) or "/") + (f"?{exchange.raw_query}" if exchange.raw_query else "")
+            tail, query = _tail(exchange), f"?{exchange.raw_query}" if exchange.raw_query else ""
+            if not tail and exchange.method in ("GET", "HEAD"):
+                # Relative links of the page would lead beside it.
+                return Answer(b"", 301, headers=(("Location", _escaped(exchange.path) + "/" + query),))
+            target = _escaped(tail or "/") + query
             if wants_upgrade(exchange):
                 return await _upgrade(exchange, place, target)
             return await self._forward(exchange, place, target)
@@ -144,13 +160,15 @@ class Proxies:
         return _Place("https", address.host, address.port, self._context.kubelets.tls(), address.node)
 
     async def _forward(self, exchange: Exchange, place: _Place, target: str) -> Reply:
+        tail = _tail(exchange)
+        prefix = exchange.path.removesuffix(tail) if tail else exchange.path
         headers = [
             (name, value)
             for name in dict.fromkeys(exchange.headers)
             for value in exchange.all_values(name)
             if name.lower() not in _DROPPED and not name.lower().startswith("impersonate-")
         ]
-        headers.append(("X-Forwarded-For", exchange.remote))
+        headers += [("X-Forwarded-For", exchange.remote), ("X-Forwarded-Uri", _escaped(exchange.path))]
         body = await exchange.body(self._context.settings.max_body_bytes)
         try:
             response = await self._backend.open(
@@ -159,11 +177,48 @@ class Proxies:
             )  # fmt: skip
         except (OSError, TimeoutError) as error:
             raise ServiceUnavailable(f"error trying to reach service: {error}") from error
-        answered = tuple((n, v) for n, v in response.headers.items() if n.lower() not in (*_DROPPED, "content-type"))
+        rewrite = through(_escaped(prefix), frozenset((place.authority, exchange.headers.get("Host", ""))))
+        answered = tuple(
+            (name, rewrite(value) if name.lower() == "location" else value)
+            for name, value in response.headers.items()
+            if name.lower() not in (*_DROPPED, "content-type")
+        )
+        if response.content_type == "text/html" and not response.headers.get("Location"):
+            return await _page(response, answered, rewrite)
         return Stream(
             batches(response), response.status, response.headers.get("Content-Type", "application/octet-stream"),
             answered, response.close,
         )  # fmt: skip
+
+
+async def _page(response: aiohttp.ClientResponse, headers: Headers, rewrite: Callable[[str], str]) -> Reply:
+    """An HTML page with its links led through the proxy; one that is too long or in an unknown encoding as it is."""
+    content_type = response.headers["Content-Type"]
+    head = b""
+    async for chunk in response.content.iter_any():
+        head += chunk
+        if len(head) > PAGE_BYTES_MAX:
+            break
+    rest = batches(response)
+    encoding = response.headers.get("Content-Encoding", "")
+    try:
+        if len(head) > PAGE_BYTES_MAX:
+            raise ValueError
+        plain = zlib.decompress(head, 47) if encoding in ("gzip", "deflate") else head
+        if encoding not in ("", "gzip", "deflate"):
+            raise ValueError
+        page = rewritten(plain.decode(), rewrite).encode()
+    except (ValueError, zlib.error):
+        return Stream(_after(head, rest), response.status, content_type, headers, response.close)
+    response.close()
+    headers = tuple((name, value) for name, value in headers if name.lower() != "content-encoding")
+    return Answer(page, response.status, content_type, headers)
+
+
+async def _after(head: bytes, rest: AsyncIterator[list[bytes]]) -> AsyncIterator[list[bytes]]:
+    yield [head]
+    async for batch in rest:
+        yield batch
 
 
 def _place(scheme: str, host: str, port: int) -> _Place:
