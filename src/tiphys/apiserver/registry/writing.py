@@ -29,7 +29,7 @@ from tiphys.apiserver.cache.caches import Caches
 from tiphys.apiserver.cache.entry import Entry
 from tiphys.apiserver.registry import metadata, ownership, strategy
 from tiphys.apiserver.registry.interface import AdmissionRequest, Operation, Transform, WriteOptions
-from tiphys.apiserver.registry.services import NOTHING, ServiceAllocator
+from tiphys.apiserver.registry.services import Allocation, ServiceAllocator
 from tiphys.apiserver.registry.storage import Storage
 from tiphys.apiserver.registry.versions import entry_in
 from tiphys.base.clock import Clock, rfc3339
@@ -102,7 +102,7 @@ class Writes:
         meta = obj.metadata
         key = cache.key(namespace, meta.name)
         # Allocation comes before validation, as upstream: what is validated is what will be stored.
-        allocation = self._services.for_create(obj, opts.dry_run) if kind is SERVICE else NOTHING
+        allocation = await self._services.for_create(obj, opts.dry_run) if kind is SERVICE else None
         try:
             _refuse([*strategy.validate(kind, "", obj, None), *validate_meta(kind, meta, None)], kind, meta.name)
             opts.warnings.extend(warnings_of(kind, obj, None))
@@ -119,13 +119,16 @@ class Writes:
             request.settle(True)  # it may still be written: what it holds stays taken
             raise
         except BaseException:
-            allocation.revert()
+            if allocation is not None:
+                await allocation.revert()
             request.settle(False)
             raise
         if entry is None:
-            allocation.revert()
+            if allocation is not None:
+                await allocation.revert()
         else:
-            allocation.commit()
+            if allocation is not None:
+                await allocation.commit()
         request.settle(entry is not None)
         return entry
 
@@ -229,14 +232,14 @@ class Writes:
         meta = obj.metadata
         metadata.bind_namespace(kind, namespace, meta)
         metadata.keep(meta, old.metadata)
-        allocation = NOTHING
+        allocation: Allocation | None = None
         try:
             strategy.prepare(kind, opts.subresource, obj, old)
             if kind.stamp is not None:
                 kind.stamp(obj, old, self.now())
             kind.default(obj)
             if kind is SERVICE and not opts.subresource:
-                allocation = self._services.for_update(obj, old, opts.dry_run)
+                allocation = await self._services.for_update(obj, old, opts.dry_run)
             if strategy.counts_as_change(kind, opts.subresource, obj, old):
                 meta.generation = old.metadata.generation + 1
             if applied:
@@ -254,14 +257,17 @@ class Writes:
             request.settle(True)  # it may still be written: what it holds stays taken
             raise
         except BaseException:
-            allocation.revert()
+            if allocation is not None:
+                await allocation.revert()
             request.settle(False)
             raise
         if entry is None:
             meta.resource_version = wanted
-            allocation.revert()
+            if allocation is not None:
+                await allocation.revert()
         else:
-            allocation.commit()
+            if allocation is not None:
+                await allocation.commit()
         request.settle(entry is not None)
         return entry
 
@@ -282,7 +288,7 @@ class Writes:
             revision = await self._storage.remove(current)
             if revision is None:
                 return None
-            self.after_delete(kind, view.obj)
+            await self.after_delete(kind, view.obj)
             obj.metadata.resource_version = str(revision)
             return Entry(kind, view.key, view.namespace, view.name, revision, _with_version(obj, revision), obj)
         if self._storage.unchanged(kind, obj, current):
@@ -292,10 +298,10 @@ class Writes:
             return Entry(kind, view.key, view.namespace, view.name, view.revision, codec.encode(obj), obj)
         return await self._storage.put(kind, view.key, obj, current.revision)
 
-    def after_delete(self, kind: Kind[Any], obj: Any) -> None:
+    async def after_delete(self, kind: Kind[Any], obj: Any) -> None:
         """The object is gone: give back what it held."""
         if kind is SERVICE:
-            self._services.release(obj)
+            await self._services.release(obj)
 
 
 def _with_version(obj: Any, revision: int) -> bytes:
