@@ -23,6 +23,7 @@ from tiphys.apiserver.bootstrap import objects
 from tiphys.apiserver.bootstrap.priority_classes import priority_classes
 from tiphys.apiserver.chain.assembly import Identities
 from tiphys.apiserver.chain.audit.auditor import auditor
+from tiphys.apiserver.chain.exchange import Exchange, Reply
 from tiphys.apiserver.chain.legacytokens import Tracking
 from tiphys.apiserver.chain.limits import InFlight
 from tiphys.apiserver.chain.pipeline import Pipeline
@@ -67,6 +68,9 @@ log = logging.getLogger(__name__)
 
 _BACKLOG = 1024
 
+Serve = Callable[[Exchange], Awaitable[Reply]]
+Around = Callable[[Serve], Serve]
+
 
 class ApiServer:
     """One API server over an open store. The store stays its owner's to close.
@@ -74,8 +78,12 @@ class ApiServer:
     `start` returns when requests are answered; `/readyz` says ok once the bootstrap objects are written.
     """
 
-    def __init__(self, settings: ApiServerSettings, store: Store, clock: Clock) -> None:
+    def __init__(
+        self, settings: ApiServerSettings, store: Store, clock: Clock, *, around: Around | None = None
+    ) -> None:
+        """`around`: what stands between the listeners and the chain, seeing every request of the network."""
         self.settings = settings
+        self._around = around
         self._kinds = served_kinds(settings.runtime_config)
         self._store = store
         self._clock = clock
@@ -291,8 +299,9 @@ class ApiServer:
             raise RuntimeError("nothing to serve")
         context = await asyncio.to_thread(identity.serving_tls, self.settings, self._own)
         prefix, numbers = str(uuid.uuid4())[:23], count(1)
+        serve = self._pipeline.serve
         http = HttpServer(
-            self._pipeline.serve, max_connections=self.settings.max_connections,
+            serve if self._around is None else self._around(serve), max_connections=self.settings.max_connections,
             audit_ids=lambda: f"{prefix}-{next(numbers):012x}",
         )  # fmt: skip
         self._http = http

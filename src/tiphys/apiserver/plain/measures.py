@@ -6,7 +6,6 @@ Source: staging/src/k8s.io/apiserver/pkg/endpoints/metrics/metrics.go.
 from __future__ import annotations
 
 import os
-import resource
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -90,17 +89,13 @@ def process_metrics(metrics: Metrics) -> None:
     """process_*: CPU, memory, descriptors and start time, read when shown."""
     started = time.time()
 
-    def cpu() -> float:
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        return used.ru_utime + used.ru_stime
-
     def resident() -> float:
         return int(Path("/proc/self/statm").read_text().split()[1]) * float(os.sysconf("SC_PAGE_SIZE"))
 
     def descriptors() -> float:
         return float(len(os.listdir("/proc/self/fd")))
 
-    metrics.gauge("process_cpu_seconds_total", "User and system CPU time in seconds.", read=cpu)
+    metrics.gauge("process_cpu_seconds_total", "User and system CPU time in seconds.", read=time.process_time)
     metrics.gauge("process_start_time_seconds", "When the process started, in Unix seconds.", read=lambda: started)
     if Path("/proc/self/statm").exists():
         metrics.gauge("process_resident_memory_bytes", "Resident memory.", read=resident)
