@@ -54,6 +54,7 @@ async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None
     from tiphys.kubelet.kubelet import Kubelet
     from tiphys.kubelet.settings import KubeletSettings
     from tiphys.network.pod_network import NetworkSettings, PodNetwork
+    from tiphys.network.policy import PolicyAgent
     from tiphys.proxy.proxy import Proxy, ProxySettings
 
     clock = SystemClock()
@@ -90,6 +91,7 @@ async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None
             service_cidr=settings.service_cidr,
         ),
     )
+    policies = PolicyAgent(client, clock, name, lambda: network.address)
     proxy = Proxy(
         client,
         clock,
@@ -102,7 +104,7 @@ async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_run_containerd(runtime))
-            for work in (recorder.run(), network.run(), proxy.run(), dns.run()):
+            for work in (recorder.run(), network.run(), policies.run(), proxy.run(), dns.run()):
                 tasks.create_task(work)
             tasks.create_task(_run_kubelet(data, name, runtime, kubelet))
     finally:

@@ -123,6 +123,11 @@ class PodNetwork:
         self.ready = asyncio.Event()
         """Set once pods can be connected."""
 
+    @property
+    def address(self) -> str:
+        """The node's own address among its pods, where it also answers DNS; empty until there is one."""
+        return gateway_of(self._subnet) if self._subnet else ""
+
     async def run(self) -> None:
         """Runs until cancelled. What it made stays: running pods keep their network."""
         stop = self._nodes.subscribe(self._on_node)

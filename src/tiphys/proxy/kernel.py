@@ -11,7 +11,8 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from tiphys.proxy import conntrack, nft
+from tiphys.base import nft
+from tiphys.proxy import conntrack
 from tiphys.proxy.ruleset import SIZES, TABLE, Item, Surroundings, base
 from tiphys.proxy.table import Changes, commands, sizes, whole
 

@@ -20,11 +20,11 @@ from tiphys.api.kinds.core.node import NODE, Node
 from tiphys.api.kinds.core.references import ObjectReference
 from tiphys.api.kinds.core.service import SERVICE, Service
 from tiphys.api.kinds.discovery.endpointslice import ENDPOINTSLICE, EndpointSlice
+from tiphys.base import nft
 from tiphys.base.backoff import Backoff
 from tiphys.base.clock import Clock, rfc3339
 from tiphys.client.events import Recorder
 from tiphys.client.interface import Client, EventType
-from tiphys.proxy import nft
 from tiphys.proxy.conntrack import Front
 from tiphys.proxy.endpoints import Backend, Place, endpoints_of, proxied
 from tiphys.proxy.health import HealthServer
@@ -75,7 +75,7 @@ class Proxy:
         self._clock, self._recorder, self._settings = clock, recorder, settings
         self._services = client.informer(SERVICE)
         self._slices = client.informer(ENDPOINTSLICE)
-        self._nodes = client.informer(NODE, field_selector=f"metadata.name={settings.node_name}")
+        self._nodes = client.informer(NODE)
         self._place = Place(settings.node_name)
         self._kernel = Kernel(
             Surroundings(

@@ -163,6 +163,9 @@ def _node_service_rules() -> list[PolicyRule]:
         "read core services,endpoints,nodes,namespaces",
         "read,create,update,patch,delete discovery.k8s.io endpointslices",
         "create,patch,update core,events.k8s.io events",
+        # Network policies are enforced on each node, against peers anywhere.
+        "read networking.k8s.io networkpolicies",
+        "list,watch core pods",
     )
     return [_rule(line) for line in lines]
 
