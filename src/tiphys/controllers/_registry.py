@@ -25,6 +25,7 @@ from tiphys.controllers import (
     namespace,
     node_ipam,
     node_lifecycle,
+    persistentvolume_binder,
     pod_gc,
     pv_protection,
     pvc_protection,
@@ -82,6 +83,7 @@ CONTROLLERS: tuple[ControllerSpec[Any], ...] = (
     servicecidr.SPEC,
     service_ip_repair.SPEC,
     endpointslice_mirroring.SPEC,
+    persistentvolume_binder.SPEC,
 )
 
 
