@@ -19,10 +19,13 @@ from tiphys.kubelet.cgroups import CgroupTree
 from tiphys.kubelet.cri.client import CriClient
 from tiphys.kubelet.hosts import Resolver
 from tiphys.kubelet.images.puller import ImagePuller
+from tiphys.kubelet.metrics import KubeletMetrics
 from tiphys.kubelet.probes import Prober
 from tiphys.kubelet.references import References
 from tiphys.kubelet.settings import KubeletSettings
 from tiphys.kubelet.statuswriter import StatusWriter
+from tiphys.kubelet.volumes.persistent import NodeVolumes
+from tiphys.kubelet.volumes.rendered import Rendered
 from tiphys.kubelet.volumes.tokens import Tokens
 
 
@@ -40,10 +43,13 @@ class NodeContext:
     resolver: Resolver
     references: References
     tokens: Tokens
+    volumes: NodeVolumes
+    rendered: Rendered
     puller: ImagePuller
     actions: Actions
     prober: Prober
     statuses: StatusWriter
+    metrics: KubeletMetrics
     restarts: RestartBackoff
     services: Informer[Service]
     network_problem: Callable[[], str]

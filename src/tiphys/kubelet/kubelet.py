@@ -13,6 +13,7 @@ from tiphys.api.kinds.core.pod.facts import is_terminal
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.pod.status import PodStatus
 from tiphys.base.clock import Clock
+from tiphys.base.metrics import Labels
 from tiphys.base.tasks import TaskSet, described, supervised
 from tiphys.client.events import Recorder
 from tiphys.client.interface import Client, EventType, Informer
@@ -27,15 +28,20 @@ from tiphys.kubelet.hosts import Resolver, parse_resolv_conf
 from tiphys.kubelet.images.pause import ensure_sandbox_image
 from tiphys.kubelet.images.puller import ImagePuller
 from tiphys.kubelet.logrotation import rotate_logs
+from tiphys.kubelet.metrics import KubeletMetrics
 from tiphys.kubelet.node import NodeReporter
 from tiphys.kubelet.node_events import node_reference
 from tiphys.kubelet.orphans import Orphans
 from tiphys.kubelet.probes import Prober
 from tiphys.kubelet.references import References
 from tiphys.kubelet.settings import KubeletSettings
-from tiphys.kubelet.state import LABEL_POD_UID
+from tiphys.kubelet.state import LABEL_POD_UID, PodRuntime
+from tiphys.kubelet.stats.collector import Collector
 from tiphys.kubelet.status import rejected_status
 from tiphys.kubelet.statuswriter import StatusWriter
+from tiphys.kubelet.volumes.local_path import LocalPathCleaner
+from tiphys.kubelet.volumes.persistent import NodeVolumes
+from tiphys.kubelet.volumes.rendered import Rendered
 from tiphys.kubelet.volumes.tokens import Tokens
 from tiphys.kubelet.worker import PodWorker
 
@@ -48,7 +54,8 @@ class Kubelet:
     def __init__(self, client: Client, clock: Clock, recorder: Recorder, settings: KubeletSettings) -> None:
         self.settings = settings
         self._client, self._clock, self._recorder = client, clock, recorder
-        self.cri = CriClient(settings.cri_socket)
+        self.metrics = KubeletMetrics(settings.node_name, lambda: len(self.pods()), self._states)
+        self.cri = CriClient(settings.cri_socket, called=self.metrics.called)
         self._workers: dict[str, PodWorker] = {}
         self._finished: set[str] = set()
         """Ended workers whose pod the API still shows, because of a finalizer."""
@@ -57,6 +64,7 @@ class Kubelet:
         self._pods: Informer[Pod] | None = None
         self._context: NodeContext | None = None
         self._pod_cidr = ""
+        self._cleaner: LocalPathCleaner | None = None
         self._image_ready = asyncio.Event()
         self.ready = asyncio.Event()
         """Set once pods are being served."""
@@ -72,6 +80,20 @@ class Kubelet:
         pod = self._pods.get(name, namespace) if self._pods is not None else None
         return self._workers.get(pod.metadata.uid) if pod is not None else None
 
+    def pods_now(self) -> list[tuple[Pod, PodRuntime]]:
+        """Every pod that has a worker, as it runs here, with what the runtime was last seen to have of it."""
+        return [(worker.pod, worker.observer.runtime) for worker in self._workers.values()]
+
+    def _states(self) -> dict[Labels, float]:
+        """How many containers are in each state, and how many pods have a sandbox (as `pod`)."""
+        found: dict[Labels, float] = {("pod",): 0.0, ("running",): 0.0, ("exited",): 0.0}
+        for _, runtime in self.pods_now():
+            found["pod",] += any(sandbox.ready for sandbox in runtime.sandboxes)
+            for run in runtime.containers:
+                state = (run.state.name.lower(),)
+                found[state] = found.get(state, 0.0) + 1
+        return found
+
     # --- running -----------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -79,14 +101,23 @@ class Kubelet:
         settings = self.settings
         settings.root_dir.mkdir(parents=True, exist_ok=True)
         capacity = read_capacity(settings.root_dir, settings.max_pods)
-        cgroups = CgroupTree(settings.cgroup_root, detect())
+        hierarchies = detect()
+        cgroups = CgroupTree(settings.cgroup_root, hierarchies)
+        self.capacity = capacity
+        self.collector = Collector(settings, self._clock, self.cri, hierarchies)
         cgroups.create_top(capacity.cpu_milli)
         reporter = self._reporter = NodeReporter(
             self._client, self._clock, self._recorder, self.cri, settings, capacity
         )
         references = References(self._client, self._clock, self._content_changed)
+        tokens = Tokens(self._client, self._clock)
+        volumes = NodeVolumes(
+            self._client, self._clock, tokens, lambda: reporter.node, settings.root_dir, settings.node_name, self._wake_all
+        )
+        reporter.volumes_in_use = volumes.in_use
+        self._cleaner = LocalPathCleaner(self._client, settings.node_name, volumes.local_path)
         actions = Actions(self.cri)
-        prober = Prober(actions, self._clock, self._recorder, self._wake)
+        prober = Prober(actions, self._clock, self._recorder, self._wake, self.metrics)
         statuses = StatusWriter(self._client, self._clock)
         services = self._client.informer(SERVICE)
         self._pods = self._client.informer(POD, field_selector=f"spec.nodeName={settings.node_name}")
@@ -101,11 +132,14 @@ class Kubelet:
             capacity=capacity,
             resolver=_node_resolver(settings.resolv_conf),
             references=references,
-            tokens=Tokens(self._client, self._clock),
+            tokens=tokens,
+            volumes=volumes,
+            rendered=Rendered(self._client, references, tokens, capacity.allocatable()),
             puller=ImagePuller(self.cri, self._clock, self._recorder),
             actions=actions,
             prober=prober,
             statuses=statuses,
+            metrics=self.metrics,
             restarts=RestartBackoff(longest_s=settings.max_restart_backoff_s),
             services=services,
             network_problem=lambda: reporter.network_problem,
@@ -121,6 +155,8 @@ class Kubelet:
                 group.create_task(supervised("node status", self._report_node, self._clock))
                 group.create_task(supervised("runtime events", self._follow_events, self._clock))
                 group.create_task(supervised("log rotation", self._rotate_logs, self._clock))
+                group.create_task(supervised("CSI drivers", volumes.drivers.run, self._clock))
+                group.create_task(supervised("local-path", self._cleaner.run, self._clock))
                 if settings.serving_cert is not None:
                     group.create_task(supervised("kubelet server", self._serve, self._clock))
                 unsubscribe.append(nodes.subscribe(self._node_changed))
@@ -264,6 +300,8 @@ class Kubelet:
         if node is None or self._reporter is None:
             return
         self._reporter.saw(node)
+        if self._cleaner is not None:
+            self._cleaner.noted(node)
         cidr, hook = node.spec.pod_cidr, self.settings.on_pod_cidr
         if cidr and cidr != self._pod_cidr and hook is not None:
             self._pod_cidr = cidr

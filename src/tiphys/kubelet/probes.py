@@ -23,6 +23,7 @@ from tiphys.client.events import Recorder
 from tiphys.kubelet.actions import Actions, Outcome, http_url, port_number
 from tiphys.kubelet.eventrefs import container_reference
 from tiphys.kubelet.lifecycle import Health
+from tiphys.kubelet.metrics import KubeletMetrics
 from tiphys.kubelet.state import ContainerRun, PodRuntime
 
 _log = logging.getLogger(__name__)
@@ -45,8 +46,11 @@ class _Probed:
 class Prober:
     """All probes of the node."""
 
-    def __init__(self, actions: Actions, clock: Clock, recorder: Recorder, wake: Callable[[str], None]) -> None:
+    def __init__(
+        self, actions: Actions, clock: Clock, recorder: Recorder, wake: Callable[[str], None], metrics: KubeletMetrics
+    ) -> None:
         self._actions, self._clock, self._recorder, self._wake = actions, clock, recorder, wake
+        self._metrics = metrics
         self._pods: dict[str, dict[str, _Probed]] = {}
         self._tasks = TaskSet()
 
@@ -136,7 +140,9 @@ class Prober:
         period_s = max(probe.period_seconds, 1)
         good = bad = 0
         while True:
+            begun_s = self._clock.monotonic()
             outcome = await self.check(pod, container, run, ips, probe)
+            self._count(pod, container, which, outcome, self._clock.monotonic() - begun_s)
             if outcome.unknown:
                 text = f"{which} probe errored and resulted in unknown state: {outcome.output}"
                 self._recorder.event(container_reference(pod, container), "Warning", "Unhealthy", text)
@@ -151,6 +157,13 @@ class Prober:
                 if bad >= max(probe.failure_threshold, 1) and self._failed(pod, which, probed):
                     return
             await self._clock.sleep(period_s)
+
+    def _count(self, pod: Pod, container: Container, which: Which, outcome: Outcome, seconds: float) -> None:
+        meta = pod.metadata
+        result = "unknown" if outcome.unknown else "successful" if outcome.ok else "failed"
+        self._metrics.probe_results.inc(which, result, container.name, meta.name, meta.namespace, meta.uid)
+        if outcome.ok:
+            self._metrics.probe_seconds.observe(seconds, which, container.name, meta.name, meta.namespace)
 
     def _passed(self, pod: Pod, which: Which, probed: _Probed) -> bool:
         """Note a success; whether this probe is over."""

@@ -1,4 +1,4 @@
-"""The kubelet's HTTPS server: logs, pods, health, metrics; tunnels through `streaming`.
+"""The kubelet's HTTPS server: who may, container logs; the rest in `endpoints.py`, tunnels through `streaming`.
 
 Source: pkg/kubelet/server/server.go.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import resource
 import ssl
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
@@ -16,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from tiphys.api.codec import encode
 from tiphys.api.errors import ApiError, BadRequest, NotFound
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.base.clock import Clock, parse_rfc3339
 from tiphys.client.interface import Client
+from tiphys.kubelet.endpoints import add_endpoints
 from tiphys.kubelet.logs import LogOptions, read_log
 from tiphys.kubelet.serverauth import ServerAuth
 from tiphys.kubelet.state import ContainerRun
@@ -50,11 +49,8 @@ def make_app(kubelet: Kubelet, auth: ServerAuth, clock: Clock) -> web.Applicatio
             return web.Response(status=error.code, text=f"{error.message}\n")
 
     app = web.Application(middlewares=[guarded], client_max_size=1 << 20)
-    endpoints = _Endpoints(kubelet, clock)
-    app.router.add_get("/healthz", endpoints.healthz)
-    app.router.add_get("/pods", endpoints.pods)
-    app.router.add_get("/metrics", endpoints.metrics)
-    app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", endpoints.logs)
+    add_endpoints(app, kubelet, clock)
+    app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", _ContainerLogs(kubelet, clock).serve)
     for add_routes in ROUTES:
         add_routes(app.router, kubelet)
     return app
@@ -88,36 +84,11 @@ async def serve(kubelet: Kubelet, client: Client, clock: Clock) -> None:
         await runner.cleanup()
 
 
-class _Endpoints:
+class _ContainerLogs:
     def __init__(self, kubelet: Kubelet, clock: Clock) -> None:
         self._kubelet, self._clock = kubelet, clock
 
-    async def healthz(self, _request: web.Request) -> web.Response:
-        return web.Response(text="ok")
-
-    async def pods(self, _request: web.Request) -> web.Response:
-        items = b",".join(encode(pod) for pod in self._kubelet.pods())
-        body = b'{"kind":"PodList","apiVersion":"v1","metadata":{},"items":[' + items + b"]}"
-        return web.Response(body=body, content_type="application/json")
-
-    async def metrics(self, _request: web.Request) -> web.Response:
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        pods = self._kubelet.pods()
-        running = sum(1 for pod in pods if pod.status.phase == "Running")
-        lines = [
-            "# HELP kubelet_running_pods Number of pods that have a running pod sandbox",
-            "# TYPE kubelet_running_pods gauge",
-            f"kubelet_running_pods {running}",
-            "# HELP process_cpu_seconds_total Total user and system CPU time spent in seconds.",
-            "# TYPE process_cpu_seconds_total counter",
-            f"process_cpu_seconds_total {usage.ru_utime + usage.ru_stime:.2f}",
-            "# HELP process_max_resident_memory_bytes Largest resident memory so far in bytes.",
-            "# TYPE process_max_resident_memory_bytes gauge",
-            f"process_max_resident_memory_bytes {usage.ru_maxrss * 1024}",
-        ]
-        return web.Response(text="\n".join(lines) + "\n")
-
-    async def logs(self, request: web.Request) -> web.StreamResponse:
+    async def serve(self, request: web.Request) -> web.StreamResponse:
         where = request.match_info
         worker = self._kubelet.worker(where["namespace"], where["pod"])
         name = where["container"]

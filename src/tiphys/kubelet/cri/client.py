@@ -8,7 +8,8 @@ Source: staging/src/k8s.io/cri-api/pkg/apis/services.go; containerd api/services
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -84,8 +85,12 @@ class TaskEvent(Struct):
 class CriClient:
     """One connection to the runtime. Safe for many calls at a time on one event loop."""
 
-    def __init__(self, socket: Path, timeout_s: float = 120.0) -> None:
+    def __init__(
+        self, socket: Path, timeout_s: float = 120.0, called: Callable[[str, float, bool], None] | None = None
+    ) -> None:
+        """`called(method, seconds, failed)` hears of every call that ended."""
         self._timeout_s = timeout_s
+        self._called = called
         options = [
             ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
@@ -104,10 +109,15 @@ class CriClient:
         stub = self._stubs.get(method)
         if stub is None:
             stub = self._stubs[method] = self._channel.unary_unary(method)
+        begun, failed = time.monotonic(), True
         try:
             data = await stub(protobuf.encode(request, proto3=True), timeout=timeout_s or self._timeout_s)
+            failed = False
         except grpc.aio.AioRpcError as error:
             raise _failure(error) from None
+        finally:
+            if self._called is not None:
+                self._called(method, time.monotonic() - begun, failed)
         return protobuf.decode(answer, data)
 
     # --- the runtime -------------------------------------------------------------------------------------------
