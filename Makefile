@@ -20,7 +20,8 @@ reset: .venv/installed ## stop the cluster and delete its data
 
 test: lint types imports unit e2e ## everything that CI runs
 
-unit: .venv/dev ## tests without root, containers or namespaces
+unit: .venv/dev ## tests without root, containers or namespaces; those with etcd skip where it is absent and cannot be had
+	@if [ "$$(id -u)" = 0 ]; then $(TIPHYS) install --etcd; fi
 	$(BIN)/pytest tests/unit tests/property tests/repo tests/integration -n 2 -q
 
 e2e: .venv/dev build/kubectl ## tests with real containers, links and kernel rules (as root; else they skip)

@@ -76,10 +76,11 @@ def _parser() -> argparse.ArgumentParser:
         "--isolated", action="store_true", default=None, help="a single node, too, gets a network namespace of its own"
     )
     up.add_argument("--api-port", type=_port, metavar="PORT", help="the API server's port on 127.0.0.1 (6443)")
-    up.add_argument("--etcd", metavar="URLS", help="keep objects in this etcd (https://HOST:PORT,...)")
+    up.add_argument("--etcd", metavar="URLS", help="keep objects in etcd: https://HOST:PORT,... or managed")
     etcd_flags.add_file_flags(up)
     up.add_argument("--install", action="store_true", help="install missing Debian packages, saying which")
-    command("install", _install, "Install the Debian packages that real nodes need, saying which and why.")
+    install = command("install", _install, "Install the Debian packages that real nodes need, saying which and why.")
+    install.add_argument("--etcd", action="store_true", help="etcd, too")
     command("down", _down, "Stop the cluster: processes, containers, mounts, links, rules. The data stays.")
     command("reset", _reset, "Stop the cluster and delete all its data.")
     command("status", _status, "Show what runs.")
@@ -102,12 +103,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_components(command: Callable[..., argparse.ArgumentParser]) -> None:
     from tiphys.cluster.components import add_commands as add_component_commands
+    from tiphys.testing import command as test_server
 
     command("supervise", _supervise, "Keep the processes of a cluster running (what `up` starts in the background).")
     command("control-plane", _control_plane, "API server, controllers and scheduler in one process.")
     node = command("node", _node, "Kubelet, kube-proxy, pod network and DNS of one node in one process.")
     node.add_argument("--name", required=True, help="the node's name")
     add_component_commands(command)
+    test_server.add_flags(command("test-server", test_server.run, test_server.SUMMARY))
 
 
 def _count(text: str) -> int:
@@ -140,10 +143,9 @@ def _up(options: argparse.Namespace) -> None:
             ("runtime", options.runtime),
             ("isolated", options.isolated),
             ("api_port", options.api_port),
-            ("etcd", etcd_flags.address(options.etcd or "", options)),
         )
         if value is not None
-    }
+    } | etcd_flags.chosen(options, data)
     wanted = msgspec.structs.replace(data.load_settings() or ClusterSettings(), **chosen)
     up(data, wanted, progress, install=options.install)
     where = "" if options.data_dir == _default_dir() else f" --data-dir {options.data_dir}"
@@ -163,7 +165,7 @@ def _default_dir() -> Path:
     return default_data_dir()
 
 
-def _install(_options: argparse.Namespace) -> None:
+def _install(options: argparse.Namespace) -> None:
     from tiphys.cluster import preflight
     from tiphys.cluster.progress import Progress
 
@@ -171,7 +173,7 @@ def _install(_options: argparse.Namespace) -> None:
     if obstacle:
         print(f"Nothing installed: {obstacle}.", file=sys.stderr)
         return
-    needs = preflight.missing()
+    needs = preflight.missing((*preflight.NEEDS, *(preflight.ETCD_NEEDS if options.etcd else ())))
     if needs:
         preflight.install(needs, Progress())
 

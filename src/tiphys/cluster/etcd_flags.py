@@ -8,7 +8,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from tiphys.cluster import etcd_members
 from tiphys.cluster.failure import ClusterError
+from tiphys.cluster.settings import DataDirectory
 from tiphys.store.etcd.address import EtcdAddress, parse_servers
 from tiphys.store.interface import StoreError
 
@@ -28,7 +30,7 @@ def add_file_flags(parser: argparse.ArgumentParser | argparse._ArgumentGroup) ->
 def address(servers: str, options: argparse.Namespace) -> EtcdAddress | None:
     """None without servers. Raises ClusterError."""
     files = tuple(
-        path.absolute() if path is not None else None
+        str(path.absolute()) if path is not None else ""
         for path in (options.etcd_cafile, options.etcd_certfile, options.etcd_keyfile)
     )
     if not servers:
@@ -41,3 +43,17 @@ def address(servers: str, options: argparse.Namespace) -> EtcdAddress | None:
     except StoreError as error:
         raise ClusterError(str(error)) from error
     return found
+
+
+def chosen(options: argparse.Namespace, data: DataDirectory) -> dict[str, object]:
+    """Settings that `tiphys up --etcd` changes: `managed` runs an etcd as part of the cluster. Raises ClusterError."""
+    if options.etcd != "managed":
+        found = address(options.etcd or "", options)
+        return {} if found is None else {"etcd": found, "etcd_ports": None}
+    kept = data.load_settings()
+    if kept is not None and kept.etcd_ports is not None:
+        return {}
+    client_port, peer_port = etcd_members.free_ports(2)
+    member = etcd_members.managed_member(data.root, (client_port, peer_port))
+    where = etcd_members.managed_certificates(data.pki).address((member,))
+    return {"etcd": where, "etcd_ports": (client_port, peer_port)}

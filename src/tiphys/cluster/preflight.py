@@ -7,6 +7,7 @@ import platform
 import shutil
 import socket
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,10 +40,15 @@ NEEDS = (
     Need("conntrack", "conntrack", "forgets connections to endpoints that are gone"),
     Need("busybox", "busybox-static", "is the base of images built here"),
 )
+ETCD_NEEDS = (
+    Need("etcd", "etcd-server", "keeps the objects of several control planes"),
+    Need("etcdctl", "etcd-client", "looks into it and restores its snapshots"),
+)
+"""Only where objects are kept in an etcd of the cluster's own."""
 
 
-def missing() -> list[Need]:
-    return [need for need in NEEDS if not need.met()]
+def missing(needs: Sequence[Need] = NEEDS) -> list[Need]:
+    return [need for need in needs if not need.met()]
 
 
 def obstacle() -> str:

@@ -36,6 +36,8 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     cluster_domain: str = "cluster.local"
     etcd: EtcdAddress | None = None
     """The etcd cluster that keeps the objects; None: the embedded store in the data directory."""
+    etcd_ports: tuple[int, int] | None = None
+    """For clients and for peers, of the etcd that runs as part of this cluster; None: none does."""
 
     @property
     def dns_ip(self) -> str:
@@ -81,6 +83,8 @@ class DataDirectory:
         self.images = self.root / "images"
         """OCI archives that every node imports when it starts."""
         self.settings_file = self.root / "cluster.json"
+        self.moved_mark = self.root / "moved-to"
+        """Names the store that the objects were moved to, until the next `up` agrees."""
         self.admin_kubeconfig = self.root / "admin.kubeconfig"
 
     @property
@@ -101,6 +105,11 @@ class DataDirectory:
     def node(self, name: str) -> Path:
         """All that a node keeps: containerd's root and state, the kubelet's pods."""
         return self.root / "nodes" / name
+
+    @property
+    def local_volumes(self) -> Path:
+        """The directories of local volumes; kubelets make them, and they outlive nodes."""
+        return self.root / "local-volumes"
 
     def told(self, program: str) -> Path:
         """Why `program` cannot run, in a sentence; absent while it can."""

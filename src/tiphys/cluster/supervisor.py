@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tiphys.cluster import etcd_members
 from tiphys.cluster.process import Program, launch, reap, running, spawn, stop, wait_exit, write_pid_file
 from tiphys.cluster.settings import ClusterSettings, DataDirectory
 
@@ -135,13 +136,15 @@ def guard(data: DataDirectory) -> None:
 
 
 def programs_of(data: DataDirectory, settings: ClusterSettings) -> list[Program]:
-    """The processes of this cluster: the control plane, then a process for each node (simulated nodes need none)."""
+    """The processes of this cluster: its etcd, if any, the control plane, then one for each real node."""
     base = (sys.executable, "-m", "tiphys")
     where = ("--data-dir", str(data.root))
     # Compiled modules are kept wherever possible: they halve the time of a start.
     # grpc's handlers for fork cost time and print warnings; nothing here forks with channels open.
     environment = {"GRPC_ENABLE_FORK_SUPPORT": "0", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": ""}
     programs = [Program("control-plane", (*base, "control-plane", *where), environment)]
+    if settings.etcd_ports is not None:
+        programs.insert(0, etcd_members.program(data.root, data.pki, settings.etcd_ports))
     if settings.runtime == "containerd":
         for name in settings.node_names:
             command = (*base, "node", *where, "--name", name)

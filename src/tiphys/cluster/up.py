@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from tiphys.cluster import certificates, namespaces, preflight, probe
+from tiphys.cluster import certificates, etcd_members, namespaces, preflight, probe
 from tiphys.cluster.down import stop_processes
 from tiphys.cluster.failure import ClusterError
 from tiphys.cluster.process import launch, running, tail
@@ -34,6 +34,9 @@ def up(data: DataDirectory, wanted: ClusterSettings, progress: Progress, *, inst
     if settings.namespaced and not settings.number:
         networks = namespaces.NodeNetworks(namespaces.free_number(data.root))
         settings = msgspec.structs.replace(settings, number=networks.number, pod_cidr=networks.pod_cidr)
+    if settings.etcd_ports is not None:
+        etcd_members.check_installed()
+    _keep_objects(data, kept, settings)
     if already and kept and kept != settings:
         raise ClusterError(
             f"a cluster with other settings runs here ({_described(kept)})",
@@ -47,11 +50,30 @@ def up(data: DataDirectory, wanted: ClusterSettings, progress: Progress, *, inst
 
     with progress.step("Certificates"):
         certificates.create(data, settings, SystemClock().now())
+        if settings.etcd_ports is not None:
+            etcd_members.managed_certificates(data.pki).create((), SystemClock().now())
     if settings.namespaced:
         with progress.step("Networks of the nodes"):
             settings.networks.create(settings.node_names)
     _start(data, settings, progress)
     return settings
+
+
+def _keep_objects(data: DataDirectory, kept: ClusterSettings | None, settings: ClusterSettings) -> None:
+    """Refuse to begin with an empty store while the cluster's objects are in another. Raises ClusterError."""
+    if kept is None or kept.etcd == settings.etcd:
+        return
+    if data.moved_mark.exists() and data.moved_mark.read_text() == store_name(data, settings):
+        return
+    raise ClusterError(
+        f"the objects of this cluster are in {store_name(data, kept)}, not in {store_name(data, settings)}",
+        "`tiphys store migrate` moves them (stop the cluster first)",
+    )
+
+
+def store_name(data: DataDirectory, settings: ClusterSettings) -> str:
+    """Which store keeps the objects, in words."""
+    return f"the embedded store {data.db}" if settings.etcd is None else f"etcd at {', '.join(settings.etcd.servers)}"
 
 
 def _real_or_simulated(wanted: ClusterSettings, progress: Progress, *, install: bool) -> ClusterSettings:

@@ -67,7 +67,10 @@ class StoreMachine(RuleBasedStateMachine):
         self.reopen_store()
 
     def reopen_store(self) -> None:
-        self.store = self.run(EmbeddedStore.open(self.path, clock=self.clock))
+        self.store = self.run(self.opened())
+
+    async def opened(self):
+        return await EmbeddedStore.open(self.path, clock=self.clock)
 
     def run(self, coroutine):
         return self.runner.run(coroutine)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
@@ -17,9 +16,10 @@ class EtcdAddress(msgspec.Struct, frozen=True):
 
     servers: tuple[str, ...]
     """`https://host:port`, or `http://` for a cluster without TLS."""
-    ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
+    ca_file: str = ""
+    """Path of a PEM file, as the two below; empty: none."""
+    cert_file: str = ""
+    key_file: str = ""
 
     def check(self) -> None:
         """Raises StoreError for what cannot be right."""
@@ -29,10 +29,10 @@ class EtcdAddress(msgspec.Struct, frozen=True):
             parts = urlsplit(server)
             if parts.scheme not in ("http", "https") or not parts.hostname or _port(server) is None:
                 raise StoreError(f"etcd: {server!r} is not an address: write https://HOST:PORT")
-        if (self.cert_file is None) != (self.key_file is None):
+        if bool(self.cert_file) != bool(self.key_file):
             raise StoreError("etcd: a client certificate needs its key, and a key its certificate")
         for file in (self.ca_file, self.cert_file, self.key_file):
-            if file is not None and not os.access(file, os.R_OK):
+            if file and not os.access(file, os.R_OK):
                 raise StoreError(f"etcd: {file} cannot be read")
 
 

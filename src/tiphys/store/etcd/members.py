@@ -13,6 +13,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -194,5 +195,5 @@ def _channel(address: EtcdAddress, server: str) -> Any:
     if parts.scheme == "http":
         return grpc.aio.insecure_channel(target, options=_OPTIONS)
     files = (address.ca_file, address.key_file, address.cert_file)
-    contents = [None if file is None else file.read_bytes() for file in files]
+    contents = [Path(file).read_bytes() if file else None for file in files]
     return grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(*contents), options=_OPTIONS)

@@ -193,7 +193,8 @@ class EtcdStore:
 
     async def revoke(self, lease: int) -> None:
         self._usable()
-        await self._members.write(m.LEASE + "LeaseRevoke", m.LeaseRequest(id=lease), m.HeaderOnly)
+        done = await self._members.write(m.LEASE + "LeaseRevoke", m.LeaseRequest(id=lease), m.HeaderOnly)
+        self._saw(done.header)
 
     # Keeping house.
 

@@ -1,0 +1,100 @@
+"""What is told when etcd cannot be used, and that it is used again when it can."""
+
+import asyncio
+import datetime as dt
+
+import pytest
+from etcd_cluster import EtcdCluster, needs_etcd
+from msgspec.structs import replace
+
+from tiphys.cluster.etcd_members import EtcdCertificates, free_ports
+from tiphys.store.etcd import members
+from tiphys.store.etcd.address import EtcdAddress, parse_servers
+from tiphys.store.etcd.store import EtcdStore
+from tiphys.store.interface import Put, StoreError, StoreFailed
+
+
+@pytest.mark.parametrize(
+    ("address", "problem"),
+    [
+        (EtcdAddress(()), "no server is named"),
+        (EtcdAddress(("127.0.0.1:2379",)), r"'127.0.0.1:2379' is not an address: write https://HOST:PORT"),
+        (EtcdAddress(("https://host:port",)), "is not an address"),
+    ],
+)
+async def test_addresses_that_cannot_be_right(address, problem) -> None:
+    with pytest.raises(StoreError, match=problem):
+        await EtcdStore.open(address)
+
+
+async def test_files_that_cannot_be_used(tmp_path) -> None:
+    servers = ("https://127.0.0.1:1",)
+    with pytest.raises(StoreError, match=r"ca.crt cannot be read"):
+        await EtcdStore.open(EtcdAddress(servers, str(tmp_path / "ca.crt")))
+    with pytest.raises(StoreError, match="a client certificate needs its key"):
+        await EtcdStore.open(EtcdAddress(servers, "", str(tmp_path / "client.crt")))
+
+
+def test_servers_as_the_flag_has_them() -> None:
+    assert parse_servers("https://a:1, https://b:2/,") == ("https://a:1", "https://b:2")
+
+
+async def test_nobody_there(monkeypatch) -> None:
+    monkeypatch.setattr("tiphys.store.etcd.store._OPEN_TIMEOUT_S", 0.5)
+    url = f"http://127.0.0.1:{free_ports(1)[0]}"
+    with pytest.raises(StoreFailed, match=f"no etcd member answers \\({url}\\)"):
+        await EtcdStore.open(EtcdAddress((url,)))
+
+
+@needs_etcd
+async def test_certificates_of_another_are_refused(one_member, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("tiphys.store.etcd.store._OPEN_TIMEOUT_S", 1.0)
+    others = EtcdCertificates(tmp_path)
+    others.create((), dt.datetime.now(dt.UTC))
+    right, strange = one_member.address, others.address(one_member.members)
+    for wrong in (replace(right, ca_file=strange.ca_file), replace(strange, ca_file=right.ca_file)):
+        with pytest.raises(StoreFailed, match="no etcd member answers"):
+            await EtcdStore.open(wrong)
+
+
+@needs_etcd
+def test_without_a_majority_writes_fail_clearly_and_later_work_again(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(members, "CALL_TIMEOUT_S", 3.0)
+    cluster = EtcdCluster(tmp_path, 3)
+    cluster.start_all()
+
+    async def scenario() -> None:
+        store = await EtcdStore.open(cluster.address)
+        await store.txn([], [Put(b"/a", b"1")])
+        cluster.kill(1)
+        cluster.kill(2)
+        with pytest.raises(StoreFailed, match=r"etcd has no leader: too few of its members|did not answer in time"):
+            await store.txn([], [Put(b"/a", b"2")])
+        assert store.failure
+        cluster.start(1)
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    await store.txn([], [Put(b"/a", b"3")])
+                    break
+                except StoreFailed:
+                    await asyncio.sleep(0.2)
+        assert store.failure == ""
+        record = await store.get(b"/a")
+        assert record is not None
+        assert record.value == b"3"
+        await store.close()
+
+    try:
+        asyncio.run(scenario())
+    finally:
+        cluster.stop()
+
+
+@needs_etcd
+async def test_a_full_database_is_told_as_such(one_member, monkeypatch) -> None:
+    error = members.grpc.aio.AioRpcError(
+        members.grpc.StatusCode.RESOURCE_EXHAUSTED, None, None, "etcdserver: mvcc: database space exceeded"
+    )
+    assert isinstance(members.refusal(error), StoreFailed)
+    assert str(members.refusal(error)) == "etcd: etcdserver: mvcc: database space exceeded"
