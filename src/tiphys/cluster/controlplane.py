@@ -6,6 +6,7 @@ The API answers before controllers and scheduler are even imported: people and n
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import sys
@@ -112,6 +113,7 @@ async def _components(data: DataDirectory, settings: ClusterSettings, server: Ap
             signing_cert=root_ca,
             signing_key=(data.pki / "ca.key").read_text(),
             service_account_key=(data.pki / "sa.key").read_text(),
+            local_path_dir=str(data.local_volumes),
         ),
     )
     scheduler = Scheduler(scheduler_client, clock, scheduler_recorder, metrics=server.metrics)
@@ -119,6 +121,7 @@ async def _components(data: DataDirectory, settings: ClusterSettings, server: Ap
         for work in (recorder.run(), scheduler_recorder.run(), controllers.run(), scheduler.run()):
             tasks.create_task(work)
         tasks.create_task(_cluster_dns(server, settings))
+        tasks.create_task(_local_storage(server))
         if settings.namespaced:
             tasks.create_task(HostRoutes(manager_client, settings.networks).run())
         if settings.runtime == "simulated":
@@ -142,13 +145,32 @@ async def _cluster_dns(server: ApiServer, settings: ClusterSettings) -> None:
         log.error("the cluster's DNS Service cannot be made: %s", error)
 
 
+async def _local_storage(server: ApiServer) -> None:
+    """Make the class of claims that name none: directories of the node where their pod runs."""
+    from tiphys.api.errors import AlreadyExists
+    from tiphys.api.kind import new
+    from tiphys.api.kinds import STORAGECLASS
+    from tiphys.api.kinds.storage.storageclass import DEFAULT_ANNOTATION
+    from tiphys.apiserver.request import User
+    from tiphys.controllers.local_path import PROVISIONER_NAME
+
+    client = server.local_client(User("system:apiserver", groups=(ADMIN_GROUP,)))
+    local = new(STORAGECLASS, "local-path", provisioner=PROVISIONER_NAME, volume_binding_mode="WaitForFirstConsumer")
+    local.metadata.annotations = {DEFAULT_ANNOTATION: "true"}
+    with contextlib.suppress(AlreadyExists):
+        await client.create(STORAGECLASS, local)
+
+
 async def _simulated_nodes(settings: ClusterSettings, server: ApiServer, clock: Clock) -> None:
     from tiphys.apiserver.request import User
+    from tiphys.cluster.local_path import LocalPaths
     from tiphys.simulate.nodes import SimulatedNodes
     from tiphys.simulate.settings import SimulationSettings
 
     client = server.local_client(User("system:apiserver", groups=(ADMIN_GROUP,)))
-    await SimulatedNodes(client, clock, SimulationSettings(nodes=settings.nodes)).run()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(SimulatedNodes(client, clock, SimulationSettings(nodes=settings.nodes)).run())
+        tasks.create_task(LocalPaths(client, clock, None).run())
 
 
 async def _settle() -> None:

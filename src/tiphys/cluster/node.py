@@ -50,6 +50,7 @@ async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None
     from tiphys.client import kubeconfig
     from tiphys.client.events import EventRecorder
     from tiphys.client.rest import RestClient
+    from tiphys.cluster.local_path import LocalPaths
     from tiphys.dns.cluster_dns import ClusterDns, DnsSettings
     from tiphys.kubelet.kubelet import Kubelet
     from tiphys.kubelet.settings import KubeletSettings
@@ -99,12 +100,13 @@ async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None
         ProxySettings(node_name=name, cluster_cidr=settings.pod_cidr, service_cidr=settings.service_cidr),
     )
     dns = ClusterDns(client, clock, DnsSettings(name, domain=settings.cluster_domain, dns_ip=settings.dns_ip))
+    local_paths = LocalPaths(client, clock, data.local_volumes, name)
     if not settings.namespaced:
         guard(data)
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_run_containerd(runtime))
-            for work in (recorder.run(), network.run(), policies.run(), proxy.run(), dns.run()):
+            for work in (recorder.run(), network.run(), policies.run(), proxy.run(), dns.run(), local_paths.run()):
                 tasks.create_task(work)
             tasks.create_task(_run_kubelet(data, name, runtime, kubelet))
     finally:

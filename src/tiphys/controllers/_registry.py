@@ -18,10 +18,12 @@ from tiphys.controllers import (
     endpoints,
     endpointslice,
     endpointslice_mirroring,
+    ephemeral_volume,
     garbage_collector,
     horizontalpodautoscaler,
     job,
     legacy_token_cleaner,
+    local_path,
     namespace,
     node_ipam,
     node_lifecycle,
@@ -84,6 +86,8 @@ CONTROLLERS: tuple[ControllerSpec[Any], ...] = (
     service_ip_repair.SPEC,
     endpointslice_mirroring.SPEC,
     persistentvolume_binder.SPEC,
+    local_path.SPEC,
+    ephemeral_volume.SPEC,
 )
 
 

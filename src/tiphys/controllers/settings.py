@@ -41,6 +41,8 @@ class ControllerSettings:
     max_endpoints_per_slice: int = 100
     mirroring_max_endpoints_per_subset: int = 1000
     """--mirroring-max-endpoints-per-subset: beyond this many, addresses of Endpoints are left out of the mirror."""
+    local_path_dir: str = ""
+    """Where nodes keep the directories of local volumes. Empty: none are made."""
     workers: int = 0
     """Workers per controller; 0: each controller's own number."""
     backoff_first_s: float = 0.005

@@ -1,0 +1,84 @@
+"""Removes directories of local volumes whose data is to go, and says so on the Node.
+
+The controller of local volumes lists them in an annotation of the Node; this end answers in another. Only directories
+below the node's own, with names that the controller gives, are ever touched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tiphys.api.errors import ApiError
+from tiphys.api.kinds import NODE
+from tiphys.base.clock import Clock
+from tiphys.base.tasks import described
+from tiphys.client.interface import Client
+from tiphys.controllers.local_path import REMOVE_NOTE, REMOVED_NOTE
+
+log = logging.getLogger(__name__)
+
+_NAME = re.compile(r"pvc-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_RETRY_S = 10.0
+
+
+class LocalPaths:
+    """Watches one node, or all (for simulated ones, which have no directories)."""
+
+    def __init__(self, client: Client, clock: Clock, directory: Path | None, node_name: str = "") -> None:
+        """`directory` holds the volumes; None: there are none to remove, only to answer for."""
+        self._client, self._clock, self._directory, self._node_name = client, clock, directory, node_name
+        self._changed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        selector = f"metadata.name={self._node_name}" if self._node_name else ""
+        nodes = self._client.informer(NODE, field_selector=selector)
+        await nodes.wait_synced()
+        stop = nodes.subscribe(lambda *_: self._changed.set())
+        try:
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                for node in list(nodes.list()):
+                    await self._serve(node)
+        finally:
+            stop()
+
+    async def _serve(self, node: Any) -> None:
+        notes = node.metadata.annotations
+        asked = notes.get(REMOVE_NOTE, "").split()
+        try:
+            gone = [name for name in asked if await self._remove(name)]
+            answer = " ".join(gone) or None
+            if answer != notes.get(REMOVED_NOTE):
+                patch = {"metadata": {"uid": node.metadata.uid, "annotations": {REMOVED_NOTE: answer}}}
+                await self._client.patch(NODE, node.metadata.name, patch)
+        except ApiError as error:
+            log.warning("node %s: cannot say which local volumes are removed: %s", node.metadata.name, described(error))
+            gone = []
+        if len(gone) < len(asked):
+            await self._clock.sleep(_RETRY_S)
+            self._changed.set()
+
+    async def _remove(self, name: str) -> bool:
+        """Whether the directory is gone."""
+        if self._directory is None:
+            return True
+        if not _NAME.fullmatch(name):
+            log.warning("%r is not the name of a local volume", name)
+            return False
+        path = self._directory / name
+        try:
+            await asyncio.to_thread(shutil.rmtree, path)
+        except FileNotFoundError:
+            return True
+        except OSError as error:
+            log.warning("local volume %s cannot be removed: %s", path, error)
+            return False
+        log.info("local volume %s removed", path)
+        return True
