@@ -80,6 +80,7 @@ class SimulatedNodes:
         self._pod_addresses = Addresses(settings.pod_addresses)
         self._hosts: dict[str, str] = {}
         """Our nodes' names and addresses."""
+        self._lost: set[str] = set()
         self._leases: dict[str, Lease] = {}
         self._filed: dict[str, _Filed] = {}
         """By pod UID."""
@@ -100,6 +101,32 @@ class SimulatedNodes:
                 await self._play(tasks, pods)
 
     # Nodes
+
+    def missing(self) -> list[str]:
+        """Nodes of ours that are lost or were deleted."""
+        return [name for name in names(self._settings) if not self._plays(name)]
+
+    def lose(self, name: str) -> None:
+        """From now on the node is silent, as after a power cut: no lease, no word of its pods. Raises KeyError."""
+        if name not in self._hosts:
+            raise KeyError(name)
+        self._lost.add(name)
+
+    def find(self, name: str) -> None:
+        """A lost node comes back, and takes up its pods; one that was deleted registers again. Raises KeyError."""
+        index = names(self._settings).index(name) if name in names(self._settings) else -1
+        if index < 0:
+            raise KeyError(name)
+        known = name in self._hosts
+        if known and name not in self._lost:
+            return
+        self._lost.discard(name)
+        if not known:
+            self._hosts[name] = self._host_addresses.take()
+            self._later(0.0, lambda: self._register(index, name))
+        for pod in self._client.informer(POD).list():
+            if pod.spec.node_name == name:
+                self._file(pod)
 
     async def _register(self, index: int, name: str) -> None:
         now = self._clock.now()
@@ -125,6 +152,9 @@ class SimulatedNodes:
         return await self._client.update(NODE, node, subresource="status")
 
     async def _renew(self, name: str, first_delay_s: float | None = None) -> None:
+        if name in self._lost:
+            self._later(self._settings.lease_interval_s, lambda: self._renew(name))
+            return
         lease = self._leases[name]
         lease.spec.renew_time = rfc3339_micro(self._clock.now())
         delay_s = self._settings.lease_interval_s if first_delay_s is None else first_delay_s
@@ -134,6 +164,7 @@ class SimulatedNodes:
             if not await self._still_there(name):
                 log.info("node %s: it was deleted, and is not simulated any more", name)
                 self._hosts.pop(name, None)
+                self._lost.discard(name)
                 return
             delay_s = self._settings.retry_s  # the namespace of leases is not there yet
         except (AlreadyExists, Conflict):
@@ -184,11 +215,14 @@ class SimulatedNodes:
                 self._filed.pop(old.metadata.uid, None)
                 self._pod_addresses.give_back(self._assigned.pop(old.metadata.uid, old.status.pod_ip))
             return
-        if new.spec.node_name not in self._hosts:
+        if not self._plays(new.spec.node_name):
             return
         if new.status.pod_ip:
             self._pod_addresses.reserve(new.status.pod_ip)
         self._file(new)
+
+    def _plays(self, node: str) -> bool:
+        return node in self._hosts and node not in self._lost
 
     def _file(self, pod: Pod, delay_s: float = 0.0) -> None:
         """File the pod's next step, unless that same stage is filed already. `delay_s` is the least to wait."""
@@ -210,7 +244,7 @@ class SimulatedNodes:
             return  # superseded
         del self._filed[uid]
         pod = self._client.informer(POD).get(name, namespace)
-        if pod is None or pod.metadata.uid != uid or pod.spec.node_name not in self._hosts:
+        if pod is None or pod.metadata.uid != uid or not self._plays(pod.spec.node_name):
             return
         step = next_step(self._settings.stages, pod, self._clock.now())
         if step is None or step.stage is not filed.step.stage:
