@@ -29,6 +29,7 @@ _SCOPE_UNIVERSE, _SCOPE_LINK = 0, 253
 _RTN_UNICAST, _RTN_UNREACHABLE = 1, 7
 _LAST = 0xFFFFFFFF
 """The metric that every other route comes before."""
+_ONLINK = 4
 _UP = 1
 
 _LINK = struct.Struct("=BxHiII")
@@ -38,7 +39,8 @@ _ROUTE = struct.Struct("=BBBBBBBBI")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Route:
-    """To `destination` (a CIDR) through the neighbour `gateway`, or straight out of `device` where that is empty.
+    """To `destination` (a CIDR) through the neighbour `gateway`, or straight out of `device` where that is empty. With
+    both, `gateway` is taken to be behind `device`, whatever the device's own addresses.
 
     Without either: packets go nowhere, and their senders are told. It stands behind every other way to `destination`.
     """
@@ -121,13 +123,13 @@ def our_routes(link: Netlink) -> set[Route]:
     """The routes that carry `ROUTE_PROTOCOL`."""
     found = set()
     for payload in link.dump(_GETROUTE, _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)):
-        _, prefix, _, _, table, protocol, _, _, _ = _ROUTE.unpack_from(payload)
+        _, prefix, _, _, table, protocol, _, _, flags = _ROUTE.unpack_from(payload)
         if protocol != ROUTE_PROTOCOL or table != _TABLE_MAIN:
             continue
         known = attributes(payload, _ROUTE.size)
         gateway = _text(known.get(_RTA_GATEWAY))
         device = ""
-        if not gateway and _RTA_OIF in known:
+        if (not gateway or flags & _ONLINK) and _RTA_OIF in known:
             device = _device_name(struct.unpack("=I", known[_RTA_OIF])[0])
         network = ipaddress.IPv4Network((known.get(_RTA_DST, bytes(4)), prefix))
         found.add(Route(str(network), gateway, device, _text(known.get(_RTA_PREFSRC))))
@@ -148,10 +150,11 @@ def _device_name(index: int) -> str:
 def _route_body(route: Route) -> bytes:
     network = ipaddress.IPv4Network(route.destination)
     leads_somewhere = route.gateway or route.device
-    scope = _SCOPE_LINK if route.device else _SCOPE_UNIVERSE
+    scope = _SCOPE_LINK if route.device and not route.gateway else _SCOPE_UNIVERSE
+    flags = _ONLINK if route.device and route.gateway else 0
     kind = _RTN_UNICAST if leads_somewhere else _RTN_UNREACHABLE
     body = _ROUTE.pack(
-        socket.AF_INET, network.prefixlen, 0, 0, _TABLE_MAIN, ROUTE_PROTOCOL, scope, kind, 0
+        socket.AF_INET, network.prefixlen, 0, 0, _TABLE_MAIN, ROUTE_PROTOCOL, scope, kind, flags
     ) + attribute(_RTA_DST, network.network_address.packed)
     if not leads_somewhere:
         body += attribute(_RTA_PRIORITY, struct.pack("=I", _LAST))

@@ -8,7 +8,8 @@
 It waits until the node has a podCIDR, sets the bridge up, writes the CNI configuration (from then on the runtime
 reports its network ready) and keeps one route per other node for as long as it runs. Everything acts on the network
 namespace that the process lives in, is named `tiphys...`, survives a restart of the process, and is taken away by
-`cleanup`. Routes go through neighbours: nodes share a subnet; a node beyond a router is reported and left out.
+`cleanup`. With the backend `host-gw` routes go through neighbours: nodes share a subnet, a node beyond a router is
+reported and left out. With `vxlan` packets travel in UDP (`overlay`), and nodes need only reach each other.
 """
 
 from __future__ import annotations
@@ -20,15 +21,17 @@ import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tiphys.api.kinds.core.node import NODE, Node
 from tiphys.base import netlink
 from tiphys.base.clock import Clock
 from tiphys.base.netlink import Netlink
 from tiphys.client.interface import Client, EventType
-from tiphys.network import links
+from tiphys.network import links, overlay
 from tiphys.network.cni import gateway_of, write_config
 from tiphys.network.links import Route
+from tiphys.network.overlay import Far
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +40,10 @@ TABLE = "tiphys-network"
 COALESCE_S = 0.02
 RETRY_S = 10.0
 """After a route or table could not be set."""
+
+
+_USUAL_MTU = 1500
+Backend = Literal["host-gw", "vxlan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +58,15 @@ class NetworkSettings:
     cluster_cidr: str = "10.244.0.0/16"
     service_cidr: str = "10.96.0.0/16"
     bridge: str = BRIDGE
+    backend: Backend = "host-gw"
+    """How pods of other nodes are reached."""
     mtu: int = 0
-    """0: the kernel's default (1500)."""
+    """What the pods' links carry; 0: 1500, less what the backend adds."""
+
+    @property
+    def pod_mtu(self) -> int:
+        """0: the kernel's default."""
+        return self.mtu or (_USUAL_MTU - overlay.HEADER_BYTES if self.backend == "vxlan" else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +78,8 @@ class Plan:
     """Where packets to pods' addresses that no node has end: they must not leave by the default route."""
     not_masqueraded: tuple[str, ...]
     """Destinations that see a pod's own address."""
+    ends: frozenset[Far] = frozenset()
+    """The overlay's other ends, where there is one."""
 
 
 def internal_address(node: Node) -> str:
@@ -82,19 +98,25 @@ def pod_subnet(node: Node | None) -> str:
 
 
 def plan(nodes: Iterable[Node], settings: NetworkSettings) -> Plan:
-    """Pure. Node addresses are not masqueraded: every node has the way back to every pod."""
-    routes, direct = set(), {settings.cluster_cidr}
+    """Pure. Without an overlay node addresses are not masqueraded, for every node has the way back to every pod. With
+    one that way is the overlay, which routers between nodes do not know: there only the own node sees its pods."""
+    overlaid = settings.backend == "vxlan"
+    routes, ends, direct = set(), set(), {settings.cluster_cidr}
     for node in nodes:
         address, subnet = internal_address(node), pod_subnet(node)
-        if address:
+        own = node.metadata.name == settings.node_name
+        if address and (own or not overlaid):
             direct.add(address)
         if not subnet:
             continue
-        if node.metadata.name == settings.node_name:
+        if own:
             routes.add(Route(settings.service_cidr, device=settings.bridge, source=gateway_of(subnet)))
+        elif address and overlaid:
+            ends.add(Far(subnet, address))
+            routes.add(Route(subnet, gateway=overlay.end_of(subnet), device=overlay.DEVICE))
         elif address:
             routes.add(Route(subnet, gateway=address))
-    return Plan(frozenset(routes), Route(settings.cluster_cidr), tuple(sorted(direct)))
+    return Plan(frozenset(routes), Route(settings.cluster_cidr), tuple(sorted(direct)), frozenset(ends))
 
 
 def masquerade_rules(not_masqueraded: tuple[str, ...], cluster_cidr: str) -> str:
@@ -170,12 +192,16 @@ class PodNetwork:
 
     async def _sync(self) -> bool:
         """False when something was refused and should be tried again."""
-        subnet = pod_subnet(self._nodes.get(self._settings.node_name))
-        if not subnet:
+        node = self._nodes.get(self._settings.node_name)
+        subnet, address = pod_subnet(node), internal_address(node) if node is not None else ""
+        overlaid = self._settings.backend == "vxlan"
+        if not subnet or (overlaid and not address):
             return True
         wanted = plan(self._nodes.list(), self._settings)
         if subnet != self._subnet:
             await asyncio.to_thread(prepare, self._settings, subnet)
+        if overlaid:
+            await asyncio.to_thread(apply_overlay, wanted.ends, subnet, address, self._settings.pod_mtu)
         refused = await asyncio.to_thread(apply_routes, wanted.routes, wanted.guard)
         self._report(refused)
         if wanted.not_masqueraded != self._direct:
@@ -185,7 +211,7 @@ class PodNetwork:
             # Last: from here on the runtime believes that pods can be connected.
             settings = self._settings
             directory, state = settings.cni_directory, settings.cni_state
-            await asyncio.to_thread(write_config, directory, subnet, settings.mtu, settings.bridge, state)
+            await asyncio.to_thread(write_config, directory, subnet, settings.pod_mtu, settings.bridge, state)
             self._subnet = subnet
             log.info("pod network of node %s: pods get addresses of %s", settings.node_name, subnet)
             self.ready.set()
@@ -209,11 +235,20 @@ def prepare(settings: NetworkSettings, subnet: str) -> None:
     _set_sysctl("net/ipv4/ip_forward", "1")
     prefix = ipaddress.IPv4Network(subnet).prefixlen
     with Netlink(netlink.ROUTE) as link:
-        links.ensure_bridge(link, settings.bridge, f"{gateway_of(subnet)}/{prefix}", settings.mtu)
+        links.ensure_bridge(link, settings.bridge, f"{gateway_of(subnet)}/{prefix}", settings.pod_mtu)
+        if settings.backend != "vxlan":
+            links.remove_link(link, overlay.DEVICE)
     # A pod that asks for a Service address is routed back out of the bridge it came in by. Told about that by ICMP
     # redirects, it would look for the address on the bridge itself. Both are needed: the kernel takes either as yes.
     for scope in ("all", settings.bridge):
         _set_sysctl(f"net/ipv4/conf/{scope}/send_redirects", "0")
+
+
+def apply_overlay(ends: frozenset[Far], subnet: str, address: str, mtu: int) -> None:
+    """Makes this node's end of the overlay, at `address`, know the others. Idempotent. Raises OSError."""
+    with Netlink(netlink.ROUTE) as link:
+        overlay.ensure_device(link, subnet, address, mtu)
+        overlay.sync(link, ends)
 
 
 def apply_routes(wanted: frozenset[Route], guard: Route) -> dict[Route, str]:
@@ -243,6 +278,7 @@ def cleanup(bridge: str = BRIDGE) -> None:
             for route in links.our_routes(link):
                 links.remove_route(link, route)
             links.remove_link(link, bridge)
+            links.remove_link(link, overlay.DEVICE)
         _nft(f"table ip {TABLE}\ndelete table ip {TABLE}\n")
     except (OSError, subprocess.SubprocessError) as error:
         log.warning("removing the pod network: %s", _reason(error))
