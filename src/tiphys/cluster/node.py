@@ -73,6 +73,7 @@ async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None
             node_ip=address,
             root_dir=data.node(name) / "kubelet",
             cri_socket=runtime.settings.socket,
+            local_path_dir=data.local_volumes,
             logs_dir=data.node(name) / "logs",
             cluster_dns=(settings.dns_ip,),
             cluster_domain=settings.cluster_domain,

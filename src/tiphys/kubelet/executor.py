@@ -37,7 +37,7 @@ from tiphys.kubelet.fieldrefs import UnknownField, field_value, resource_value
 from tiphys.kubelet.hosts import pod_resolver
 from tiphys.kubelet.images.puller import ImageUnavailable
 from tiphys.kubelet.lifecycle import Start, kill_order, spec_hash
-from tiphys.kubelet.mounting import BadMount, container_mounts, message_file
+from tiphys.kubelet.mounting import BadMount, container_devices, container_mounts, message_file
 from tiphys.kubelet.podconfig import Parts, container_config, sandbox_config
 from tiphys.kubelet.references import config_maps_of, secrets_of
 from tiphys.kubelet.security import RefusedUser, container_context
@@ -187,6 +187,7 @@ class PodExecutor:
             image_ref=image.id,
             environment=environment.variables,
             mounts=mounts,
+            devices=container_devices(container, self._volumes),
             resources=container_resources(pod, plain, node.capacity.memory_bytes, unified=node.cgroups.unified),
             security=container_context(pod, container, image.uid.value if image.uid else None, image.username, target),
             message_file=message_file(pod, container, attempt, node.settings),

@@ -39,7 +39,6 @@ from tiphys.kubelet.state import LABEL_POD_UID, PodRuntime
 from tiphys.kubelet.stats.collector import Collector
 from tiphys.kubelet.status import rejected_status
 from tiphys.kubelet.statuswriter import StatusWriter
-from tiphys.kubelet.volumes.local_path import LocalPathCleaner
 from tiphys.kubelet.volumes.persistent import NodeVolumes
 from tiphys.kubelet.volumes.rendered import Rendered
 from tiphys.kubelet.volumes.tokens import Tokens
@@ -64,7 +63,6 @@ class Kubelet:
         self._pods: Informer[Pod] | None = None
         self._context: NodeContext | None = None
         self._pod_cidr = ""
-        self._cleaner: LocalPathCleaner | None = None
         self._image_ready = asyncio.Event()
         self.ready = asyncio.Event()
         """Set once pods are being served."""
@@ -111,11 +109,8 @@ class Kubelet:
         )
         references = References(self._client, self._clock, self._content_changed)
         tokens = Tokens(self._client, self._clock)
-        volumes = NodeVolumes(
-            self._client, self._clock, tokens, lambda: reporter.node, settings.root_dir, settings.node_name, self._wake_all
-        )
+        volumes = NodeVolumes(self._client, self._clock, tokens, lambda: reporter.node, settings, self._wake_all)
         reporter.volumes_in_use = volumes.in_use
-        self._cleaner = LocalPathCleaner(self._client, settings.node_name, volumes.local_path)
         actions = Actions(self.cri)
         prober = Prober(actions, self._clock, self._recorder, self._wake, self.metrics)
         statuses = StatusWriter(self._client, self._clock)
@@ -156,7 +151,6 @@ class Kubelet:
                 group.create_task(supervised("runtime events", self._follow_events, self._clock))
                 group.create_task(supervised("log rotation", self._rotate_logs, self._clock))
                 group.create_task(supervised("CSI drivers", volumes.drivers.run, self._clock))
-                group.create_task(supervised("local-path", self._cleaner.run, self._clock))
                 if settings.serving_cert is not None:
                     group.create_task(supervised("kubelet server", self._serve, self._clock))
                 unsubscribe.append(nodes.subscribe(self._node_changed))
@@ -300,8 +294,6 @@ class Kubelet:
         if node is None or self._reporter is None:
             return
         self._reporter.saw(node)
-        if self._cleaner is not None:
-            self._cleaner.noted(node)
         cidr, hook = node.spec.pod_cidr, self.settings.on_pod_cidr
         if cidr and cidr != self._pod_cidr and hook is not None:
             self._pod_cidr = cidr

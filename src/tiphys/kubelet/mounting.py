@@ -8,6 +8,7 @@ from pathlib import Path
 from tiphys.api.kinds.core.pod.containers import Container, EphemeralContainer
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.kubelet.cri.common import Mount
+from tiphys.kubelet.cri.containers import Device
 from tiphys.kubelet.environment import expand
 from tiphys.kubelet.hosts import hosts_file
 from tiphys.kubelet.podconfig import volume_mount
@@ -46,11 +47,27 @@ def container_mounts(
                 raise BadMount(f"{message}: {error}") from None
         elif not path.exists() and pod_volume_is_host_path(pod, wanted.name):
             path.mkdir(parents=True, exist_ok=True)
-        made.append(volume_mount(wanted, path))
+        mount = volume_mount(wanted, path)
+        mount.readonly = mount.readonly or wanted.name in volumes.read_only
+        made.append(mount)
     wants_hosts = all(mount.container_path != "/etc/hosts" for mount in made)
     if wants_hosts:
         made.append(Mount(container_path="/etc/hosts", host_path=str(_write_hosts(pod, ips, settings))))
     return made
+
+
+def container_devices(container: Container | EphemeralContainer, volumes: PodVolumes) -> list[Device]:
+    """The block devices of its volumes. Raises BadMount."""
+    devices = []
+    for wanted in container.volume_devices:
+        path = volumes.devices.get(wanted.name)
+        if path is None:
+            raise BadMount(f'cannot find volume "{wanted.name}" to pass into container "{container.name}"')
+        permissions = "mr" if wanted.name in volumes.read_only else "mrw"
+        devices.append(
+            Device(container_path=wanted.device_path, host_path=str(path.resolve()), permissions=permissions)
+        )
+    return devices
 
 
 def pod_volume_is_host_path(pod: Pod, name: str) -> bool:

@@ -68,6 +68,8 @@ class NodeReporter:
         self._runtime_version = ""
         self._written_s = -1e9
         self._served: Node | None = None
+        self.volumes_in_use: Callable[[], list[str]] = list
+        """Attachable volumes that pods here have: nobody may detach them."""
         self.runtime_problem = "container runtime status check may not have completed yet"
         self.network_problem = "container runtime status check may not have completed yet"
         """Empty: pods can have a network."""
@@ -201,6 +203,7 @@ class NodeReporter:
         status.daemon_endpoints = NodeDaemonEndpoints(kubelet_endpoint=DaemonEndpoint(port=settings.port))
         status.node_info = self._info()
         status.images = self._images
+        status.volumes_in_use = self.volumes_in_use()
         now = rfc3339(self._clock.now())
         kept = {condition.type: condition for condition in old.conditions}
         made = (

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 from tiphys.kubelet.context import NodeContext
 from tiphys.kubelet.cri.client import NotFound
 from tiphys.kubelet.state import ANNOTATION_GRACE, LABEL_POD_UID
-from tiphys.kubelet.volumes.mounts import unmount_under
+from tiphys.kubelet.volumes.pod import take_away
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +43,7 @@ class Orphans:
         if pods.is_dir():
             for entry in pods.iterdir():
                 if entry.name not in self._known():
-                    await asyncio.to_thread(_remove, entry)
+                    await take_away(entry, self._context.volumes)
         for uid in list(self._context.cgroups.pods()):
             if uid not in self._known():
                 await self._context.cgroups.remove_uid(uid)
@@ -59,8 +57,3 @@ class Orphans:
             await call
         except NotFound:
             return
-
-
-def _remove(directory: Path) -> None:
-    unmount_under(directory)
-    shutil.rmtree(directory)

@@ -23,7 +23,7 @@ from tiphys.kubelet.cri.common import (
     PodSandboxMetadata,
     PortMapping,
 )
-from tiphys.kubelet.cri.containers import SIGNALS, ContainerConfig, ContainerMetadata, LinuxContainerConfig
+from tiphys.kubelet.cri.containers import SIGNALS, ContainerConfig, ContainerMetadata, Device, LinuxContainerConfig
 from tiphys.kubelet.environment import expand
 from tiphys.kubelet.hosts import Resolver, domain_of, hostname_of
 from tiphys.kubelet.lifecycle import spec_hash
@@ -102,6 +102,7 @@ class Parts:
     image_ref: str
     environment: Mapping[str, str]
     mounts: Sequence[Mount]
+    devices: Sequence[Device]
     resources: LinuxContainerResources
     security: LinuxContainerSecurityContext
     message_file: Path | None = None
@@ -126,6 +127,7 @@ def container_config(pod: Pod, container: Container | EphemeralContainer, parts:
             for name, value in parts.environment.items()
         ],
         mounts=mounts,
+        devices=list(parts.devices),
         labels=pod_labels(pod) | {LABEL_CONTAINER: container.name},
         annotations=_annotations(pod, container, parts.attempt) | dict(parts.annotations),
         log_path=f"{container.name}/{parts.attempt}.log",

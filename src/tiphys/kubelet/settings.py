@@ -19,6 +19,8 @@ class KubeletSettings:
     root_dir: Path
     """Volumes and bookkeeping of pods; private to this node."""
     cri_socket: Path
+    local_path_dir: Path = Path("/var/lib/tiphys/local-path")
+    """Where volumes of StorageClass `local-path` lie."""
     logs_dir: Path = Path("/var/log/pods")
     """Container logs, `<namespace>_<pod>_<uid>/<container>/<restarts>.log`. Pod UIDs keep nodes apart."""
     cluster_dns: tuple[str, ...] = ()

@@ -70,8 +70,7 @@ class PodWorker:
         """As it runs here: with the resources that it was promised."""
         uid = pod.metadata.uid
         directory = node.settings.pod_dir(uid)
-        allocatable = node.capacity.allocatable()
-        self._volumes = PodVolumes(directory, node.references, node.tokens, node.clock, allocatable)
+        self._volumes = PodVolumes(directory, node.rendered, node.volumes, node.clock)
         self._executor = PodExecutor(node, self._volumes)
         self.observer = PodObserver(node.cri, node.clock, uid)
         self._status: PodStatus = refused or pod.status
@@ -81,7 +80,8 @@ class PodWorker:
         self._wake = asyncio.Event()
         self._step: asyncio.Task[float] | None = None
         self._removed = False
-        self._stale_content = False
+        self._stale_content = (directory / "volumes").exists()
+        """At first, of a pod that ran before: its tokens and files are this process's to keep from now on."""
         self._settled = False
         """The pod is Succeeded or Failed and all it held is released."""
         self._failures = 0

@@ -11,6 +11,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 _MS_BIND, _MS_REC = 4096, 16384
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
+_MS_REMOUNT, _MS_RDONLY = 32, 1
 _MNT_DETACH = 2
 
 
@@ -26,9 +27,21 @@ def mount_tmpfs(target: Path, size_bytes: int = 0) -> None:
     _check(_libc.mount(b"tmpfs", os.fsencode(target), b"tmpfs", 0, options.encode()), target)
 
 
+def mount_huge_pages(target: Path, page_bytes: int) -> None:
+    """Huge pages of this size as files below `target`. Raises OSError where the kernel has none of them."""
+    options = f"pagesize={page_bytes >> 10}K"
+    _check(_libc.mount(b"nodev", os.fsencode(target), b"hugetlbfs", 0, options.encode()), target)
+
+
 def bind(source: Path, target: Path) -> None:
     """`source` (file or directory, what is mounted below it too) also at `target`. Raises OSError."""
     _check(_libc.mount(os.fsencode(source), os.fsencode(target), None, _MS_BIND | _MS_REC, None), target)
+
+
+def make_read_only(target: Path) -> None:
+    """Nothing can be written through this bind any more. Raises OSError."""
+    flags = _MS_BIND | _MS_REMOUNT | _MS_RDONLY
+    _check(_libc.mount(None, os.fsencode(target), None, flags, None), target)
 
 
 def unmount(target: Path) -> None:

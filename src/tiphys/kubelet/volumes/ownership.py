@@ -1,7 +1,12 @@
-"""Giving a volume to the pod's fsGroup. Source: pkg/volume/volume_linux.go (SetVolumeOwnership)."""
+"""Giving a volume to the pod's fsGroup. Source: pkg/volume/volume_linux.go (SetVolumeOwnership).
+
+Every step goes through directory descriptors and follows no link: a container that runs in another pod on the same
+volume may swap names meanwhile, and nothing outside the volume may change for that.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -16,17 +21,22 @@ def give_to_group(directory: Path, group: int, *, read_only: bool, on_root_misma
     wanted = _mode(status.st_mode, read_only)
     if on_root_mismatch and status.st_gid == group and stat.S_IMODE(status.st_mode) & wanted == wanted:
         return
-    for root, directories, files in os.walk(directory, topdown=False):
+    for _, directories, files, descriptor in os.fwalk(directory, topdown=False, follow_symlinks=False):
         for name in (*directories, *files):
-            _give(Path(root, name), group, read_only)
-    _give(directory, group, read_only)
+            with contextlib.suppress(FileNotFoundError):
+                _give(name, descriptor, group, read_only)
+    _give(str(directory), None, group, read_only)  # last: a walk that was cut short is begun anew
 
 
-def _give(path: Path, group: int, read_only: bool) -> None:
-    status = path.lstat()
-    os.chown(path, -1, group, follow_symlinks=False)
-    if not stat.S_ISLNK(status.st_mode):
-        path.chmod(_mode(status.st_mode, read_only))
+def _give(name: str, within: int | None, group: int, read_only: bool) -> None:
+    found = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=within)
+    try:
+        status = os.fstat(found)
+        os.chown(name, -1, group, dir_fd=within, follow_symlinks=False)
+        if not stat.S_ISLNK(status.st_mode):
+            os.chmod(f"/proc/self/fd/{found}", _mode(status.st_mode, read_only))
+    finally:
+        os.close(found)
 
 
 def _mode(mode: int, read_only: bool) -> int:

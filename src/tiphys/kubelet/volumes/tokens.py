@@ -20,8 +20,11 @@ _DEFAULT_EXPIRATION_S = 3600
 
 
 @dataclass(frozen=True, slots=True)
-class _Token:
+class Token:
+    """A token, and when it ends (RFC 3339)."""
+
     text: str
+    expires: str
     renew_at_s: float
     """Wall time, seconds since 1970."""
 
@@ -31,18 +34,22 @@ class Tokens:
 
     def __init__(self, client: Client, clock: Clock) -> None:
         self._client, self._clock = client, clock
-        self._tokens: dict[tuple[str, str, int], _Token] = {}
+        self._tokens: dict[tuple[str, str, int], Token] = {}
 
     async def token(self, pod: Pod, projection: ServiceAccountTokenProjection) -> str:
         """A token that is good for a while yet. Raises ApiError."""
-        wanted_s = projection.expiration_seconds or _DEFAULT_EXPIRATION_S
-        key = (pod.metadata.uid, projection.audience, wanted_s)
+        return (await self.for_audience(pod, projection.audience, projection.expiration_seconds)).text
+
+    async def for_audience(self, pod: Pod, audience: str, expiration_s: int | None) -> Token:
+        """The same for any audience (empty: the API server's). Raises ApiError."""
+        wanted_s = expiration_s or _DEFAULT_EXPIRATION_S
+        key = (pod.metadata.uid, audience, wanted_s)
         kept = self._tokens.get(key)
         if kept is not None and self._clock.now().timestamp() < kept.renew_at_s:
-            return kept.text
+            return kept
         request = TokenRequest(
             spec=TokenRequestSpec(
-                audiences=[projection.audience] if projection.audience else [],
+                audiences=[audience] if audience else [],
                 expiration_seconds=wanted_s,
                 bound_object_ref=BoundObjectReference(
                     kind="Pod", api_version="v1", name=pod.metadata.name, uid=pod.metadata.uid
@@ -53,8 +60,9 @@ class Tokens:
         answer = await self._client.create_subresource(
             SERVICEACCOUNT, account, pod.metadata.namespace, "token", request, TokenRequest
         )
-        made = self._tokens[key] = _Token(answer.status.token, self._renewal(answer))
-        return made.text
+        made = Token(answer.status.token, answer.status.expiration_timestamp or "", self._renewal(answer))
+        self._tokens[key] = made
+        return made
 
     def _renewal(self, answer: TokenRequest) -> float:
         """At 80 % of its life, or after a day if that is sooner."""

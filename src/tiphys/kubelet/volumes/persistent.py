@@ -1,0 +1,308 @@
+"""Volumes that outlive a mount: those behind claims, of network storage and of CSI drivers. One object per node.
+
+What is mounted for a pod lies in the pod's directory. Volumes that need more to undo than an unmount leave a record
+there first (`records`), and what is mounted once per node is taken away with the last pod's record.
+
+Source: pkg/kubelet/volumemanager, pkg/volume/util/operationexecutor; messages are upstream's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import stat
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tiphys.api.errors import ApiError
+from tiphys.api.kinds import SECRET
+from tiphys.api.kinds.core.node import Node
+from tiphys.api.kinds.core.persistentvolume import CSIPersistentVolumeSource, PersistentVolumeSpec
+from tiphys.api.kinds.core.pod.schema import Pod
+from tiphys.api.kinds.core.pod.volumes import NFSVolumeSource, Volume
+from tiphys.base.clock import Clock
+from tiphys.client.csi import CsiFailure
+from tiphys.client.interface import Client
+from tiphys.kubelet.settings import KubeletSettings
+from tiphys.kubelet.volumes import filesystems, mounts, network, records
+from tiphys.kubelet.volumes.claims import BadClaim, Claimed, Claims, claim_name
+from tiphys.kubelet.volumes.content import BadVolume
+from tiphys.kubelet.volumes.csi.drivers import CsiDrivers
+from tiphys.kubelet.volumes.csi.mounting import CsiMounter, Wanted, inline_source, remove_target
+from tiphys.kubelet.volumes.hostpath import check_host_path
+from tiphys.kubelet.volumes.intree import migrated
+from tiphys.kubelet.volumes.local_path import LocalPath
+from tiphys.kubelet.volumes.ownership import give_to_group
+from tiphys.kubelet.volumes.records import VolumeRecord
+from tiphys.kubelet.volumes.tokens import Tokens
+
+_log = logging.getLogger(__name__)
+
+ATTACH_TIMEOUT_S = 123.0
+_IN_USE = "volume uses the ReadWriteOncePod access mode and is already in use by another pod"
+
+
+class FailedVolume(Exception):
+    """A step failed; the text is the whole FailedMount message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A volume that is there: a directory or file to mount, or a device."""
+
+    path: Path
+    device: bool = False
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one volume is to be, and how."""
+
+    pod: Pod
+    volume: str
+    name: str
+    directory: Path
+    group: int | None
+    read_only: bool
+    options: list[str]
+
+    def target(self, plugin: str) -> Path:
+        return self.directory / "volumes" / f"kubernetes.io~{plugin}" / self.name
+
+    def failed(self, step: str, error: object) -> FailedVolume:
+        return FailedVolume(f'{step} failed for volume "{self.name}" : {error}')
+
+    def own(self, path: Path) -> None:
+        """Give the volume to the pod's fsGroup. Raises OSError."""
+        if self.group is None or self.read_only:
+            return
+        context = self.pod.spec.security_context
+        mismatch = context is not None and context.fs_group_change_policy == "OnRootMismatch"
+        give_to_group(path, self.group, read_only=False, on_root_mismatch=mismatch)
+
+
+class NodeVolumes:
+    """Makes and undoes such volumes. `changed` is called when a driver comes or goes."""
+
+    def __init__(
+        self,
+        client: Client,
+        clock: Clock,
+        tokens: Tokens,
+        node: Callable[[], Node | None],
+        settings: KubeletSettings,
+        changed: Callable[[], None],
+    ) -> None:
+        root_dir = settings.root_dir
+        self._client = client
+        self._pods = root_dir / "pods"
+        self._plugins = root_dir / "plugins" / "kubernetes.io"
+        self.claims = Claims(client, node)
+        self.drivers = CsiDrivers(client, clock, node, root_dir, changed)
+        self.csi = CsiMounter(client, clock, tokens, self.drivers, root_dir, settings.node_name)
+        self.local_path = LocalPath(settings.local_path_dir)
+        self._locks: weakref.WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = weakref.WeakValueDictionary()
+
+    def in_use(self) -> list[str]:
+        """The attachable volumes of this node's pods, for `volumesInUse`."""
+        return sorted({record.unique_name for _, record in records.all_records(self._pods) if record.attachable})
+
+    # --- making ------------------------------------------------------------------------------------------------
+
+    async def make(self, pod: Pod, volume: Volume, directory: Path, group: int | None) -> Made:
+        """Idempotent. Raises BadClaim, FailedVolume, NotAttached, ApiError, OSError."""
+        claimed: Claimed | None = None
+        source: Volume | PersistentVolumeSpec = volume
+        name, read_only, options = volume.name, False, list[str]()
+        if claim_name(pod, volume):
+            try:
+                claimed = await self.claims.resolve(pod, volume)
+            except BadVolume as error:
+                raise FailedVolume(str(error)) from None
+            source, name, read_only = claimed.volume.spec, claimed.volume.metadata.name, claimed.read_only
+            options = claimed.volume.spec.mount_options
+        place = Place(pod, volume.name, name, directory, group, read_only, options)
+        csi = inline_source(pod, volume.name, volume.csi) if volume.csi is not None else None
+        if isinstance(source, PersistentVolumeSpec):
+            csi = source.csi
+        csi = csi or migrated(source)
+        if csi is not None:
+            return await self._csi(place, csi, claimed)
+        if source.host_path is not None:
+            await asyncio.to_thread(self.local_path.ensure, Path(source.host_path.path))
+            try:
+                made = check_host_path(source.host_path.path, source.host_path.type or "")
+            except BadVolume as error:
+                raise place.failed("MountVolume.SetUp", error) from None
+            return Made(made, read_only=read_only)
+        if isinstance(source, PersistentVolumeSpec) and source.local is not None:
+            return await self._local(place, source, block=claimed is not None and claimed.block)
+        if source.nfs is not None:
+            return await self._nfs(place, source.nfs)
+        if source.iscsi is not None:
+            return await self._iscsi(place, source.iscsi, block=claimed is not None and claimed.block)
+        raise BadClaim("failed to get Plugin from volumeSpec for volume " + f'"{name}" err=no volume plugin matched')
+
+    async def _local(self, place: Place, spec: PersistentVolumeSpec, *, block: bool) -> Made:
+        local = spec.local
+        if local is None:
+            raise place.failed("MountVolume.SetUp", "no local source")
+        path = Path(local.path)
+        await asyncio.to_thread(self.local_path.ensure, path)
+        if not path.exists():
+            raise place.failed("MountVolume.NewMounter initialization", f'path "{path}" does not exist')
+        device = stat.S_ISBLK(path.stat().st_mode)
+        if block:
+            if not device:
+                raise place.failed("MapVolume.MapPodDevice", f"{path} is not a block device")
+            return Made(path, device=True)
+        if device:
+            record = self._record(place, "device", str(path), "local-volume/mounts")
+            return await self._staged(place, record, "local-volume", str(path), local.fs_type or "ext4")
+        target = place.target("local-volume")
+        try:
+            await asyncio.to_thread(_bind, path, target, place)
+        except OSError as error:
+            raise place.failed("MountVolume.SetUp", error) from None
+        return Made(target, read_only=place.read_only)
+
+    async def _nfs(self, place: Place, source: NFSVolumeSource) -> Made:
+        target = place.target("nfs")
+        target.mkdir(parents=True, exist_ok=True, mode=0o750)
+        if not mounts.mounted_under(target):
+            try:
+                await network.mount_nfs(source, target, place.options, read_only=place.read_only)
+            except BadVolume as error:
+                raise place.failed("MountVolume.SetUp", error) from None
+        return Made(target, read_only=place.read_only)
+
+    async def _iscsi(self, place: Place, source: network.Iscsi, *, block: bool) -> Made:
+        handle = f"{source.target_portal}:{source.iqn}:{source.lun}"
+        options = {"portals": ",".join(network.portals_of(source)), "iqn": source.iqn}
+        record = self._record(place, "iscsi", handle, "iscsi", options)
+        async with self._lock(record):
+            records.write(place.directory, record)
+            secret: Mapping[str, bytes] = {}
+            if source.secret_ref is not None:
+                namespace = getattr(source.secret_ref, "namespace", "") or place.pod.metadata.namespace
+                secret = (await self._client.get(SECRET, source.secret_ref.name, namespace)).data
+            try:
+                device = await network.log_in(source, secret)
+            except BadVolume as error:
+                raise place.failed("MountVolume.WaitForAttach", error) from None
+        if block:
+            return Made(Path(device), device=True)
+        return await self._staged(place, record, "iscsi", device, source.fs_type)
+
+    def _record(
+        self, place: Place, plugin: str, handle: str, where: str, options: dict[str, str] | None = None
+    ) -> VolumeRecord:
+        kind = "local-volume" if plugin == "device" else plugin
+        return VolumeRecord(
+            plugin=plugin,
+            volume=place.volume,
+            handle=handle,
+            target=str(place.target(kind)),
+            staging=str(self._plugins / where / place.name),
+            persistent_volume=place.name,
+            options=options or {},
+        )
+
+    async def _staged(self, place: Place, record: VolumeRecord, plugin: str, device: str, kind: str) -> Made:
+        """A device mounted once per node and bound into the pod."""
+        staging, target = Path(record.staging), place.target(plugin)
+        async with self._lock(record):
+            records.write(place.directory, record)
+            staging.mkdir(parents=True, exist_ok=True, mode=0o750)
+            if staging not in mounts.mounted_under(staging):
+                try:
+                    options, read_only = place.options, place.read_only
+                    await filesystems.format_and_mount(device, staging, kind, options, read_only=read_only)
+                except BadVolume as error:
+                    raise place.failed("MountVolume.MountDevice", error) from None
+        await asyncio.to_thread(_bind, staging, target, place)
+        return Made(target, read_only=place.read_only)
+
+    async def _csi(self, place: Place, source: CSIPersistentVolumeSource, claimed: Claimed | None) -> Made:
+        read_only = place.read_only or source.read_only
+        wanted = Wanted(place.pod, place.volume, place.name, source, claimed, place.directory, read_only, place.group)
+        step = "MountVolume.SetUp"
+        try:
+            info, driver, record = await self.csi.prepare(wanted)
+            self._check_alone(place.pod.metadata.uid, record)
+            async with self._lock(record):
+                records.write(place.directory, record)
+                context = await self.csi.wait_attached(record, ATTACH_TIMEOUT_S)
+                step = "MapVolume.SetUpDevice" if wanted.block else "MountVolume.MountDevice"
+                await self.csi.stage(wanted, driver, record, context)
+                step = "MapVolume.MapPodDevice" if wanted.block else "MountVolume.SetUp"
+                await self.csi.publish(wanted, info, driver, record, context)
+                if self.csi.gives_group(wanted, info, driver):
+                    await asyncio.to_thread(place.own, Path(record.target))
+        except (CsiFailure, BadVolume, ApiError, OSError) as error:
+            raise place.failed(step, error) from None
+        return Made(Path(record.target), device=wanted.block, read_only=read_only)
+
+    def _check_alone(self, uid: str, record: VolumeRecord) -> None:
+        """Raises BadClaim when a volume for one pod has another."""
+        if record.single_pod and any(
+            other != uid and each.key == record.key for other, each in records.all_records(self._pods)
+        ):
+            raise BadClaim(_IN_USE)
+
+    def _lock(self, record: VolumeRecord) -> asyncio.Lock:
+        return self._locks.setdefault(record.key, asyncio.Lock())
+
+    # --- undoing -----------------------------------------------------------------------------------------------
+
+    async def undo(self, directory: Path) -> None:
+        """Undo every recorded volume of the pod whose directory this is. Raises OSError; call again."""
+        for record in records.records_of(directory):
+            try:
+                async with self._lock(record):
+                    await self._undo(directory, record)
+            except (CsiFailure, BadVolume) as error:
+                raise OSError(f'UnmountVolume.TearDown failed for volume "{record.volume}" : {error}') from None
+
+    async def _undo(self, directory: Path, record: VolumeRecord) -> None:
+        if record.plugin == "csi":
+            await self.csi.unpublish(record)
+        else:
+            await asyncio.to_thread(remove_target, Path(record.target))
+        if self._last(directory, record):
+            await self._unstage(record)
+        records.forget(directory, record)
+
+    async def _unstage(self, record: VolumeRecord) -> None:
+        if record.plugin == "csi":
+            await self.csi.unstage(record)
+            return
+        await asyncio.to_thread(remove_target, Path(record.staging))
+        if record.plugin == "iscsi":
+            await network.log_out(record.options.get("portals", "").split(","), record.options.get("iqn", ""))
+
+    def _last(self, directory: Path, record: VolumeRecord) -> bool:
+        """Whether no other pod, and no other volume of this one, uses the same."""
+        return not any(
+            each.key == record.key and (uid, each.volume) != (directory.name, record.volume)
+            for uid, each in records.all_records(self._pods)
+        )
+
+
+def _bind(source: Path, target: Path, place: Place) -> None:
+    """Raises OSError."""
+    fresh = target not in mounts.mounted_under(target)
+    if fresh:
+        if source.is_dir():
+            target.mkdir(parents=True, exist_ok=True, mode=0o750)
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+            target.touch()
+        mounts.bind(source, target)
+        if place.read_only:
+            mounts.make_read_only(target)
+    if fresh and source.is_dir():
+        place.own(target)
