@@ -33,6 +33,7 @@ from tiphys.controllers import (
     pvc_protection,
     replicaset,
     replicationcontroller,
+    resourceclaim,
     resourcequota,
     root_ca,
     service_ip_repair,
@@ -88,6 +89,7 @@ CONTROLLERS: tuple[ControllerSpec[Any], ...] = (
     persistentvolume_binder.SPEC,
     local_path.SPEC,
     ephemeral_volume.SPEC,
+    resourceclaim.SPEC,
 )
 
 

@@ -231,7 +231,7 @@ def _notes_changed(old: Node | None, new_: Node | None) -> bool:
     )
 
 
-SPEC = ControllerSpec(
+SPEC: ControllerSpec[World] = ControllerSpec(
     name="local-path-provisioner-controller",
     alias="local-path-provisioner",
     component=PROVISIONER_NAME,
