@@ -76,6 +76,10 @@ def _parser() -> argparse.ArgumentParser:
         "--isolated", action="store_true", default=None, help="a single node, too, gets a network namespace of its own"
     )
     up.add_argument("--api-port", type=_port, metavar="PORT", help="the API server's port on 127.0.0.1 (6443)")
+    up.add_argument(
+        "--pod-network", metavar="KIND", help="host-gw (default), vxlan, or the path of a CNI configuration"
+    )
+    up.add_argument("--mtu", type=_mtu, help="what pods' links carry (as much as the network leaves room for)")
     up.add_argument("--etcd", metavar="URLS", help="keep objects in etcd: https://HOST:PORT,... or managed")
     etcd_flags.add_file_flags(up)
     up.add_argument("--install", action="store_true", help="install missing Debian packages, saying which")
@@ -84,6 +88,9 @@ def _parser() -> argparse.ArgumentParser:
     command("down", _down, "Stop the cluster: processes, containers, mounts, links, rules. The data stays.")
     command("reset", _reset, "Stop the cluster and delete all its data.")
     command("status", _status, "Show what runs.")
+    nodes = command("nodes", _nodes, "Fail a node, or bring it back: power off, link cut, restored.")
+    nodes.add_argument("action", choices=("stop", "cut", "restore"))
+    nodes.add_argument("name", metavar="NODE", help="for example node-2")
     command("kubeconfig", _kubeconfig, "Print the admin's kubeconfig (tiphys kubeconfig > ~/.kube/config).")
     image = command("image", _image, "Images without a registry: build from a Dockerfile, load an archive, list.")
     image.add_argument("action", choices=("build", "load", "list"))
@@ -120,6 +127,25 @@ def _count(text: str) -> int:
     return value
 
 
+def _mtu(text: str) -> int:
+    value = int(text)
+    if not 576 <= value <= 65535:
+        raise argparse.ArgumentTypeError("must be between 576 and 65535")
+    return value
+
+
+def _pod_network(text: str | None) -> str | None:
+    from tiphys.network.pod_network import BACKENDS
+
+    if text is None or text in BACKENDS:
+        return text
+    if not Path(text).is_file():
+        raise ClusterError(
+            f"{text}: neither {' nor '.join(BACKENDS)} nor a file", "name one of them, or a CNI configuration"
+        )
+    return str(Path(text).absolute())
+
+
 def _port(text: str) -> int:
     value = int(text)
     if not 1 <= value <= 65535:
@@ -143,6 +169,8 @@ def _up(options: argparse.Namespace) -> None:
             ("runtime", options.runtime),
             ("isolated", options.isolated),
             ("api_port", options.api_port),
+            ("pod_network", _pod_network(options.pod_network)),
+            ("mtu", options.mtu),
         )
         if value is not None
     } | etcd_flags.chosen(options, data)
@@ -199,6 +227,13 @@ def _status(options: argparse.Namespace) -> int:
     from tiphys.cluster.status import show
 
     return show(DataDirectory(options.data_dir))
+
+
+def _nodes(options: argparse.Namespace) -> None:
+    from tiphys.cluster.node_control import control
+    from tiphys.cluster.settings import DataDirectory
+
+    print(control(DataDirectory(options.data_dir), options.name, options.action))
 
 
 def _kubeconfig(options: argparse.Namespace) -> None:

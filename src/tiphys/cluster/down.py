@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 from tiphys.cluster.failure import ClusterError
@@ -29,13 +30,12 @@ def down(data: DataDirectory, progress: Progress) -> None:
     with progress.step("Stopping the cluster's processes"):
         stop_processes(data, settings)
     if settings.runtime == "containerd":
-        networks = _pod_networks(data)
+        networks = pod_networks(data)
         with progress.step("Stopping containers") as detail:
-            count = _stop_containers(data)
+            count = end_containers((f"{data.root}/nodes/", f"{data.state}/"))
             detail.append(f"{count} processes")
         with progress.step("Removing mounts, links and rules"):
-            for network in networks:
-                _forget_namespace(network)
+            forget_namespaces(networks)
             _unmount(data.root)
             _unmount(data.state)
             shutil.rmtree(data.state, ignore_errors=True)
@@ -63,9 +63,9 @@ def reset(data: DataDirectory, progress: Progress) -> None:
         shutil.rmtree(data.root, ignore_errors=False) if data.root.exists() else None
 
 
-def _stop_containers(data: DataDirectory) -> int:
-    """End containerd and its shims with all that run below them, found by the data directory in their arguments."""
-    directories = (f"{data.root}/nodes/", f"{data.state}/")
+def end_containers(directories: tuple[str, ...]) -> int:
+    """End containerds and shims with all that run below them; theirs are those with a path in one of `directories`
+    among their arguments. Returns how many processes ended."""
     own = os.getpid()
     shims = [pid for pid in _pids() if pid != own and _names(pid, directories)]
     family = set(shims)
@@ -80,10 +80,10 @@ def _stop_containers(data: DataDirectory) -> int:
     return len(family)
 
 
-def _pod_networks(data: DataDirectory) -> set[Path]:
-    """The network namespaces of this cluster's pods, as containerd's state names them."""
+def pod_networks(data: DataDirectory, node: str = "*") -> set[Path]:
+    """The network namespaces of the pods of all nodes, or of one, as containerd's state names them."""
     found: set[Path] = set()
-    for config in data.state.glob("*/io.containerd.runtime.v2.task/k8s.io/*/config.json"):
+    for config in data.state.glob(f"{node}/io.containerd.runtime.v2.task/k8s.io/*/config.json"):
         with contextlib.suppress(OSError, ValueError):
             for namespace in json.loads(config.read_bytes())["linux"]["namespaces"]:
                 path = Path(namespace.get("path", ""))
@@ -92,11 +92,12 @@ def _pod_networks(data: DataDirectory) -> set[Path]:
     return found
 
 
-def _forget_namespace(path: Path) -> None:
-    """Unmount and delete a named namespace; with its last process gone, its links go too."""
-    subprocess.run(["umount", "--lazy", str(path)], capture_output=True, check=False)
-    with contextlib.suppress(OSError):
-        path.unlink()
+def forget_namespaces(paths: Iterable[Path]) -> None:
+    """Unmount and delete named namespaces; with its last process gone, one's links go too."""
+    for path in paths:
+        subprocess.run(["umount", "--lazy", str(path)], capture_output=True, check=False)
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def _pids() -> list[int]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tiphys.cluster.certificates import node_addresses, pair
 from tiphys.cluster.failure import ClusterError
+from tiphys.cluster.node_control import await_power
 from tiphys.cluster.service import serve
 from tiphys.cluster.settings import ClusterSettings, DataDirectory
 from tiphys.cluster.supervisor import guard
@@ -39,6 +40,7 @@ def main(data_dir: Path, name: str) -> None:
     settings = data.load_settings()
     if settings is None or name not in settings.node_names:
         raise ClusterError(f"no node {name} in {data_dir}", "`tiphys up` makes the cluster")
+    await_power(data, name)
     if settings.namespaced:
         socket.sethostname(name)
     serve(name, run(data, settings, name), told=data.told(name))
@@ -54,7 +56,8 @@ async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None
     from tiphys.dns.cluster_dns import ClusterDns, DnsSettings
     from tiphys.kubelet.kubelet import Kubelet
     from tiphys.kubelet.settings import KubeletSettings
-    from tiphys.network.pod_network import NetworkSettings, PodNetwork
+    from tiphys.network.own_cni import OwnNetwork
+    from tiphys.network.pod_network import BACKENDS, NetworkSettings, PodNetwork
     from tiphys.network.policy import PolicyAgent
     from tiphys.proxy.proxy import Proxy, ProxySettings
 
@@ -83,16 +86,23 @@ async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None
             client_ca=pair(data, "ca").certificate,
         ),
     )
-    network = PodNetwork(
-        client,
-        clock,
-        NetworkSettings(
-            node_name=name,
-            cni_directory=str(runtime.settings.cni_conf_dir),
-            cluster_cidr=settings.pod_cidr,
-            service_cidr=settings.service_cidr,
-        ),
-    )
+    network: PodNetwork | OwnNetwork
+    cni_directory = str(runtime.settings.cni_conf_dir)
+    if settings.pod_network in BACKENDS:
+        network = PodNetwork(
+            client,
+            clock,
+            NetworkSettings(
+                node_name=name,
+                cni_directory=cni_directory,
+                cluster_cidr=settings.pod_cidr,
+                service_cidr=settings.service_cidr,
+                backend=BACKENDS[settings.pod_network],
+                mtu=settings.mtu,
+            ),
+        )
+    else:
+        network = OwnNetwork(client, name, address, cni_directory, Path(settings.pod_network))
     policies = PolicyAgent(client, clock, name, lambda: network.address)
     proxy = Proxy(
         client,
@@ -100,7 +110,11 @@ async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None
         recorder.named("kube-proxy"),
         ProxySettings(node_name=name, cluster_cidr=settings.pod_cidr, service_cidr=settings.service_cidr),
     )
-    dns = ClusterDns(client, clock, DnsSettings(name, domain=settings.cluster_domain, dns_ip=settings.dns_ip))
+    dns = ClusterDns(
+        client,
+        clock,
+        DnsSettings(name, domain=settings.cluster_domain, address=network.dns_address, dns_ip=settings.dns_ip),
+    )
     local_paths = LocalPaths(client, clock, data.local_volumes, name)
     if not settings.namespaced:
         guard(data)

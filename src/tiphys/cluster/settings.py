@@ -34,6 +34,12 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Cut into one /24 for each node."""
     service_cidr: str = "10.96.0.0/16"
     cluster_domain: str = "cluster.local"
+    pod_network: str = "host-gw"
+    """How pods of different nodes reach each other: `host-gw`, `vxlan`, or the path of a CNI configuration."""
+    mtu: int = 0
+    """What pods' links carry; 0: what the network leaves room for."""
+    proxy_mode: str = "nftables"
+    """How Services are made to work: see `tiphys.proxy`."""
     etcd: EtcdAddress | None = None
     """The etcd cluster that keeps the objects; None: the embedded store in the data directory."""
     etcd_ports: tuple[int, int] | None = None

@@ -10,6 +10,7 @@ import msgspec
 from tiphys.cluster import certificates, etcd_members, namespaces, preflight, probe
 from tiphys.cluster.down import stop_processes
 from tiphys.cluster.failure import ClusterError
+from tiphys.cluster.node_control import off_mark
 from tiphys.cluster.process import launch, running, tail
 from tiphys.cluster.progress import Progress
 from tiphys.cluster.settings import ClusterSettings, DataDirectory
@@ -96,6 +97,8 @@ def _start(data: DataDirectory, settings: ClusterSettings, progress: Progress) -
     found = running(program.pid_file(data.run))
     for name in ("control-plane", *settings.node_names):
         data.told(name).unlink(missing_ok=True)
+    for name in settings.node_names:
+        off_mark(data, name).unlink(missing_ok=True)
     stopping_mark(data).unlink(missing_ok=True)
     if not found:
         launch(program, data.logs)

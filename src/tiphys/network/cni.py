@@ -58,10 +58,14 @@ def write_config(directory: Path | str, subnet: str, mtu: int, bridge: str, stat
     ValueError for a bad subnet.
     """
     directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
     state = Path(state) if state else directory.parent / "allocations"
-    text = json.dumps(config(subnet, mtu, bridge, str(state)), indent=2) + "\n"
-    path = directory / CONFIG_NAME
+    return write_file(directory, CONFIG_NAME, json.dumps(config(subnet, mtu, bridge, str(state)), indent=2) + "\n")
+
+
+def write_file(directory: Path, name: str, text: str) -> Path:
+    """Makes the file have this content, whole at any moment; an unchanged one is left alone. Raises OSError."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / name
     if not path.exists() or path.read_text() != text:
         fresh = path.with_suffix(".tmp")
         fresh.write_text(text)

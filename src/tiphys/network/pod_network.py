@@ -44,6 +44,7 @@ RETRY_S = 10.0
 
 _USUAL_MTU = 1500
 Backend = Literal["host-gw", "vxlan"]
+BACKENDS: dict[str, Backend] = {"host-gw": "host-gw", "vxlan": "vxlan"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,9 @@ class PodNetwork:
         self._refused: set[Route] = set()
         self.ready = asyncio.Event()
         """Set once pods can be connected."""
+
+    dns_address = ""
+    """DNS finds the bridge's address itself."""
 
     @property
     def address(self) -> str:
