@@ -26,6 +26,8 @@ async def _kubelet(request: web.Request) -> web.StreamResponse:
         if "previous" in request.query:
             return web.Response(status=400, text="previous terminated container not found")
         return web.Response(text=f"log of {request.path} {request.query_string}\n")
+    if request.path == "/headers":
+        return web.json_response(sorted(request.headers))
     if request.path == "/page.html":
         return web.Response(text='<a href="/there">x</a>', content_type="text/html")
     if request.headers.get("Upgrade") == "websocket":
@@ -162,6 +164,10 @@ async def test_pod_proxy_passes_the_path_as_it_is(api: RunningServer, session: a
     for verb in ("OPTIONS", "DELETE", "PATCH"):
         async with session.request(verb, f"{pods}/proxy:{port}/proxy?x=1") as answer:
             assert await answer.text() == f"{verb} /?x=1 auth=None"
+    bare = ("Content-Type", "User-Agent", "Accept-Encoding")
+    async with session.post(f"{pods}/proxy:{port}/proxy/headers", data=b"{}", skip_auto_headers=bare) as answer:
+        passed = await answer.json()
+        assert not {"Content-Type", "User-Agent", "Accept-Encoding"} & set(passed), passed
     async with session.get(f"{pods}/proxy:{port}/proxy?x=1", allow_redirects=False) as answer:
         assert (answer.status, answer.headers["Location"]) == (301, f"{pods}/proxy:{port}/proxy/?x=1")
     async with session.get(f"{pods}/proxy:{port}/proxy/page.html") as answer:

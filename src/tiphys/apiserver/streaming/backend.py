@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import aiohttp
 
+_NOT_ADDED = ("Content-Type", "User-Agent", "Accept", "Accept-Encoding")
 _CONNECT_S = 10.0
 
 
@@ -33,14 +34,17 @@ class Backend:
     ) -> aiohttp.ClientResponse:
         """The backend's answer, its body still to be read. Takes as long as the backend does, but 10 s to connect.
 
+        What the client left out stays out: a body without a Content-Type is JSON to an API server.
         `tls` None: certificates are not looked at. Raises OSError, TimeoutError.
         """
         import aiohttp
+        from yarl import URL
 
         try:
             return await self._opened().request(
-                method, url, headers=headers, data=body or None, ssl=tls if tls is not None else False,
-                server_hostname=server_name or None, allow_redirects=False,
+                method, URL(url, encoded=True), headers=headers, data=body or None,
+                ssl=tls if tls is not None else False, server_hostname=server_name or None, allow_redirects=False,
+                skip_auto_headers=_NOT_ADDED,
             )  # fmt: skip
         except aiohttp.ClientError as error:
             if isinstance(error, OSError):
