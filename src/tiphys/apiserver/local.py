@@ -23,7 +23,7 @@ from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Struct, copy_of
 from tiphys.api.meta.types import DeleteOptions, Preconditions, Status
 from tiphys.apiserver.cache.selection import Selection, select
-from tiphys.apiserver.chain.exchange import Answer, Exchange
+from tiphys.apiserver.chain.exchange import Answer, Exchange, Stream, Takeover
 from tiphys.apiserver.chain.exchange import Handler as Serve
 from tiphys.apiserver.http_messages import Headers
 from tiphys.apiserver.registry.interface import Cache, Entry, ListOptions, PatchRequest, WatchOptions, WriteOptions
@@ -40,6 +40,26 @@ S = TypeVar("S", bound=Struct)
 class _Raw(msgspec.Struct):
     type: str
     object: msgspec.Raw
+
+
+_MAX_RAW_BYTES = 32 * 1024 * 1024
+
+
+async def _whole(reply: Answer | Stream, what: str) -> bytes:
+    """The body; a stream is read to its end, which must come before `_MAX_RAW_BYTES`. Raises BadRequest."""
+    if isinstance(reply, Answer):
+        return reply.body if isinstance(reply.body, bytes) else b"".join(reply.body)
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        async for batch in reply.batches:
+            pieces += batch
+            size += sum(map(len, batch))
+            if size > _MAX_RAW_BYTES:
+                raise BadRequest(f"{what}: the answer is longer than {_MAX_RAW_BYTES} bytes")
+    finally:
+        reply.close()
+    return b"".join(pieces)
 
 
 def _refusal(code: int, body: bytes) -> ApiError:
@@ -77,9 +97,9 @@ class LocalClient:
             method, path, urlencode(query or {}), headers, read, client_user=self._user, started=time.monotonic()
         )
         reply = await self._serve(exchange)
-        if not isinstance(reply, Answer):
-            raise BadRequest(f"{method} {path}: the answer is a stream")
-        answer = reply.body if isinstance(reply.body, bytes) else b"".join(reply.body)
+        if isinstance(reply, Takeover):
+            raise BadRequest(f"{method} {path}: the answer is a tunnel")
+        answer = await _whole(reply, f"{method} {path}")
         if reply.status >= 300:
             raise _refusal(reply.status, answer)
         return answer

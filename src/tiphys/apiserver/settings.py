@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -130,6 +132,10 @@ class ApiServerSettings(msgspec.Struct, frozen=True):
     """Where a Node's status names no port."""
     gzip_threshold_bytes: int = 128 * 1024
     """Answers at least this long are compressed when asked for, as upstream."""
+
+    inside: Mapping[tuple[str, str], Any] = {}
+    """(namespace, name) of a Service -> the `Handler` that answers in this process for APIServices that lead to it, for
+    as long as there is no such Service."""
 
     @property
     def pki(self) -> PkiPaths:

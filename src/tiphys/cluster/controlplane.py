@@ -13,8 +13,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from tiphys.cluster.certificates import ADMIN_GROUP
 from tiphys.cluster.failure import ClusterError
+from tiphys.cluster.metrics_api import SERVICE as METRICS_SERVICE
+from tiphys.cluster.metrics_api import ClusterMetrics
+from tiphys.cluster.metrics_api import register as register_metrics
 from tiphys.cluster.service import serve
 from tiphys.cluster.settings import ClusterSettings, DataDirectory
 from tiphys.cluster.supervisor import guard
@@ -56,7 +61,9 @@ async def run(data: DataDirectory, settings: ClusterSettings) -> None:
         store = await open_store(settings.etcd or data.db, clock)
     except StoreError as error:
         raise ClusterError(str(error)) from error
-    server = ApiServer(_api_settings(data, settings), store, clock)
+    metrics = ClusterMetrics(clock)
+    api_settings = msgspec.structs.replace(_api_settings(data, settings), inside={METRICS_SERVICE: metrics.serve})
+    server = metrics.server = ApiServer(api_settings, store, clock)
     try:
         try:
             await server.start()
@@ -91,6 +98,7 @@ def _api_settings(data: DataDirectory, settings: ClusterSettings) -> ApiServerSe
 async def _components(data: DataDirectory, settings: ClusterSettings, server: ApiServer, clock: Clock) -> None:
     from tiphys.apiserver.request import User
     from tiphys.client.events import EventRecorder
+    from tiphys.cluster import snapshots
     from tiphys.cluster.host_routes import HostRoutes
     from tiphys.controllers._runtime import ControllerManager
     from tiphys.controllers.settings import ControllerSettings
@@ -121,9 +129,12 @@ async def _components(data: DataDirectory, settings: ClusterSettings, server: Ap
         for work in (recorder.run(), scheduler_recorder.run(), controllers.run(), scheduler.run()):
             tasks.create_task(work)
         tasks.create_task(_cluster_dns(server, settings))
+        tasks.create_task(register_metrics(manager_client))
         tasks.create_task(_local_storage(server))
         if settings.namespaced:
             tasks.create_task(HostRoutes(manager_client, settings.networks).run())
+        if settings.snapshot_interval_s:
+            tasks.create_task(snapshots.take_regularly(data, settings, clock))
         if settings.runtime == "simulated":
             tasks.create_task(_simulated_nodes(settings, server, clock))
         tasks.create_task(_settle())

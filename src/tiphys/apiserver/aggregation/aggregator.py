@@ -44,7 +44,7 @@ class Aggregator:
         self, settings: ApiServerSettings, registry: Registry, find: Find, backend: Backend, clock: Clock, kinds: Any
     ) -> None:
         self._local = find
-        self._remotes = Remotes(registry, settings.pki)
+        self._remotes = Remotes(registry, settings.pki, settings.inside)
         self._descriptions = Descriptions(self._remotes, backend, clock)
         self._merger = Merger(self._remotes, self._descriptions)
         self._proxy = AggregatorProxy(self._remotes, backend, settings.max_body_bytes)
@@ -69,6 +69,10 @@ class Aggregator:
         return self._document(info.path.rstrip("/"), info)
 
     def _to(self, remote: Remote) -> Handler:
+        inside = self._remotes.inside(remote)
+        if inside is not None:
+            return inside
+
         async def proxied(exchange: Exchange) -> Reply:
             return await self._proxy.serve(remote, exchange)
 

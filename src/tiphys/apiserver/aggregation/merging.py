@@ -14,9 +14,11 @@ from typing import Any
 
 import msgspec
 
+from tiphys.api.errors import ApiError
 from tiphys.apiserver.aggregation.availability import AGGREGATOR
 from tiphys.apiserver.aggregation.proxy import identity_headers
 from tiphys.apiserver.aggregation.remotes import GroupVersion, Remote, Remotes
+from tiphys.apiserver.chain.exchange import JSON, Answer, Exchange, Handler
 from tiphys.apiserver.streaming.backend import Backend
 from tiphys.base.clock import Clock
 
@@ -105,6 +107,9 @@ class Descriptions:
         return None if legacy is None else _aggregated(legacy, remote)
 
     async def _get(self, remote: Remote, path: str, accept: str) -> Document | None:
+        inside = self._remotes.inside(remote)
+        if inside is not None:
+            return await _ask(inside, path)
         try:
             host, port = self._remotes.address(remote)
             shown = f"[{host}]" if ":" in host else host
@@ -124,6 +129,24 @@ class Descriptions:
             log.info("%s: %s cannot be read: %s", remote.name, path, error)
             return None
         return found if isinstance(found, dict) else None
+
+
+async def _ask(inside: Handler, path: str) -> Document | None:
+    """The document of a server in this process; None: it has none there."""
+
+    async def nothing(_limit: int) -> bytes:
+        return b""
+
+    exchange = Exchange("GET", path, "", {"Accept": JSON}, nothing)
+    exchange.user = AGGREGATOR
+    try:
+        reply = await inside(exchange)
+    except ApiError:
+        return None
+    if not isinstance(reply, Answer) or reply.status != 200 or not isinstance(reply.body, bytes):
+        return None
+    found = msgspec.json.decode(reply.body)
+    return found if isinstance(found, dict) else None
 
 
 def _aggregated(legacy: Document, remote: Remote) -> list[Document]:

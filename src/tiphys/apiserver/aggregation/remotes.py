@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import random
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
-from tiphys.api.kinds import APISERVICE
+from tiphys.api.kinds import APISERVICE, SERVICE
 from tiphys.apiserver.authz.rbac import Caches
+from tiphys.apiserver.chain.exchange import Handler
 from tiphys.apiserver.registry.interface import Entry
 from tiphys.apiserver.settings import PkiPaths
 from tiphys.apiserver.webhooks.services import ServiceResolver
@@ -50,8 +51,10 @@ class Remote(msgspec.Struct, frozen=True):
 class Remotes:
     """Follows the APIServices of the watch cache."""
 
-    def __init__(self, caches: Caches, pki: PkiPaths) -> None:
+    def __init__(self, caches: Caches, pki: PkiPaths, inside: Mapping[tuple[str, str], Handler] | None = None) -> None:
         self._pki = pki
+        self._inside = inside or {}
+        self._services = caches.cache_of(SERVICE)
         self._resolver = ServiceResolver(caches)
         self.by_version: dict[GroupVersion, Remote] = {}
         self.priorities: dict[str, int] = {}
@@ -108,6 +111,13 @@ class Remotes:
         except (ssl.SSLError, OSError, ValueError) as error:
             return None, f"unable to load root certificates: {error}"
         return context, ""
+
+    def inside(self, remote: Remote) -> Handler | None:
+        """Who answers for the remote in this process; None: a server elsewhere does, or nobody."""
+        handler = self._inside.get((remote.namespace, remote.service))
+        if handler is None or self._services.get(remote.namespace, remote.service) is not None:
+            return None
+        return handler
 
     def address(self, remote: Remote) -> tuple[str, int]:
         """One of the Service's endpoints. Raises OSError."""
