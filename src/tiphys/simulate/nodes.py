@@ -81,6 +81,8 @@ class SimulatedNodes:
         self._hosts: dict[str, str] = {}
         """Our nodes' names and addresses."""
         self._lost: set[str] = set()
+        self._silent: set[str] = set()
+        """Nodes whose lease is not filed any more, because they were lost when it was due."""
         self._leases: dict[str, Lease] = {}
         self._filed: dict[str, _Filed] = {}
         """By pod UID."""
@@ -114,19 +116,34 @@ class SimulatedNodes:
 
     def find(self, name: str) -> None:
         """A lost node comes back, and takes up its pods; one that was deleted registers again. Raises KeyError."""
-        index = names(self._settings).index(name) if name in names(self._settings) else -1
-        if index < 0:
+        ours = names(self._settings)
+        if name not in ours:
             raise KeyError(name)
-        known = name in self._hosts
-        if known and name not in self._lost:
+        if self._plays(name):
             return
-        self._lost.discard(name)
-        if not known:
+        index = ours.index(name)
+        if name not in self._hosts:
             self._hosts[name] = self._host_addresses.take()
+            self._silent.add(name)
+        self._lost.discard(name)
+        if name in self._silent:
+            self._silent.discard(name)
             self._later(0.0, lambda: self._register(index, name))
+        else:
+            self._later(0.0, lambda: self._report(index, name))
         for pod in self._client.informer(POD).list():
             if pod.spec.node_name == name:
                 self._file(pod)
+
+    async def _report(self, index: int, name: str) -> None:
+        """Say how the node is, where others may have said that it is not known."""
+        try:
+            await self._refreshed(
+                node_object(self._settings, index, name, self._hosts[name], rfc3339(self._clock.now()))
+            )
+        except (ApiError, OSError, TimeoutError) as error:
+            log.warning("node %s: its status could not be written, will try again: %s", name, error)
+            self._later(self._settings.retry_s, lambda: self._report(index, name))
 
     async def _register(self, index: int, name: str) -> None:
         now = self._clock.now()
@@ -153,7 +170,7 @@ class SimulatedNodes:
 
     async def _renew(self, name: str, first_delay_s: float | None = None) -> None:
         if name in self._lost:
-            self._later(self._settings.lease_interval_s, lambda: self._renew(name))
+            self._silent.add(name)
             return
         lease = self._leases[name]
         lease.spec.renew_time = rfc3339_micro(self._clock.now())

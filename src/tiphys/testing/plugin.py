@@ -5,6 +5,7 @@ Loaded at every start of pytest, so nothing heavy is imported until a test asks 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,6 +70,9 @@ def namespace(cluster: TestCluster, request: pytest.FixtureRequest) -> str:
 def kubeconfig(cluster: TestCluster, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The administrator's kubeconfig; during the test `KUBECONFIG` names it."""
     monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
+    official = sys.modules.get("kubernetes.config.kube_config")
+    if official is not None:  # it has read the variable when it was imported
+        monkeypatch.setattr(official, "KUBE_CONFIG_DEFAULT_LOCATION", str(cluster.kubeconfig))
     return cluster.kubeconfig
 
 
