@@ -22,7 +22,7 @@ test: lint types imports unit e2e ## everything that CI runs
 
 unit: .venv/dev ## tests without root, containers or namespaces; those with etcd skip where it is absent and cannot be had
 	@if [ "$$(id -u)" = 0 ]; then $(TIPHYS) install --etcd; fi
-	$(BIN)/pytest tests/unit tests/property tests/repo tests/integration -n 2 -q
+	$(BIN)/pytest tests/unit tests/property tests/repo tests/integration tests/fuzz -n 2 -q
 
 e2e: .venv/dev build/kubectl ## tests with real containers, links and kernel rules (as root; else they skip)
 	$(TIPHYS) install

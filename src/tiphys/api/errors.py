@@ -207,6 +207,16 @@ class Unclassified(ApiError):
     code, reason = 500, ""
 
 
+class Malformed(ApiError):
+    """A body that upstream refuses with an error that it never classified.
+
+    The words are upstream's and there is no reason, as there; the code is 400 and not its 500, which here means a
+    fault of the server alone.
+    """
+
+    code, reason = 400, ""
+
+
 class ServiceUnavailable(ApiError):
     code, reason = 503, "ServiceUnavailable"
 

@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterable
 from typing import Any
 
 from tiphys.api.codec_json import clone, equal
-from tiphys.api.errors import BadRequest, InternalError
+from tiphys.api.errors import BadRequest, Malformed
 from tiphys.api.meta.schema import Proto, Struct
 from tiphys.api.meta.shape import ListOf, MapOf, Shape, StructOf, shape_of
 
@@ -30,7 +30,8 @@ _Object = dict[str, Any]
 def apply(schema: type[Struct], document: _Object, patch: Any) -> _Object:
     """The patched document; the arguments stay as they are.
 
-    Raises BadRequest for directives in the wrong form, InternalError (as upstream) where a list item lacks its key.
+    Raises BadRequest for directives in the wrong form, Malformed for what upstream has no better error
+    for: a list item without its key.
     """
     if not isinstance(patch, dict):
         raise BadRequest("invalid JSON document")
@@ -82,7 +83,7 @@ def _replaced(patch: _Object) -> _Object:
         return patch
     if directive == "delete":
         return {}
-    raise InternalError(f"unknown patch type: {_go(directive)} in map: {_go({**patch, _DIRECTIVE: directive})}")
+    raise Malformed(f"unknown patch type: {_go(directive)} in map: {_go({**patch, _DIRECTIVE: directive})}")
 
 
 def _put(original: _Object, name: str, value: Any) -> None:
@@ -140,7 +141,7 @@ def _set_orders(original: _Object, patch: _Object, shape: Shape | None) -> None:
         current, change = original.get(name), patch.get(name)
         for found in (order, current, change):
             if found is not None and not isinstance(found, list):
-                raise InternalError(f"expected a slice, but received a {_go_kind(found)}")
+                raise Malformed(f"expected a slice, but received a {_go_kind(found)}")
         inner, rules = _rules(shape, name)
         _check_order(change or [], order or [], rules.merge_key)
         if name not in original and name not in patch:
@@ -163,7 +164,7 @@ def _check_order(change: list[Any], order: list[Any], merge_key: str) -> None:
     remaining = iter(order)
     for item in items:
         if not any(equal(_key_of(item, merge_key), _key_of(other, merge_key)) for other in remaining):
-            raise InternalError(
+            raise Malformed(
                 f"The order in patch list:\n{_go(change)}\n doesn't match {_ORDER} list:\n{_go(order)}\n"
             )
 
@@ -172,9 +173,9 @@ def _key_of(item: Any, merge_key: str) -> Any:
     if not merge_key:
         return item
     if not isinstance(item, dict):
-        raise InternalError(f"expected a map, but received a {_go_kind(item)}")
+        raise Malformed(f"expected a map, but received a {_go_kind(item)}")
     if merge_key not in item:
-        raise InternalError(f"map: {_go(item)} does not contain declared merge key: {merge_key}")
+        raise Malformed(f"map: {_go(item)} does not contain declared merge key: {merge_key}")
     return item[merge_key]
 
 
@@ -186,11 +187,11 @@ def _merge_list(original: list[Any], patch: list[Any], shape: Shape | None, rule
     if not all(isinstance(item, dict) for item in (*original, *patch)):
         if rules.merge_key:
             odd = next(item for item in (*original, *patch) if not isinstance(item, dict))
-            raise InternalError(f"expected a map, but received a {_go_kind(odd)}")
+            raise Malformed(f"expected a map, but received a {_go_kind(odd)}")
         return _ordered(_unique((*original, *patch)), patch, original, "")
     key = rules.merge_key
     if not key:
-        raise InternalError("cannot merge lists without merge key")
+        raise Malformed("cannot merge lists without merge key")
     base, changes = _apply_directives(original, patch, key)
     item_shape = shape.item if isinstance(shape, ListOf) else None
     merged = list(base)
@@ -217,9 +218,9 @@ def _apply_directives(original: list[Any], patch: list[Any], key: str) -> tuple[
         elif directive == "replace":
             replace = True
         elif directive == "merge":
-            raise InternalError("merging lists cannot yet be specified in the patch")
+            raise Malformed("merging lists cannot yet be specified in the patch")
         else:
-            raise InternalError(f"unknown patch type: {_go(directive)} in map: {_go(item)}")
+            raise Malformed(f"unknown patch type: {_go(directive)} in map: {_go(item)}")
     return ([], changes) if replace else (original, changes)
 
 

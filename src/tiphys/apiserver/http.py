@@ -209,6 +209,10 @@ class Connection(asyncio.Protocol):
             # RFC 9112, 3.2: whoever stands between may have understood another one.
             self._refuse(400, "Bad Request: " + ("too many Host headers" if hosts else "missing required Host header"))
             return
+        codings = incoming.headers.getall("transfer-encoding")
+        if codings and [coding.lower() for coding in codings] != ["chunked"]:
+            self._refuse(501, "Not Implemented: Unsupported transfer encoding")
+            return
         incoming.method = self._parser.get_method().decode("ascii")
         incoming.keep_alive = self._parser.should_keep_alive()
         self._requests.append(incoming)

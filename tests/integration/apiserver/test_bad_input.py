@@ -88,8 +88,19 @@ def test_what_is_ambiguous_is_refused_and_ends_the_connection(raw: Raw, sent: by
     assert b"gitVersion" not in answer
 
 
+@pytest.mark.parametrize(
+    "coding", [b"gzip", b"gzip, chunked", b"chunked, identity", b"chunked\r\nTransfer-Encoding: chunked"]
+)
+def test_transfer_encodings_other_than_chunked_are_not_implemented(raw: Raw, coding: bytes) -> None:
+    raw.send(post(b"Transfer-Encoding: " + coding + b"\r\n", b"0\r\n\r\n" + SMUGGLED))
+    answer = raw.rest()
+    assert answer.startswith(
+        b"HTTP/1.1 501 Not Implemented\r\n" if coding == b"gzip" else (b"HTTP/1.1 501 ", b"HTTP/1.1 400 ")
+    )
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
 @pytest.mark.parametrize("sent", [
-    post(b"Transfer-Encoding: gzip\r\n", SMUGGLED),
     post(b"Transfer-Encoding: chunked\r\n", b"zz\r\n{}\r\n0\r\n\r\n" + SMUGGLED),
 ])  # fmt: skip
 def test_bodies_without_a_known_end_lead_nowhere(raw: Raw, sent: bytes) -> None:

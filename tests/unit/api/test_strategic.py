@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tiphys.api import strategic
-from tiphys.api.errors import BadRequest, InternalError
+from tiphys.api.errors import BadRequest, Malformed
 from tiphys.api.kinds.core.pod.schema import Pod
 
 _POD: dict[str, Any] = {
@@ -73,11 +73,11 @@ def test_a_map_can_be_replaced_and_emptied() -> None:
 
 
 def test_refusals() -> None:
-    with pytest.raises(InternalError, match=r"map: map\[image:z\] does not contain declared merge key: name"):
+    with pytest.raises(Malformed, match=r"map: map\[image:z\] does not contain declared merge key: name"):
         _patched({"spec": {"containers": [{"image": "z"}]}})
     with pytest.raises(BadRequest, match="invalid patch format of retainKeys"):
         _patched({"spec": {"$retainKeys": ["volumes"], "nodeName": "n"}})
-    with pytest.raises(InternalError, match="unknown patch type: bend in map"):
+    with pytest.raises(Malformed, match="unknown patch type: bend in map"):
         _patched({"metadata": {"labels": {"$patch": "bend"}}})
     with pytest.raises(BadRequest, match="invalid JSON document"):
         _patched([])

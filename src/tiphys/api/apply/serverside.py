@@ -30,7 +30,7 @@ from tiphys.api.apply.managers import (
 from tiphys.api.apply.typed import Node, compare, merge, owned, remove, with_named_fields
 from tiphys.api.codec import Target
 from tiphys.api.codec_json import equal
-from tiphys.api.errors import BadRequest, Conflict, Unclassified
+from tiphys.api.errors import BadRequest, Conflict, Malformed
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.types import ManagedFieldsEntry, StatusCause
 
@@ -65,7 +65,7 @@ def apply(
     """Apply `config` as `manager`. `live` is the stored object as plain JSON (None: it does not exist yet).
 
     `form` says how such objects are walked, where their type does not. The arguments stay as they are. Raises
-    BadRequest (wrong type, managedFields given), Unclassified (does not fit the schema; upstream's code too) and
+    BadRequest (wrong type, managedFields given), Malformed (does not fit the schema) and
     Conflict with a cause per field that another manager owns.
     """
     form = form or Form.of_type(kind.schema, _api_version(kind))
@@ -110,7 +110,7 @@ def _check(kind: Target[R], node: Node, config: Any) -> None:
     if found := checks.problems(node, config):
         head = metadata if isinstance(metadata, dict) else {}
         where = f"{head.get('namespace') or ''}/{head.get('name') or ''}; {_gvk(expected, kind.kind)}"
-        raise Unclassified(f"failed to create typed patch object ({where}): {checks.text_of(found)}")
+        raise Malformed(f"failed to create typed patch object ({where}): {checks.text_of(found)}")
 
 
 class _Request:

@@ -7,6 +7,7 @@ right after `"metadata":{`, and what results is what GET, LIST and WATCH send.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from tiphys.api import codec
@@ -29,6 +30,15 @@ def served_again(data: bytes, revision: int) -> bytes:
     at = data.index(_META) + len(_META)
     end = data.index(b'"', at + len(_VERSION))
     return b'%b"resourceVersion":"%d%b' % (data[:at], revision, data[end:])
+
+
+@lru_cache(maxsize=4)
+def _decoded(entry: Entry) -> Any:
+    """Of kinds that are not kept decoded (definitions, of up to a megabyte), the few last asked for.
+
+    One write asks several times.
+    """
+    return codec.decode(entry.kind.schema, entry.data)
 
 
 class Entry:
@@ -56,10 +66,9 @@ class Entry:
     def obj(self) -> Any:
         """The typed object, `metadata.resource_version` set."""
         if self._obj is None:
-            obj = codec.decode(self.kind.schema, self.data)
             if not self.kind.keep_decoded:
-                return obj
-            self._obj = obj
+                return _decoded(self)
+            self._obj = codec.decode(self.kind.schema, self.data)
         return self._obj
 
     def form(self, name: str, make: Callable[[Entry], T]) -> T:

@@ -13,7 +13,7 @@ from tiphys.api.errors import (
     AlreadyExists,
     FieldError,
     Forbidden,
-    Unclassified,
+    Malformed,
     invalid_object,
     object_conflict,
     object_exists,
@@ -113,7 +113,7 @@ class Writes:
                 return Entry(kind, key, meta.namespace, meta.name, 0, codec.encode(obj), obj)
             if meta.resource_version not in ("", "0"):
                 # Storage's word, after admission's.
-                raise Unclassified("resourceVersion should not be set on objects to be created")
+                raise Malformed("resourceVersion should not be set on objects to be created")
             entry = await self._storage.put(kind, key, obj, 0)
         except asyncio.CancelledError:
             request.settle(True)  # it may still be written: what it holds stays taken

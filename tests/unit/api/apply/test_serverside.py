@@ -8,7 +8,7 @@ import pytest
 from tiphys.api import codec
 from tiphys.api.apply import apply, update_managed
 from tiphys.api.apply.serverside import LAST_APPLIED, Applied
-from tiphys.api.errors import BadRequest, Conflict, Unclassified
+from tiphys.api.errors import BadRequest, Conflict, Malformed
 from tiphys.api.kinds import DEPLOYMENT
 from tiphys.api.kinds.apps.deployment import Deployment
 from tiphys.api.meta.types import ManagedFieldsEntry
@@ -122,12 +122,12 @@ def test_kubectl_takes_over_what_its_own_annotation_set() -> None:
 
 def test_what_does_not_fit_the_schema_is_refused_with_paths() -> None:
     start = "failed to create typed patch object (/web; apps/v1, Kind=Deployment): "
-    with pytest.raises(Unclassified) as error:
+    with pytest.raises(Malformed) as error:
         _apply(None, _config(foo=1))
     assert error.value.message == start + ".spec.foo: field not declared in schema"
-    with pytest.raises(Unclassified, match=r'duplicate entries for key \[name="a"\]'):
+    with pytest.raises(Malformed, match=r'duplicate entries for key \[name="a"\]'):
         _apply(None, _config(template=_containers("a", "a")))
-    with pytest.raises(Unclassified, match=r".spec.replicas: expected numeric \(int or float\), got string"):
+    with pytest.raises(Malformed, match=r".spec.replicas: expected numeric \(int or float\), got string"):
         _apply(None, _config(replicas="3"))
 
 
