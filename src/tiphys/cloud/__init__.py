@@ -1,1 +1,1 @@
-"""The seam to a cloud provider."""
+"""The cluster's side of a cloud: load balancers, machines and routes, behind an interface that plugins implement."""
