@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from tiphys.cluster import etcd_flags
+    from tiphys.cluster import etcd_flags, snapshot_command, store_command
     from tiphys.cluster.settings import default_data_dir
 
     parser = argparse.ArgumentParser(
@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--mtu", type=_mtu, help="what pods' links carry (as much as the network leaves room for)")
     up.add_argument("--etcd", metavar="URLS", help="keep objects in etcd: https://HOST:PORT,... or managed")
     etcd_flags.add_file_flags(up)
+    snapshot_command.add_flags(up)
     up.add_argument("--install", action="store_true", help="install missing Debian packages, saying which")
     install = command("install", _install, "Install the Debian packages that real nodes need, saying which and why.")
     install.add_argument("--etcd", action="store_true", help="etcd, too")
@@ -104,6 +105,8 @@ def _parser() -> argparse.ArgumentParser:
         help="The command line for the API: get, apply, logs, exec, ... (tiphys kubectl --help)",
         add_help=False,
     )
+    store_command.add_command(command)
+    snapshot_command.add_command(command)
     _add_components(command)
     return parser
 
@@ -156,13 +159,13 @@ def _port(text: str) -> int:
 def _up(options: argparse.Namespace) -> None:
     import msgspec
 
-    from tiphys.cluster import etcd_flags
+    from tiphys.cluster import etcd_flags, snapshot_command
     from tiphys.cluster.progress import Progress
     from tiphys.cluster.settings import ClusterSettings, DataDirectory
     from tiphys.cluster.up import up
 
     data, progress = DataDirectory(options.data_dir), Progress()
-    chosen = {
+    chosen: dict[str, object] = {
         name: value
         for name, value in (
             ("nodes", options.nodes),
@@ -173,7 +176,8 @@ def _up(options: argparse.Namespace) -> None:
             ("mtu", options.mtu),
         )
         if value is not None
-    } | etcd_flags.chosen(options, data)
+    }
+    chosen |= etcd_flags.chosen(options, data) | snapshot_command.chosen(options)
     wanted = msgspec.structs.replace(data.load_settings() or ClusterSettings(), **chosen)
     up(data, wanted, progress, install=options.install)
     where = "" if options.data_dir == _default_dir() else f" --data-dir {options.data_dir}"

@@ -129,3 +129,12 @@ def check_installed() -> None:
     """Raises ClusterError where there is no etcd to start."""
     if shutil.which("etcd") is None:
         raise ClusterError("etcd is not installed", "`apt-get install etcd-server`, or name a cluster: --etcd URLS")
+
+
+def restore_arguments(snapshot: Path, member: EtcdMember) -> tuple[str, ...]:
+    """Make a member's data of a snapshot, as the first of a new cluster."""
+    return (
+        "etcdctl", "snapshot", "restore", str(snapshot), f"--name={member.name}", f"--data-dir={member.directory}",
+        f"--initial-cluster={member.name}={member.peer_url}", f"--initial-advertise-peer-urls={member.peer_url}",
+        "--initial-cluster-token=tiphys",
+    )  # fmt: skip

@@ -44,6 +44,10 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """The etcd cluster that keeps the objects; None: the embedded store in the data directory."""
     etcd_ports: tuple[int, int] | None = None
     """For clients and for peers, of the etcd that runs as part of this cluster; None: none does."""
+    snapshot_interval_s: float = 0.0
+    """Between snapshots that the control plane takes by itself; 0: it takes none."""
+    snapshot_keep: int = 10
+    """How many of them are kept."""
 
     @property
     def dns_ip(self) -> str:
@@ -86,6 +90,7 @@ class DataDirectory:
         self.db = self.root / "db"
         self.run = self.root / "run"
         self.logs = self.root / "logs"
+        self.snapshots = self.root / "snapshots"
         self.images = self.root / "images"
         """OCI archives that every node imports when it starts."""
         self.settings_file = self.root / "cluster.json"

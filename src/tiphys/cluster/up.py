@@ -15,6 +15,7 @@ from tiphys.cluster.process import launch, running, tail
 from tiphys.cluster.progress import Progress
 from tiphys.cluster.settings import ClusterSettings, DataDirectory
 from tiphys.cluster.supervisor import stopping_mark, supervisor_program
+from tiphys.store.etcd.address import EtcdAddress
 
 API_TIMEOUT_S = 30.0
 NODES_MAX = 200
@@ -64,17 +65,18 @@ def _keep_objects(data: DataDirectory, kept: ClusterSettings | None, settings: C
     """Refuse to begin with an empty store while the cluster's objects are in another. Raises ClusterError."""
     if kept is None or kept.etcd == settings.etcd:
         return
-    if data.moved_mark.exists() and data.moved_mark.read_text() == store_name(data, settings):
+    wanted = store_name(data, settings.etcd)
+    if data.moved_mark.exists() and data.moved_mark.read_text() == wanted:
         return
     raise ClusterError(
-        f"the objects of this cluster are in {store_name(data, kept)}, not in {store_name(data, settings)}",
+        f"the objects of this cluster are in {store_name(data, kept.etcd)}, not in {wanted}",
         "`tiphys store migrate` moves them (stop the cluster first)",
     )
 
 
-def store_name(data: DataDirectory, settings: ClusterSettings) -> str:
+def store_name(data: DataDirectory, etcd: EtcdAddress | None) -> str:
     """Which store keeps the objects, in words."""
-    return f"the embedded store {data.db}" if settings.etcd is None else f"etcd at {', '.join(settings.etcd.servers)}"
+    return f"the embedded store {data.db}" if etcd is None else f"etcd at {', '.join(etcd.servers)}"
 
 
 def _real_or_simulated(wanted: ClusterSettings, progress: Progress, *, install: bool) -> ClusterSettings:

@@ -28,6 +28,7 @@ COMPACTED = b"compacted"
 """Reads below this revision are refused."""
 COMPACTING = b"compacting"
 """A compaction whose records may not all be removed yet; 0 or absent: none."""
+DEFAULT_QUOTA_BYTES = 8 << 30
 _DATA, _MARK = "data.mdb", "FORMAT"
 """The mark says that there is data: LMDB would make a new database of an emptied file and not say a word."""
 _OWN_FILES = {_DATA, _MARK, "lock.mdb", "LOCK"}
@@ -66,6 +67,7 @@ class Disk:
         lock_fd = _claim(path)
         try:
             _refuse_foreign(path)
+            _refuse_other_format(path)
             env = _open_env(path, quota_bytes)
             try:
                 _check_size(path, env)
@@ -84,8 +86,12 @@ class Disk:
             raise
 
     def close(self) -> None:
-        self._env.close()
+        self.release()
         os.close(self._lock_fd)
+
+    def release(self) -> None:
+        """Let go of the file, but keep others out until `close`; idempotent."""
+        self._env.close()
 
     # Reading.
 
@@ -210,22 +216,7 @@ class Disk:
 
     def snapshot(self, target: Path) -> int:
         """A compacted copy as a data directory of its own, complete or absent; returns its revision."""
-        if target.exists():
-            raise StoreError(f"{target} exists: give a snapshot a new path")
-        partial = target.with_name(target.name + ".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True, mode=0o700)
-        try:
-            self._env.copy(str(partial), compact=True)
-            with lmdb.open(str(partial), readonly=True, lock=False, max_dbs=4) as copy:
-                revision = _revision_of(copy)
-            _sync_tree(partial)
-            partial.rename(target)
-            _sync(target.parent)
-        except (OSError, lmdb.Error) as error:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise StoreFailed(f"{target}: the snapshot could not be written ({error})") from error
-        return revision
+        return _copy(self._env, target)
 
     def _check_format(self) -> None:
         with self._env.begin(write=True) as txn:
@@ -235,10 +226,39 @@ class Disk:
                     raise _damaged(self.path, "it does not say which format it has")
                 txn.put(_FORMAT, chunks.FORMAT, db=self._meta)
             elif found != chunks.FORMAT:
-                raise StoreError(
-                    f"{self.path} is in format {found.decode(errors='replace')}, this program reads "
-                    f"{chunks.FORMAT.decode()}: use the version of Tiphys that wrote it, or another data directory"
-                )
+                raise _other_format(self.path, found)
+
+
+def hot_copy(path: Path, target: Path) -> int:
+    """A copy of a data directory that another process may be using: one moment of it. Returns its revision."""
+    if not (path / _DATA).exists():
+        raise StoreError(f"{path} holds no database")
+    try:
+        _refuse_other_format(path)
+        with lmdb.open(str(path), readonly=True, max_dbs=4) as env:
+            return _copy(env, target)
+    except lmdb.Error as error:
+        raise _damaged(path, str(error)) from error
+
+
+def _copy(env: Any, target: Path) -> int:
+    if target.exists():
+        raise StoreError(f"{target} exists: give a snapshot a new path")
+    partial = target.with_name(target.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True, mode=0o700)
+    try:
+        env.copy(str(partial), compact=True)
+        with lmdb.open(str(partial), readonly=True, lock=False, max_dbs=4) as copy:
+            revision = _revision_of(copy)
+        _mark(partial)
+        _sync_tree(partial)
+        partial.rename(target)
+        _sync(target.parent)
+    except (OSError, lmdb.Error) as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise StoreFailed(f"{target}: the snapshot could not be written ({error})") from error
+    return revision
 
 
 def _revision_of(env: Any) -> int:
@@ -287,6 +307,33 @@ def _refuse_foreign(path: Path) -> None:
         raise _damaged(path, f"{_DATA} is missing or empty")
     if strange and _DATA not in present:
         raise StoreError(f"{path} holds something else ({strange[0]}): give an empty directory, or one Tiphys made")
+
+
+def _refuse_other_format(path: Path) -> None:
+    """Before anything is opened for writing, which alone would change the file."""
+    mark, data = path / _MARK, path / _DATA
+    found = mark.read_bytes().strip() if mark.exists() else b""
+    if not found and data.exists() and data.stat().st_size:
+        with lmdb.open(str(path), readonly=True, lock=False, max_dbs=4) as env:
+            found = _format_of(env)
+    if found and found != chunks.FORMAT:
+        raise _other_format(path, found)
+
+
+def _format_of(env: Any) -> bytes:
+    try:
+        table = env.open_db(b"meta", create=False)
+    except lmdb.NotFoundError:
+        return b""
+    with env.begin(db=table) as txn:
+        return bytes(txn.get(_FORMAT) or b"")
+
+
+def _other_format(path: Path, found: bytes) -> StoreError:
+    return StoreError(
+        f"{path} is in format {found.decode(errors='replace')}, this program reads {chunks.FORMAT.decode()}: "
+        "use the version of Tiphys that wrote it, or another data directory"
+    )
 
 
 def _mark(path: Path) -> None:

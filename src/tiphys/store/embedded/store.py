@@ -19,7 +19,7 @@ from tiphys.base import failpoint, verify
 from tiphys.base.clock import Clock, SystemClock
 from tiphys.store.embedded import chunk as chunks
 from tiphys.store.embedded.batch import Batch
-from tiphys.store.embedded.disk import COMPACTED, COMPACTING, Disk, Unusable, Work
+from tiphys.store.embedded.disk import COMPACTED, COMPACTING, DEFAULT_QUOTA_BYTES, Disk, Unusable, Work
 from tiphys.store.embedded.index import MAX_WRITES, Index, first_position, last_position
 from tiphys.store.embedded.leases import Leases
 from tiphys.store.embedded.reading import Reads, load
@@ -42,7 +42,6 @@ from tiphys.store.interface import (
 
 log = logging.getLogger(__name__)
 
-DEFAULT_QUOTA_BYTES = 8 << 30
 MAX_PENDING = 8192
 _KEYS_PER_TURN = 2000
 _DROPS_PER_COMMIT = 1000
@@ -73,6 +72,7 @@ class EmbeddedStore:
         self._writer = Writer(disk, self._take_batch, self._batch_done)
         self._failure: StoreFailed | None = None
         self._closed = False
+        self._alarmed = False
         self._compacting = asyncio.Lock()
         self._lease_granted = asyncio.Event()
         self._room = asyncio.Event()
@@ -110,6 +110,11 @@ class EmbeddedStore:
     def live_bytes(self) -> int:
         """What the records take, history included."""
         return self._live_bytes
+
+    @property
+    def alarm(self) -> str:
+        """`NOSPACE` while the quota refuses puts, as etcd's alarm is called; else empty."""
+        return "NOSPACE" if self._alarmed else ""
 
     @property
     def failure(self) -> str:
@@ -188,10 +193,18 @@ class EmbeddedStore:
                 if write.lease:
                     self._leases.get(write.lease)
                 if self._live_bytes > self._disk.quota_bytes:
-                    raise StoreFailed(
-                        f"{self.path}: the database holds {self._live_bytes} bytes, its quota is "
-                        f"{self._disk.quota_bytes}: delete objects, or start with a larger quota"
-                    )
+                    raise StoreFailed(self._space_alarm())
+
+    def _space_alarm(self) -> str:
+        """Said once in the log, and to every writer until there is room."""
+        text = (
+            f"mvcc: database space exceeded: {self.path} holds {self._live_bytes} bytes, its quota is "
+            f"{self._disk.quota_bytes}: delete objects, or start with a larger quota"
+        )
+        if not self._alarmed:
+            self._alarmed = True
+            log.error("store alarm NOSPACE: %s", text)
+        return text
 
     def _apply(self, writes: Sequence[Put | Delete]) -> int:
         """Give the next revision to these writes and enter them into the index and the open batch."""
@@ -249,6 +262,9 @@ class EmbeddedStore:
             self._fail(batch, failure)
             return
         self._live_bytes += grown
+        if self._alarmed and self._live_bytes <= self._disk.quota_bytes:
+            self._alarmed = False
+            log.warning("store alarm NOSPACE is over: %s has room again", self.path)
         if batch.changes:
             before, self._revision = self._revision, batch.last_revision
             if verify.enabled:
