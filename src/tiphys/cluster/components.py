@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tiphys.cluster import apiserver_flags, etcd_flags
+from tiphys.cluster import apiserver_flags, controller_flags, etcd_flags
 from tiphys.cluster.failure import ClusterError
 from tiphys.cluster.service import serve
 
@@ -34,15 +34,13 @@ def add_commands(
     """Register the components with the command line. `command(name, run, help)` makes a sub-parser."""
     _api_server_flags(command("apiserver", _api_server, "The API server alone, with its embedded store or on etcd."))
     manager = _with_kubeconfig(command("controller-manager", _controller_manager, "The controllers alone."))
-    manager.add_argument(
-        "--controllers", default="*", help="which to run: * is all, NAME adds, -NAME removes (%(default)s)"
+    controller_flags.add(manager)
+    cloud = _with_kubeconfig(
+        command(
+            "cloud-controller-manager", _cloud_controller_manager, "Load balancers, machines and routes of a cloud."
+        )
     )
-    manager.add_argument("--leader-elect", action="store_true", help="work only while holding the leader's lease")
-    manager.add_argument("--cluster-cidr", default="10.244.0.0/16", help="the pods' addresses (%(default)s)")
-    manager.add_argument("--root-ca-file", type=Path, help="the CA that pods shall trust")
-    manager.add_argument("--cluster-signing-cert-file", type=Path, help="the CA that signs certificate requests")
-    manager.add_argument("--cluster-signing-key-file", type=Path, help="its key")
-    manager.add_argument("--service-account-private-key-file", type=Path, help="the key of tokens in Secrets")
+    controller_flags.add_cloud(cloud)
     scheduler = _with_kubeconfig(command("scheduler", _scheduler, "The scheduler alone."))
     scheduler.add_argument("--config", type=Path, metavar="FILE", help="a KubeSchedulerConfiguration")
     scheduler.add_argument("--scheduler-name", default="", help="whose pods to place, without --config")
@@ -198,19 +196,8 @@ def _security(options: argparse.Namespace) -> SecuritySettings:
 
 def _controller_manager(options: argparse.Namespace) -> None:
     from tiphys.controllers._runtime import ControllerManager
-    from tiphys.controllers.settings import ControllerSettings
 
-    root_ca = _text(options.root_ca_file)
-    settings = ControllerSettings(
-        controllers=tuple(options.controllers.split(",")),
-        identity=f"{_NODE_NAME}_{os.getpid()}",
-        leader_elect=options.leader_elect,
-        cluster_cidr=options.cluster_cidr,
-        root_ca=root_ca,
-        signing_cert=_text(options.cluster_signing_cert_file),
-        signing_key=_text(options.cluster_signing_key_file),
-        service_account_key=_text(options.service_account_private_key_file),
-    )
+    settings = controller_flags.settings(options, f"{_NODE_NAME}_{os.getpid()}")
 
     async def work(client: RestClient, clock: Clock, recorder: EventRecorder) -> None:
         try:
@@ -222,11 +209,22 @@ def _controller_manager(options: argparse.Namespace) -> None:
     _run(options, "controller-manager", work)
 
 
-def _text(path: Path | None) -> str:
-    try:
-        return path.read_text() if path is not None else ""
-    except OSError as error:
-        raise ClusterError(f"{path}: {error.strerror}") from error
+def _cloud_controller_manager(options: argparse.Namespace) -> None:
+    from tiphys.cloud.loops import loops
+    from tiphys.cloud.provider import provider
+    from tiphys.controllers._runtime import ControllerManager
+
+    settings, config = controller_flags.cloud_settings(options, _identity()), controller_flags.cloud_config(options)
+
+    async def work(client: RestClient, clock: Clock, recorder: EventRecorder) -> None:
+        try:
+            found = provider(options.cloud_provider, client, config)
+            manager = ControllerManager(client, clock, recorder, settings, controllers=loops(found))
+        except ValueError as error:
+            raise ClusterError(str(error)) from error
+        await manager.run()
+
+    _run(options, "cloud-controller-manager", work)
 
 
 def _scheduler(options: argparse.Namespace) -> None:

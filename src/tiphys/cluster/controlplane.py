@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from tiphys.apiserver.server import ApiServer
     from tiphys.apiserver.settings import ApiServerSettings
     from tiphys.base.clock import Clock
+    from tiphys.client.events import EventRecorder
+    from tiphys.client.interface import Client
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +102,7 @@ async def _components(data: DataDirectory, settings: ClusterSettings, server: Ap
     from tiphys.client.events import EventRecorder
     from tiphys.cluster import snapshots
     from tiphys.cluster.host_routes import HostRoutes
+    from tiphys.cluster.leading import leading
     from tiphys.controllers._runtime import ControllerManager
     from tiphys.controllers.settings import ControllerSettings
     from tiphys.scheduler.scheduler import Scheduler
@@ -125,18 +128,25 @@ async def _components(data: DataDirectory, settings: ClusterSettings, server: Ap
         ),
     )
     scheduler = Scheduler(scheduler_client, clock, scheduler_recorder, metrics=server.metrics)
+
+    async def controllers_and_more() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(controllers.run())
+            tasks.create_task(_cluster_dns(server, settings))
+            tasks.create_task(register_metrics(manager_client))
+            tasks.create_task(_local_storage(server))
+            if settings.runtime == "simulated":
+                tasks.create_task(_simulated_nodes(settings, server, clock))
+
     async with asyncio.TaskGroup() as tasks:
-        for work in (recorder.run(), scheduler_recorder.run(), controllers.run(), scheduler.run()):
-            tasks.create_task(work)
-        tasks.create_task(_cluster_dns(server, settings))
-        tasks.create_task(register_metrics(manager_client))
-        tasks.create_task(_local_storage(server))
+        tasks.create_task(recorder.run())
+        tasks.create_task(scheduler_recorder.run())
+        tasks.create_task(leading(settings, manager_client, clock, "kube-controller-manager", controllers_and_more))
+        tasks.create_task(leading(settings, manager_client, clock, "kube-scheduler", scheduler.run))
         if settings.namespaced:
             tasks.create_task(HostRoutes(manager_client, settings.networks).run())
         if settings.snapshot_interval_s:
             tasks.create_task(snapshots.take_regularly(data, settings, clock))
-        if settings.runtime == "simulated":
-            tasks.create_task(_simulated_nodes(settings, server, clock))
         tasks.create_task(_settle())
 
 
@@ -154,6 +164,16 @@ async def _cluster_dns(server: ApiServer, settings: ClusterSettings) -> None:
         return
     except Invalid as error:
         log.error("the cluster's DNS Service cannot be made: %s", error)
+
+
+async def _load_balancers(client: Client, clock: Clock, recorder: EventRecorder, settings: ClusterSettings) -> None:
+    """Services of type LoadBalancer get addresses of the cluster's pool."""
+    from tiphys.cloud.loops import loops
+    from tiphys.cloud.provider import provider
+    from tiphys.controllers._runtime import ControllerManager
+
+    local = provider("local", client, settings.load_balancer_pool)
+    await ControllerManager(client, clock, recorder, controllers=loops(local)).run()
 
 
 async def _local_storage(server: ApiServer) -> None:

@@ -1,5 +1,7 @@
 """The machine's way to the pods of nodes that live in namespaces: a route to each node's pod range over the bridge.
 
+Addresses of load balancers are led to one node that is ready: every node serves them.
+
 The API server needs it (proxying to pods and Services), and people like to `curl` a pod. Addresses that no node has yet
 are unreachable rather than sent to the default route: they must never leave the machine.
 """
@@ -21,10 +23,12 @@ log = logging.getLogger(__name__)
 class HostRoutes:
     """Follows the Nodes while `run` runs; the routes go with the bridge when the cluster goes down."""
 
-    def __init__(self, client: Client, networks: NodeNetworks) -> None:
-        self._nodes, self._networks = client.informer(NODE), networks
+    def __init__(self, client: Client, networks: NodeNetworks, load_balancer_pool: str = "") -> None:
+        self._nodes, self._networks, self._pool = client.informer(NODE), networks, load_balancer_pool
         self._wanted: dict[str, str] = {}
-        """Pod range -> the node's address."""
+        """Pod range, or the pool of load balancers -> the node's address."""
+        self._ready: dict[str, str] = {}
+        """Nodes that are ready -> their addresses."""
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
@@ -45,10 +49,22 @@ class HostRoutes:
         finally:
             stop()
 
-    def _on_node(self, _change: EventType, _old: Node | None, new: Node | None) -> None:
-        if new is None or not new.spec.pod_cidr:
+    def _on_node(self, _change: EventType, old: Node | None, new: Node | None) -> None:
+        seen = new or old
+        if seen is None:
             return
-        address = next((a.address for a in new.status.addresses if a.type == "InternalIP"), "")
-        if address and self._wanted.get(new.spec.pod_cidr) != address:
-            self._wanted[new.spec.pod_cidr] = address
+        address = next((a.address for a in seen.status.addresses if a.type == "InternalIP"), "")
+        if new is not None and address and new.spec.pod_cidr:
+            self._want(new.spec.pod_cidr, address)
+        ready = new is not None and any(c.type == "Ready" and c.status == "True" for c in new.status.conditions)
+        if ready and address:
+            self._ready[seen.metadata.name] = address
+        else:
+            self._ready.pop(seen.metadata.name, None)
+        if self._pool and self._ready and self._wanted.get(self._pool) not in self._ready.values():
+            self._want(self._pool, self._ready[min(self._ready)])
+
+    def _want(self, cidr: str, address: str) -> None:
+        if self._wanted.get(cidr) != address:
+            self._wanted[cidr] = address
             self._changed.set()

@@ -44,6 +44,8 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """The etcd cluster that keeps the objects; None: the embedded store in the data directory."""
     etcd_ports: tuple[int, int] | None = None
     """For clients and for peers, of the etcd that runs as part of this cluster; None: none does."""
+    lease_duration_s: float = 15.0
+    """How long the other control planes on the same etcd wait for one that is silent."""
     snapshot_interval_s: float = 0.0
     """Between snapshots that the control plane takes by itself; 0: it takes none."""
     snapshot_keep: int = 10
@@ -67,6 +69,11 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         from tiphys.cluster.namespaces import NodeNetworks
 
         return NodeNetworks(self.number)
+
+    @property
+    def load_balancer_pool(self) -> str:
+        """Addresses of load balancers: other ones in each cluster whose nodes have their own networks."""
+        return f"172.31.{self.number if self.namespaced else 0}.0/24"
 
     @property
     def node_names(self) -> tuple[str, ...]:

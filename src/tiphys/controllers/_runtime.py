@@ -95,7 +95,8 @@ class Controller:
             from tiphys.client.custom import follow_custom_kinds
 
             stops.append(follow_custom_kinds(self._client, self._custom_changed))
-        workers = 1 if self._spec.serial else self._settings.workers or self._spec.workers
+        chosen = self._settings.workers_of.get(self._spec.name) or self._settings.workers
+        workers = 1 if self._spec.serial else chosen or self._spec.workers
         log.info("%s: started with %d workers", self._spec.name, workers)
         try:
             async with asyncio.TaskGroup() as tasks:

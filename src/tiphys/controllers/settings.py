@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -45,6 +46,8 @@ class ControllerSettings:
     """Where nodes keep the directories of local volumes. Empty: none are made."""
     workers: int = 0
     """Workers per controller; 0: each controller's own number."""
+    workers_of: Mapping[str, int] = field(default_factory=dict)
+    """Workers of single controllers, by name."""
     backoff_first_s: float = 0.005
     backoff_cap_s: float = 1000.0
     expectation_timeout_s: float = 300.0
