@@ -5,11 +5,31 @@ Source: pkg/kubelet/lifecycle/predicate.go; reasons and messages are upstream's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
-from tiphys.api.kinds.core.pod.facts import amounts, requests
+from tiphys.api.kinds.core.pod.facts import amounts, qos_class, requests
 from tiphys.api.kinds.core.pod.schema import Pod
+from tiphys.api.kinds.core.references import Toleration
 from tiphys.kubelet.capacity import Capacity
+from tiphys.kubelet.eviction.ranking import is_critical
+
+
+def pressed(pod: Pod, conditions: Collection[str]) -> tuple[str, str] | None:
+    """(reason, message) why a node that is low on something does not take the pod; None: it does."""
+    if not conditions or is_critical(pod):
+        return None
+    tolerated = qos_class(pod) != "BestEffort" or any(map(_tolerates_memory_pressure, pod.spec.tolerations))
+    if list(conditions) == ["MemoryPressure"] and tolerated:
+        return None
+    return "Evicted", f"The node had condition: [{' '.join(conditions)}]. "
+
+
+def _tolerates_memory_pressure(toleration: Toleration) -> bool:
+    if toleration.effect not in ("", "NoSchedule"):
+        return False
+    if toleration.operator == "Exists":
+        return toleration.key in ("", "node.kubernetes.io/memory-pressure")
+    return toleration.key == "node.kubernetes.io/memory-pressure" and not toleration.value
 
 
 def refusal(pod: Pod, others: Iterable[Pod], capacity: Capacity) -> tuple[str, str] | None:

@@ -18,13 +18,15 @@ from tiphys.base.tasks import TaskSet, described, supervised
 from tiphys.client.events import Recorder
 from tiphys.client.interface import Client, EventType, Informer
 from tiphys.kubelet.actions import Actions
-from tiphys.kubelet.admission import refusal
+from tiphys.kubelet.admission import pressed, refusal
 from tiphys.kubelet.backoff import RestartBackoff
 from tiphys.kubelet.capacity import read_capacity
 from tiphys.kubelet.cgroups import CgroupTree, detect
 from tiphys.kubelet.context import NodeContext
 from tiphys.kubelet.cri.client import CriClient, RuntimeFailure
+from tiphys.kubelet.eviction.evictor import Evictor
 from tiphys.kubelet.hosts import Resolver, parse_resolv_conf
+from tiphys.kubelet.images.collector import ImageCollector
 from tiphys.kubelet.images.pause import ensure_sandbox_image
 from tiphys.kubelet.images.puller import ImagePuller
 from tiphys.kubelet.logrotation import rotate_logs
@@ -142,6 +144,12 @@ class Kubelet:
             node=lambda: reporter.node,
             neighbours=self._holders,
         )
+        images = ImageCollector(self.collector, self.cri, self._clock, self._recorder, self.metrics)
+        evictor = Evictor(
+            self.collector, self._clock, self._recorder, self.metrics, self.pods_now, self._evict,
+            lambda: self._make_room(images), reporter.report_soon,
+        )  # fmt: skip
+        reporter.pressures = lambda: evictor.conditions
         unsubscribe: list[Callable[[], None]] = []
         try:
             async with asyncio.TaskGroup() as group:
@@ -150,6 +158,7 @@ class Kubelet:
                 group.create_task(supervised("node status", self._report_node, self._clock))
                 group.create_task(supervised("runtime events", self._follow_events, self._clock))
                 group.create_task(supervised("log rotation", self._rotate_logs, self._clock))
+                group.create_task(supervised("image collection", images.run, self._clock))
                 group.create_task(supervised("CSI drivers", volumes.drivers.run, self._clock))
                 if settings.serving_cert is not None:
                     group.create_task(supervised("kubelet server", self._serve, self._clock))
@@ -158,6 +167,7 @@ class Kubelet:
                 self._recorder.event(node_reference(settings.node_name), "Normal", "Starting", "Starting kubelet.")
                 unsubscribe.append(self._pods.subscribe(self._pod_changed))
                 group.create_task(supervised("orphans", self._clear_orphans, self._clock))
+                group.create_task(supervised("eviction", evictor.run, self._clock))
                 self.ready.set()
         finally:
             for stop in unsubscribe:
@@ -193,6 +203,23 @@ class Kubelet:
             await self._clock.sleep(10.0)
             await rotate_logs(self.cri, self.settings, [w.observer.runtime for w in self._workers.values()])
 
+    async def _evict(self, pod: Pod, message: str, grace_s: int) -> None:
+        worker = self._workers.get(pod.metadata.uid)
+        if worker is not None:
+            await worker.evict(message, grace_s)
+
+    async def _make_room(self, images: ImageCollector) -> None:
+        """Unused images, and containers of pods that have ended."""
+        try:
+            await images.remove_unused()
+            for pod, runtime in self.pods_now():
+                if is_terminal(pod):
+                    for run in runtime.containers:
+                        if not run.running:
+                            await self.cri.remove_container(run.id)
+        except RuntimeFailure as error:
+            _log.warning("making room: %s", error)
+
     # --- what happened -----------------------------------------------------------------------------------------
 
     def _pod_changed(self, change: EventType, old: Pod | None, new: Pod | None) -> None:
@@ -223,11 +250,13 @@ class Kubelet:
         """The status of a new pod that does not fit; None: it does, or was taken before."""
         if pod.status.start_time is not None or is_terminal(pod) or pod.metadata.deletion_timestamp is not None:
             return None
-        refused = refusal(pod, self._holders(), context.capacity)
+        pressures = self._reporter.pressures() if self._reporter is not None else ()
+        refused = pressed(pod, pressures) or refusal(pod, self._holders(), context.capacity)
         if refused is None:
             return None
         reason, message = refused
         self._recorder.event(pod, "Warning", reason, message)
+        self.metrics.admission_rejections.inc(reason)
         return rejected_status(pod, reason, f"Pod was rejected: {message}", self._clock.now(), context.node_ips)
 
     def _holders(self) -> list[Pod]:

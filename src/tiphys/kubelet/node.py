@@ -9,9 +9,8 @@ Source: pkg/kubelet/kubelet_node_status.go, pkg/kubelet/nodestatus/setters.go, c
 from __future__ import annotations
 
 import logging
-import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from tiphys.api.codec import to_json
@@ -44,9 +43,6 @@ _log = logging.getLogger(__name__)
 
 LEASE_NAMESPACE = "kube-node-lease"
 _MAX_IMAGES = 50
-_MEMORY_MARGIN_BYTES = 100 << 20
-_DISK_MARGIN = 0.10
-_INODE_MARGIN = 0.05
 
 
 class NodeReporter:
@@ -67,6 +63,8 @@ class NodeReporter:
         self._images: list[ContainerImage] = []
         self._runtime_version = ""
         self._written_s = -1e9
+        self.pressures: Callable[[], Collection[str]] = tuple
+        """Which pressure conditions hold."""
         self._served: Node | None = None
         self.volumes_in_use: Callable[[], list[str]] = list
         """Attachable volumes that pods here have: nobody may detach them."""
@@ -164,6 +162,13 @@ class NodeReporter:
             self._tell(served.status.conditions, status.conditions)
         self._written_s = now_s
 
+    async def report_soon(self) -> None:
+        """Conditions changed: say so now; what fails is said with the next round."""
+        try:
+            await self.report()
+        except ApiError as error:
+            _log.warning("node %s: status not written: %s", self._settings.node_name, error)
+
     def saw(self, node: Node) -> None:
         """The informer's copy, for what others write into it."""
         if self._served is not None and self._served.spec.unschedulable != node.spec.unschedulable:
@@ -206,10 +211,11 @@ class NodeReporter:
         status.volumes_in_use = self.volumes_in_use()
         now = rfc3339(self._clock.now())
         kept = {condition.type: condition for condition in old.conditions}
+        low = self.pressures()
         made = (
-            pressure("Memory", _low_memory(), "insufficient memory available", "sufficient memory available"),
-            pressure("Disk", _low_disk(settings.root_dir), "disk pressure", "no disk pressure"),
-            pressure("PID", _low_pids(), "insufficient PID available", "sufficient PID available"),
+            pressure("Memory", "MemoryPressure" in low, "insufficient memory available", "sufficient memory available"),
+            pressure("Disk", "DiskPressure" in low, "disk pressure", "no disk pressure"),
+            pressure("PID", "PIDPressure" in low, "insufficient PID available", "sufficient PID available"),
             self._ready(),
         )
         for condition in made:
@@ -326,26 +332,6 @@ def _without_heartbeats(status: NodeStatus) -> Mapping[str, object]:
     conditions: Sequence[Mapping[str, object]] = value.get("conditions", [])  # type: ignore[assignment]  # JSON
     value["conditions"] = [{k: v for k, v in c.items() if k != "lastHeartbeatTime"} for c in conditions]
     return value
-
-
-def _low_memory() -> bool:
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024 < _MEMORY_MARGIN_BYTES
-    return False
-
-
-def _low_disk(root: Path) -> bool:
-    disk = os.statvfs(root)
-    free = disk.f_bavail < disk.f_blocks * _DISK_MARGIN
-    inodes = disk.f_files > 0 and disk.f_favail < disk.f_files * _INODE_MARGIN
-    return free or inodes
-
-
-def _low_pids() -> bool:
-    running = int(Path("/proc/loadavg").read_text().split()[3].partition("/")[2])
-    most = int(Path("/proc/sys/kernel/pid_max").read_text())
-    return running > most * 0.9
 
 
 def _first_line(path: str) -> str:

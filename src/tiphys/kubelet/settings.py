@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tiphys.kubelet.eviction.thresholds import DEFAULT_HARD
+
 PAUSE_IMAGE = "tiphys.local/pause:1"
 """The sandbox image that is built on the spot when the runtime does not have it."""
 
@@ -50,6 +52,21 @@ class KubeletSettings:
     max_restart_backoff_s: float = 300.0
     container_log_max_bytes: int = 10 << 20
     container_log_max_files: int = 5
+    eviction_hard: Mapping[str, str] = field(default_factory=lambda: DEFAULT_HARD)
+    """Signal -> amount or percentage, as `evictionHard`; so are the next three as upstream's."""
+    eviction_soft: Mapping[str, str] = field(default_factory=dict)
+    eviction_soft_grace: Mapping[str, str] = field(default_factory=dict)
+    eviction_minimum_reclaim: Mapping[str, str] = field(default_factory=dict)
+    eviction_max_grace_s: int = 0
+    """What a pod gets at most before a soft threshold's eviction kills it."""
+    eviction_transition_s: float = 300.0
+    """How long a pressure condition stays after its cause."""
+    image_gc_high_percent: int = 85
+    image_gc_low_percent: int = 80
+    """When the images' disk is this full, unused images go until it is only that full."""
+    image_min_age_s: float = 120.0
+    image_max_age_s: float = 0.0
+    """Unused for longer: removed. 0: never."""
 
     def pod_dir(self, uid: str) -> Path:
         return self.root_dir / "pods" / uid

@@ -58,8 +58,8 @@ class Outlook:
     """The pod failed as a whole: DeadlineExceeded, a refused admission."""
     actuated: Mapping[str, ResourceRequirements] = field(default_factory=dict)
     """By container name: what its cgroup was given, where that is known."""
-    resize: Sequence[PodCondition] = ()
-    """How a resize in place stands."""
+    conditions: Sequence[PodCondition] = ()
+    """Of the worker's own: how a resize in place stands, why the pod is disrupted."""
 
 
 def _time(nanoseconds: int) -> str | None:
@@ -96,7 +96,7 @@ def pod_status(pod: Pod, old: PodStatus, runtime: PodRuntime, health: Health, ou
     elif phase == old.phase:
         status.reason, status.message = old.reason, old.message
     _set_addresses(pod, status, old, runtime, outlook.host_ips)
-    _set_conditions(pod, status, old, runtime, now, outlook.resize)
+    _set_conditions(pod, status, old, runtime, now, outlook.conditions)
     return status
 
 
@@ -367,10 +367,11 @@ def _set_addresses(pod: Pod, status: PodStatus, old: PodStatus, runtime: PodRunt
 
 
 def _set_conditions(
-    pod: Pod, status: PodStatus, old: PodStatus, runtime: PodRuntime, now: str, resize: Sequence[PodCondition]
+    pod: Pod, status: PodStatus, old: PodStatus, runtime: PodRuntime, now: str, own: Sequence[PodCondition]
 ) -> None:
     generation = pod.metadata.generation
-    foreign = [condition for condition in pod.status.conditions if condition.type not in KUBELET_CONDITIONS]
+    ours = {*KUBELET_CONDITIONS, *(condition.type for condition in own)}
+    foreign = [condition for condition in pod.status.conditions if condition.type not in ours]
     containers_ready = _containers_ready(pod, status)
     made = [
         PodCondition(type="PodReadyToStartContainers", status="False" if sandbox_needed(pod, runtime)[0] else "True"),
@@ -378,7 +379,7 @@ def _set_conditions(
         _ready(pod, foreign, containers_ready),
         containers_ready,
         PodCondition(type="PodScheduled", status="True"),
-        *resize,
+        *own,
     ]
     before = {condition.type: condition for condition in (*pod.status.conditions, *old.conditions)}
     for condition in made:

@@ -23,7 +23,7 @@ from tiphys.api.errors import ApiError, Conflict, NotFound
 from tiphys.api.kinds import POD
 from tiphys.api.kinds.core.pod.containers import Container
 from tiphys.api.kinds.core.pod.schema import Pod
-from tiphys.api.kinds.core.pod.status import PodStatus
+from tiphys.api.kinds.core.pod.status import PodCondition, PodStatus
 from tiphys.base.backoff import Backoff
 from tiphys.base.clock import parse_rfc3339
 from tiphys.kubelet.context import NodeContext
@@ -45,6 +45,7 @@ _RETRY = Backoff(first_s=1.0, cap_s=10.0, jitter=0.1)
 _ROUNDS = 8
 _NETWORK_RETRY_S = 2.0
 _VOLUME_HEAD_START_S = 0.03
+_EVICTION_S = 30.0
 _TERMINAL = {"Succeeded", "Failed"}
 
 
@@ -84,6 +85,10 @@ class PodWorker:
         """At first, of a pod that ran before: its tokens and files are this process's to keep from now on."""
         self._settled = False
         """The pod is Succeeded or Failed and all it held is released."""
+        self._disruption: list[PodCondition] = []
+        self._grace_s: int | None = None
+        """How long its containers get when it fails as a whole; None: what the pod says."""
+        self._released = asyncio.Event()
         self._failures = 0
         self.timings: Timings | None = None
 
@@ -143,6 +148,21 @@ class PodWorker:
     def _ending(self) -> bool:
         return self._removed or self.pod.metadata.deletion_timestamp is not None
 
+    async def evict(self, message: str, grace_s: int) -> None:
+        """Fail the pod for want of something on the node; returns when its containers are gone, or will not go."""
+        self._disruption = [
+            PodCondition(type="DisruptionTarget", status="True", reason="TerminationByKubelet", message=message)
+        ]
+        self._failure, self._grace_s = Waiting("Evicted", message), grace_s
+        if self._step is not None:
+            self._step.cancel()
+        self.wake()
+        try:
+            async with asyncio.timeout(grace_s + _EVICTION_S):
+                await self._released.wait()
+        except TimeoutError:
+            _log.warning("pod %s: evicted, but its containers still run", self.name)
+
     # --- the loop ----------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -188,6 +208,8 @@ class PodWorker:
         node.references.use(pod)
         runtime = await self.observer.look()
         if self._settled or {pod.status.phase, self._status.phase} & _TERMINAL:
+            return await self._settle(runtime)
+        if self._failure is not None:
             return await self._settle(runtime)
         pod = self.pod = self._resizer.consider(self._desired)
         node.prober.sync(pod, runtime, runtime.ips or node.node_ips)
@@ -379,7 +401,7 @@ class PodWorker:
             terminal=terminal,
             failure=self._failure,
             actuated=self._resizer.actuated,
-            resize=self._resizer.conditions,
+            conditions=[*self._resizer.conditions, *self._disruption],
         )
         health = node.prober.health(self.pod.metadata.uid)
         self._status = pod_status(self.pod, self._status, runtime, health, outlook)
@@ -394,7 +416,7 @@ class PodWorker:
             return self._node.settings.relist_s * 60
         if runtime.running or any(sandbox.ready for sandbox in runtime.sandboxes):
             self._node.prober.stop_restarting(self.pod.metadata.uid)
-            await self._executor.kill_pod(self.pod, runtime)
+            await self._executor.kill_pod(self.pod, runtime, self._grace_s)
             runtime = await self.observer.look()
         self._report(runtime, terminal=True)
         self._node.prober.forget(self.pod.metadata.uid)
@@ -409,6 +431,7 @@ class PodWorker:
         await self._node.cgroups.remove_pod(self.pod)
         self._node.references.release(uid)
         self._node.tokens.forget(uid)
+        self._released.set()
 
     async def _end(self) -> None:
         """The pod is being deleted, or is gone already. Tries until it is through."""
