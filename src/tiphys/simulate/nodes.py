@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from msgspec.structs import replace
+
 from tiphys.api.errors import AlreadyExists, ApiError, Conflict, NotFound
 from tiphys.api.kinds import LEASE, NODE, POD
 from tiphys.api.kinds.coordination.lease import Lease
@@ -172,11 +174,12 @@ class SimulatedNodes:
         if name in self._lost:
             self._silent.add(name)
             return
-        lease = self._leases[name]
-        lease.spec.renew_time = rfc3339_micro(self._clock.now())
+        known = self._leases[name]  # the API's own object, perhaps
+        spec = replace(known.spec, renew_time=rfc3339_micro(self._clock.now()))
+        lease = replace(known, metadata=replace(known.metadata), spec=spec)
         delay_s = self._settings.lease_interval_s if first_delay_s is None else first_delay_s
         try:
-            self._leases[name] = copy_of(await self._written(lease))
+            self._leases[name] = await self._written(lease)
         except NotFound:
             if not await self._still_there(name):
                 log.info("node %s: it was deleted, and is not simulated any more", name)
@@ -281,8 +284,8 @@ class SimulatedNodes:
         if step.stage.becomes == GONE:
             await self._client.delete(POD, meta.name, meta.namespace, uid=meta.uid, grace_period_s=0)
             return
-        changed = copy_of(pod)
-        changed.status = after(step.stage, pod, self._place(pod), self._clock.now())
+        # The rest is shared with the informer's pod: nobody writes into what is updated.
+        changed = replace(pod, status=after(step.stage, pod, self._place(pod), self._clock.now()))
         await self._client.update(POD, changed, subresource="status")
 
     def _place(self, pod: Pod) -> Place:

@@ -6,9 +6,9 @@ managedfieldsupdater, skipnonapplied), structured-merge-diff/v6/merge/update.go.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -71,11 +71,18 @@ _NOBODYS: dict[str, Any] = {
 """The same in attributes: what objects of one template differ in."""
 _LABELS_AND_ANNOTATIONS = {"labels": "", "annotations": ""}
 
-_CREATED_MAX = 512
-_CREATED_MAX_BYTES = 16 << 10
+_KEPT_MAX = 512
+_KEPT_MAX_BYTES = 16 << 10
 _created: dict[tuple[type[Resource], bytes], Difference] = {}
 """What new objects set, by their JSON without names and without the values of maps."""
+_moves: dict[bytes, tuple[tuple[Identity, Fields, bool], ...]] = {}
+"""What becomes of managers, by their sets, the writer and what it changed: each with its set, and whether that was set
+now."""
+_NOW = "now"
 _encode = msgspec.json.Encoder(enc_hook=encode_hook).encode
+
+_K = TypeVar("_K", bound=Hashable)
+_V = TypeVar("_V")
 
 
 def identity(manager: str, operation: str, api_version: str, subresource: str) -> Identity:
@@ -142,10 +149,14 @@ def update_managed(
     managed = _current(old, new, subresource)
     if old is not None and not managed:
         return []  # never tracked, or forgotten: it starts again with the next apply
+    key = identity(manager, operation, api_version, subresource)
     try:
-        removed, modified, added = form.kept(changes(form, old, new), subresource)
-        if not (removed or modified or added):
+        found = form.kept(changes(form, old, new), subresource)
+        if not any(found):
             return encode(managed)
+        if old is not None and _is_plain(managed, api_version):
+            return encode(_moved_on(managed, found, key, api_version, now_text))
+        removed, modified, added = found
         written = union(modified, added)
         seen = {api_version: (written, removed)}
         if any(owner.api_version != api_version for owner in managed.values()):
@@ -153,14 +164,51 @@ def update_managed(
     except BadItem:
         return []
     give_way(managed, seen)
+    _take(managed, key, written, api_version, now_text, created=old is None)
+    return encode(managed)
+
+
+def _take(
+    managed: Managed, key: Identity, written: Fields | None, api_version: str, now_text: str, *, created: bool = False
+) -> None:
+    """Note what was written as the writer's."""
     mine = difference(written, NEVER_OWNED)
     if mine:
-        key = identity(manager, operation, api_version, subresource)
         before = managed.get(key)
-        new_fields = mine if old is None else ordered(mine)
+        new_fields = mine if created else ordered(mine)
         managed[key] = Owner(union(before.fields, new_fields) or {} if before else new_fields, api_version, now_text)
     _cap(managed)
-    return encode(managed)
+
+
+def _is_plain(managed: Managed, api_version: str) -> bool:
+    """Whether what becomes of these managers follows from their fields alone: one version, and room for one more."""
+    return len(managed) < MAX_UPDATE_MANAGERS and all(owner.api_version == api_version for owner in managed.values())
+
+
+def _moved_on(managed: Managed, found: Difference, key: Identity, version: str, now_text: str) -> Managed:
+    """The managers after a write. Those of objects of one template go the same way: the answer is kept, and its sets
+    are shared by all of them."""
+    question = _encode((key, found, [(known, owner.fields) for known, owner in managed.items()]))
+    answer = _moves.get(question)
+    if answer is None:
+        removed, modified, added = found
+        written = union(modified, added)
+        after = dict(managed)
+        give_way(after, {version: (written, removed)})
+        _take(after, key, written, version, _NOW)
+        answer = tuple((known, owner.fields, owner.time is _NOW) for known, owner in after.items())
+        _keep(_moves, question, answer, question)
+    return {
+        known: Owner(fields, version, now_text if set_now else managed[known].time) for known, fields, set_now in answer
+    }
+
+
+def _keep(answers: dict[_K, _V], question: _K, answer: _V, text: bytes) -> None:
+    """Remember an answer for the next object that is alike, unless the question is long."""
+    if len(text) <= _KEPT_MAX_BYTES:
+        if len(answers) >= _KEPT_MAX:
+            answers.clear()
+        answers[question] = answer
 
 
 def _current(old: Resource | None, new: Resource, subresource: str) -> Managed:
@@ -224,10 +272,7 @@ def _of_created(new: Resource) -> Difference:
     if known is None:
         removed, modified, more = compare(root(schema), empty_json(schema), _plain(bare))
         known = removed, modified, ordered(more) if more else more
-        if len(key[1]) <= _CREATED_MAX_BYTES:
-            if len(_created) >= _CREATED_MAX:
-                _created.clear()
-            _created[key] = known
+        _keep(_created, key, known, key[1])
     return known
 
 

@@ -131,3 +131,26 @@ def test_more_than_ten_updaters_melt_into_one() -> None:
     oldest = obj.metadata.managed_fields[0].fields_v1
     assert oldest is not None
     assert {"f:a", "f:l0", "f:l1"} <= oldest["f:metadata"]["f:labels"].keys()
+
+
+def test_writes_alike_move_managers_alike_and_share_their_sets() -> None:
+    """What each write does is worked out once for a template; times stay each object's own."""
+    late = "2026-01-01T00:01:00Z"
+    first = _written(_created(), _changed(_created(), 3), "scaler", _T2).metadata.managed_fields
+    other = _written(_created(), _changed(_created(), 7), "scaler", late).metadata.managed_fields
+    assert [(entry.manager, entry.time) for entry in first] == [("kubectl-create", _T1), ("scaler", _T2)]
+    assert [(entry.manager, entry.time) for entry in other] == [("kubectl-create", _T1), ("scaler", late)]
+    assert [entry.fields_v1 for entry in first] == [
+        {"f:metadata": {"f:labels": {".": {}, "f:a": {}}}},
+        {"f:spec": {"f:replicas": {}}},
+    ]
+    assert all(mine.fields_v1 is theirs.fields_v1 for mine, theirs in zip(first, other, strict=True))
+
+
+def test_a_manager_that_only_removes_keeps_its_time() -> None:
+    for now in (_T2, "2026-01-01T00:01:00Z"):
+        old = _created()
+        new = copy_of(old)
+        new.metadata.labels = {}
+        (entry,) = _written(old, new, "kubectl-create", now).metadata.managed_fields
+        assert (entry.time, entry.fields_v1) == (_T1, {"f:spec": {"f:replicas": {}}})
