@@ -80,8 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         "--pod-network", metavar="KIND", help="host-gw (default), vxlan, or the path of a CNI configuration"
     )
     up.add_argument("--mtu", type=_mtu, help="what pods' links carry (as much as the network leaves room for)")
-    up.add_argument("--etcd", metavar="URLS", help="keep objects in etcd: https://HOST:PORT,... or managed")
-    etcd_flags.add_file_flags(up)
+    etcd_flags.add_up_flags(up)
     snapshot_command.add_flags(up)
     up.add_argument("--install", action="store_true", help="install missing Debian packages, saying which")
     install = command("install", _install, "Install the Debian packages that real nodes need, saying which and why.")

@@ -37,6 +37,8 @@ class Access(msgspec.Struct, frozen=True):
     username: str = ""
     password: str = ""
     tls_server_name: str = ""
+    more_servers: tuple[str, ...] = ()
+    """Other API servers of the same cluster, asked when `server` cannot be reached."""
     insecure: bool = False
     """Do not verify the server's certificate."""
     namespace: str = "default"
@@ -89,11 +91,23 @@ class Kubeconfig(msgspec.Struct, frozen=True):
             username=str(user.get("username") or ""),
             password=str(user.get("password") or ""),
             tls_server_name=str(cluster.get("tls-server-name") or ""),
+            more_servers=_more_servers(cluster),
             insecure=bool(cluster.get("insecure-skip-tls-verify")),
             namespace=str(chosen.get("namespace") or "default"),
             impersonate=str(user.get("as") or ""),
             impersonate_groups=tuple(user.get("as-groups") or ()),
         )
+
+
+_MORE_SERVERS = "tiphys.io/servers"
+"""A cluster's extension: other clients pass over it and use `server`."""
+
+
+def _more_servers(cluster: Mapping[str, Any]) -> tuple[str, ...]:
+    for item in cluster.get("extensions") or ():
+        if item.get("name") == _MORE_SERVERS:
+            return tuple(str(server).rstrip("/") for server in (item.get("extension") or {}).get("servers") or ())
+    return ()
 
 
 def load(paths: Iterable[Path]) -> Kubeconfig:
@@ -143,6 +157,8 @@ def render(access: Access, name: str = "tiphys", user: str = "admin") -> str:
         cluster["insecure-skip-tls-verify"] = True
     if access.tls_server_name:
         cluster["tls-server-name"] = access.tls_server_name
+    if access.more_servers:
+        cluster["extensions"] = [{"name": _MORE_SERVERS, "extension": {"servers": list(access.more_servers)}}]
     who: dict[str, Any] = {}
     if access.client_certificate:
         who["client-certificate-data"] = base64.b64encode(access.client_certificate).decode()

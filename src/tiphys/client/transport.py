@@ -34,6 +34,8 @@ class Transport:
 
     def __init__(self, access: Access, clock: Clock, user_agent: str) -> None:
         self._access = access
+        self._servers = (access.server, *access.more_servers)
+        self._current = 0
         self._clock = clock
         self._credentials = Credentials(access, clock)
         self._ssl = tls_context(access)
@@ -73,15 +75,16 @@ class Transport:
         timeout: aiohttp.ClientTimeout,
     ) -> aiohttp.ClientResponse:
         """The response to a request that succeeded, its body unread. Raises ApiError for every other outcome."""
-        reread = False
+        reread, moves = False, 0
         for attempt in range(RETRIES_MAX + 1):
             headers: dict[str, str] = self._credentials.headers()
             if content_type:
                 headers["Content-Type"] = content_type
+            server = self._servers[self._current]
             try:
                 response = await self._session.request(
                     method,
-                    self._access.server + path,
+                    server + path,
                     params=query,
                     data=body or None,
                     headers=headers,
@@ -90,10 +93,16 @@ class Transport:
                     server_hostname=self._access.tls_server_name or None,
                     allow_redirects=False,
                 )
-            except TimeoutError as error:
-                raise Timeout(f"{method} {path}: no answer from {self._access.server} in time") from error
-            except aiohttp.ClientError as error:
-                raise ServiceUnavailable(f"{method} {path}: cannot reach {self._access.server}: {error}") from error
+            except (TimeoutError, aiohttp.ClientError) as error:
+                # What was never sent, or changes nothing, may be asked of the next server.
+                self._leave(server)
+                moves += 1
+                harmless = method in ("GET", "HEAD") or isinstance(error, aiohttp.ClientConnectorError)
+                if harmless and moves < len(self._servers):
+                    continue
+                if isinstance(error, TimeoutError):
+                    raise Timeout(f"{method} {path}: no answer from {server} in time") from error
+                raise ServiceUnavailable(f"{method} {path}: cannot reach {server}: {error}") from error
             if response.status < 300:
                 return response
             async with response:
@@ -106,6 +115,11 @@ class Transport:
                 raise refusal
             await self._clock.sleep(wait_s)
         raise InternalError(f"{method} {path}: retries are exhausted")  # pragma: no cover - the loop always ends above
+
+    def _leave(self, server: str) -> None:
+        """Ask another one first from now on."""
+        if self._servers[self._current] == server:
+            self._current = (self._current + 1) % len(self._servers)
 
 
 def _keepalive_socket(address: Any) -> socket.socket:

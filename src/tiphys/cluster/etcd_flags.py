@@ -45,8 +45,29 @@ def address(servers: str, options: argparse.Namespace) -> EtcdAddress | None:
     return found
 
 
+def add_up_flags(parser: argparse.ArgumentParser) -> None:
+    """For `tiphys up`."""
+    parser.add_argument("--etcd", metavar="URLS", help="keep objects in etcd: https://HOST:PORT,... or managed")
+    add_file_flags(parser)
+    parser.add_argument(
+        "--leader-elect-lease-duration",
+        type=float,
+        metavar="SECONDS",
+        help="how long control planes on one etcd wait for one that is silent (15)",
+    )
+
+
 def chosen(options: argparse.Namespace, data: DataDirectory) -> dict[str, object]:
     """Settings that `tiphys up --etcd` changes: `managed` runs an etcd as part of the cluster. Raises ClusterError."""
+    leases = (
+        {}
+        if options.leader_elect_lease_duration is None
+        else {"lease_duration_s": max(1.5, options.leader_elect_lease_duration)}
+    )
+    return leases | _where(options, data)
+
+
+def _where(options: argparse.Namespace, data: DataDirectory) -> dict[str, object]:
     if options.etcd != "managed":
         found = address(options.etcd or "", options)
         return {} if found is None else {"etcd": found, "etcd_ports": None}

@@ -1,0 +1,165 @@
+"""Two control planes on three etcd members: one works, and when it dies the other goes on. Nothing answered is lost."""
+
+import asyncio
+import datetime as dt
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from etcd_cluster import EtcdCluster, needs_etcd
+from msgspec.structs import replace
+
+from tiphys.api.errors import AlreadyExists, ApiError
+from tiphys.api.kind import new
+from tiphys.api.kinds import CONFIGMAP, LEASE, NODE
+from tiphys.client import kubeconfig
+from tiphys.client.rest import RestClient
+from tiphys.cluster import certificates
+from tiphys.cluster.etcd_members import free_ports
+from tiphys.cluster.settings import ClusterSettings, DataDirectory
+from tiphys.cluster.supervisor import stopping_mark
+
+LEASE_S = 2.0
+
+
+class ControlPlane:
+    """API server, controllers and scheduler in a process of their own."""
+
+    def __init__(self, root: Path, settings: ClusterSettings, pki: Path | None) -> None:
+        self.data = DataDirectory(root)
+        self.data.create()
+        if pki is not None:
+            shutil.copytree(pki, self.data.pki, dirs_exist_ok=True)
+        self.data.save_settings(settings)
+        certificates.create(self.data, settings, dt.datetime.now(dt.UTC))
+        stopping_mark(self.data).touch()  # no supervisor: who is killed stays dead
+        self.url = f"https://127.0.0.1:{settings.api_port}"
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "tiphys", "control-plane", "--data-dir", str(self.data.root)]
+        with open(self.data.logs / "log", "ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def planes(tmp_path):
+    cluster = EtcdCluster(tmp_path, 3)
+    cluster.start_all()
+    ports = free_ports(2)
+    first_settings = ClusterSettings(
+        runtime="simulated", api_port=ports[0], etcd=cluster.address, lease_duration_s=LEASE_S
+    )
+    first = ControlPlane(tmp_path / "a", first_settings, None)
+    second = ControlPlane(tmp_path / "b", replace(first_settings, api_port=ports[1]), first.data.pki)
+    yield first, second, cluster
+    for plane in (first, second):
+        plane.kill()
+    cluster.stop()
+
+
+async def _until(ask, timeout_s: float):
+    """What `ask` gives once that is true; errors of a cluster that is not ready are waited out."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            if found := await ask():
+                return found
+        except ApiError:
+            pass
+        assert time.monotonic() < deadline, "not in time"
+        await asyncio.sleep(0.05)
+
+
+@needs_etcd
+def test_the_other_goes_on_when_one_is_killed(planes) -> None:
+    first, second, cluster = planes
+    first.start()
+    access = kubeconfig.load([first.data.admin_kubeconfig]).access()
+
+    async def scenario() -> float:
+        client = RestClient(replace(access, more_servers=(second.url,)))
+        await _until(lambda: _ready(client), 60)
+        second.start()
+        other = RestClient(replace(access, server=second.url))
+        await _until(lambda: _ready(other), 60)
+        kept: list[str] = []
+        writing = asyncio.create_task(_write(client, kept))
+        await asyncio.sleep(1.0)
+        await asyncio.to_thread(cluster.kill, await asyncio.to_thread(cluster.leader))
+        await asyncio.sleep(1.0)
+        before = await client.get(LEASE, "kube-scheduler", "kube-system")
+        first.kill()
+        killed = time.monotonic()
+
+        async def another_leads() -> bool:
+            lease = await other.get(LEASE, "kube-scheduler", "kube-system")
+            return lease.spec.holder_identity != before.spec.holder_identity
+
+        await _until(another_leads, 15)
+        took_s = time.monotonic() - killed
+        await asyncio.sleep(1.0)
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+        there = {item.metadata.name for item in (await other.list(CONFIGMAP, "default")).items}
+        assert len(kept) > 50
+        assert set(kept) <= there
+        await client.close()
+        await other.close()
+        return took_s
+
+    took_s = asyncio.run(scenario())
+    print(f"another control plane led after {took_s:.2f} s")
+    assert took_s < LEASE_S + 3.0
+
+
+async def _ready(client: RestClient) -> bool:
+    nodes = await client.list(NODE)
+    return any(c.type == "Ready" and c.status == "True" for node in nodes.items for c in node.status.conditions)
+
+
+async def _write(client: RestClient, kept: list[str]) -> None:
+    for number in range(100_000):
+        try:
+            await client.create(CONFIGMAP, new(CONFIGMAP, f"c-{number}", "default"))
+        except AlreadyExists:
+            pass
+        except ApiError:
+            await asyncio.sleep(0.02)
+            continue
+        kept.append(f"c-{number}")
+
+
+@needs_etcd
+def test_api_servers_on_one_etcd_agree(planes) -> None:
+    first, second, _ = planes
+    first.start()
+    access = kubeconfig.load([first.data.admin_kubeconfig]).access()
+
+    async def scenario() -> None:
+        clients = [RestClient(access), RestClient(replace(access, server=second.url))]
+        await _until(lambda: _ready(clients[0]), 60)
+        second.start()
+        await _until(lambda: _ready(clients[1]), 60)
+        for number in range(40):
+            writer, reader = clients if number % 2 else reversed(clients)
+            made = await writer.create(CONFIGMAP, new(CONFIGMAP, f"x-{number}", "default"))
+            seen = await reader.get(CONFIGMAP, f"x-{number}", "default")
+            assert seen.metadata.resource_version == made.metadata.resource_version
+            seen.data = {"a": "b"}
+            await reader.update(CONFIGMAP, seen)
+            listed = await writer.list(CONFIGMAP, "default")
+            assert next(c for c in listed.items if c.metadata.name == f"x-{number}").data == {"a": "b"}
+            await writer.delete(CONFIGMAP, f"x-{number}", "default")
+            names = {c.metadata.name for c in (await reader.list(CONFIGMAP, "default")).items}
+            assert f"x-{number}" not in names
+        for client in clients:
+            await client.close()
+
+    asyncio.run(scenario())
