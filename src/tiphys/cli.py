@@ -112,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_components(command: Callable[..., argparse.ArgumentParser]) -> None:
     from tiphys.cluster.components import add_commands as add_component_commands
+    from tiphys.cluster.csi_commands import add_commands as add_csi_commands
     from tiphys.testing import command as test_server
 
     command("supervise", _supervise, "Keep the processes of a cluster running (what `up` starts in the background).")
@@ -119,6 +120,7 @@ def _add_components(command: Callable[..., argparse.ArgumentParser]) -> None:
     node = command("node", _node, "Kubelet, kube-proxy, pod network and DNS of one node in one process.")
     node.add_argument("--name", required=True, help="the node's name")
     add_component_commands(command)
+    add_csi_commands(command)
     test_server.add_flags(command("test-server", test_server.run, test_server.SUMMARY))
 
 

@@ -111,7 +111,9 @@ class Kubelet:
         )
         references = References(self._client, self._clock, self._content_changed)
         tokens = Tokens(self._client, self._clock)
-        volumes = NodeVolumes(self._client, self._clock, tokens, lambda: reporter.node, settings, self._wake_all)
+        volumes = NodeVolumes(
+            self._client, self._clock, self._recorder, tokens, lambda: reporter.node, settings, self._wake_all
+        )
         reporter.volumes_in_use = volumes.in_use
         actions = Actions(self.cri)
         prober = Prober(actions, self._clock, self._recorder, self._wake, self.metrics)
@@ -160,6 +162,7 @@ class Kubelet:
                 group.create_task(supervised("log rotation", self._rotate_logs, self._clock))
                 group.create_task(supervised("image collection", images.run, self._clock))
                 group.create_task(supervised("CSI drivers", volumes.drivers.run, self._clock))
+                group.create_task(supervised("growing volumes", volumes.follow_growth, self._clock))
                 if settings.serving_cert is not None:
                     group.create_task(supervised("kubelet server", self._serve, self._clock))
                 unsubscribe.append(nodes.subscribe(self._node_changed))

@@ -9,6 +9,7 @@ Source: pkg/kubelet/volumemanager, pkg/volume/util/operationexecutor; messages a
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import stat
 import weakref
@@ -16,14 +17,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tiphys.api.csi import identity as i
 from tiphys.api.errors import ApiError
-from tiphys.api.kinds import SECRET
+from tiphys.api.kinds import PERSISTENTVOLUMECLAIM, SECRET
 from tiphys.api.kinds.core.node import Node
 from tiphys.api.kinds.core.persistentvolume import CSIPersistentVolumeSource, PersistentVolumeSpec
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.pod.volumes import NFSVolumeSource, Volume
 from tiphys.base.clock import Clock
+from tiphys.base.quantity import value
 from tiphys.client.csi import CsiFailure
+from tiphys.client.events import Recorder
 from tiphys.client.interface import Client
 from tiphys.kubelet.settings import KubeletSettings
 from tiphys.kubelet.volumes import filesystems, mounts, network, records
@@ -41,6 +45,7 @@ from tiphys.kubelet.volumes.tokens import Tokens
 _log = logging.getLogger(__name__)
 
 ATTACH_TIMEOUT_S = 123.0
+_GROWTH_S = 10.0
 _IN_USE = "volume uses the ReadWriteOncePod access mode and is already in use by another pod"
 
 
@@ -91,19 +96,23 @@ class NodeVolumes:
         self,
         client: Client,
         clock: Clock,
+        recorder: Recorder,
         tokens: Tokens,
         node: Callable[[], Node | None],
         settings: KubeletSettings,
         changed: Callable[[], None],
     ) -> None:
         root_dir = settings.root_dir
-        self._client = client
+        self._client, self._recorder = client, recorder
         self._pods = root_dir / "pods"
         self._plugins = root_dir / "plugins" / "kubernetes.io"
         self.claims = Claims(client, node)
         self.drivers = CsiDrivers(client, clock, node, root_dir, changed)
         self.csi = CsiMounter(client, clock, tokens, self.drivers, root_dir, settings.node_name)
         self.local_path = LocalPath(settings.local_path_dir)
+        self._clock = clock
+        self._growable: dict[tuple[str, str], Wanted] = {}
+        """CSI volumes behind claims, by pod UID and the pod's name for them."""
         self._locks: weakref.WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = weakref.WeakValueDictionary()
 
     def in_use(self) -> list[str]:
@@ -244,7 +253,43 @@ class NodeVolumes:
                     await asyncio.to_thread(place.own, Path(record.target))
         except (CsiFailure, BadVolume, ApiError, OSError) as error:
             raise place.failed(step, error) from None
+        if claimed is not None and i.NODE_EXPAND in driver.capabilities and not read_only:
+            self._growable[place.pod.metadata.uid, place.volume] = wanted
         return Made(Path(record.target), device=wanted.block, read_only=read_only)
+
+    # --- growing -----------------------------------------------------------------------------------------------
+
+    async def follow_growth(self) -> None:
+        """Have drivers grow what their controllers grew, while it is mounted. Until cancelled.
+
+        A node may not watch claims: they are asked for one by one.
+        """
+        while True:
+            await self._clock.sleep(_GROWTH_S)
+            for wanted in list(self._growable.values()):
+                try:
+                    await self._grow(wanted)
+                except (CsiFailure, BadVolume, BadClaim, ApiError, OSError) as error:
+                    _log.warning("volume %s: not grown: %s", wanted.name, error)
+
+    async def _grow(self, wanted: Wanted) -> None:
+        volume = next(each for each in wanted.pod.spec.volumes if each.name == wanted.volume)
+        claimed = await self.claims.resolve(wanted.pod, volume)
+        size = claimed.volume.spec.capacity.get("storage")
+        has = claimed.claim.status.capacity.get("storage")
+        if not size or not has or value(size) <= value(has):
+            return
+        _, driver, record = await self.csi.prepare(wanted)
+        async with self._lock(record):
+            if not Path(record.target).exists():
+                return
+            await self.csi.expand(wanted, driver, record, value(size))
+        meta = claimed.claim.metadata
+        status: dict[str, object] = {"capacity": {"storage": size}, "conditions": [], "allocatedResourceStatuses": None}
+        patch = {"status": status}
+        await self._client.patch(PERSISTENTVOLUMECLAIM, meta.name, patch, meta.namespace, subresource="status")
+        text = f"MountVolume.NodeExpandVolume succeeded for volume {json.dumps(wanted.name)}"
+        self._recorder.event(wanted.pod, "Normal", "FileSystemResizeSuccessful", f"{text} {record.target}")
 
     def _check_alone(self, uid: str, record: VolumeRecord) -> None:
         """Raises BadClaim when a volume for one pod has another."""
@@ -261,6 +306,7 @@ class NodeVolumes:
     async def undo(self, directory: Path) -> None:
         """Undo every recorded volume of the pod whose directory this is. Raises OSError; call again."""
         for record in records.records_of(directory):
+            self._growable.pop((directory.name, record.volume), None)
             try:
                 async with self._lock(record):
                     await self._undo(directory, record)

@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 _NODE_ID = "csi.volume.kubernetes.io/nodeid"
 _TYPE = "CSIPlugin"
 _CALL_S = 10.0
-_RETRY_S = 2.0
+_RETRY_S = 0.5
 _WRITES = 5
 
 
