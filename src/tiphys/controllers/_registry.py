@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tiphys.controllers import (
+    attach_detach,
     bootstrap_signer,
     clusterrole_aggregation,
     cronjob,
@@ -27,6 +28,7 @@ from tiphys.controllers import (
     namespace,
     node_ipam,
     node_lifecycle,
+    node_ttl,
     persistentvolume_binder,
     pod_gc,
     pv_protection,
@@ -46,6 +48,7 @@ from tiphys.controllers import (
     ttl_after_finished,
     vac_protection,
     validatingadmissionpolicy_status,
+    volume_expand,
 )
 from tiphys.controllers._spec import ControllerSpec
 
@@ -90,6 +93,9 @@ CONTROLLERS: tuple[ControllerSpec[Any], ...] = (
     local_path.SPEC,
     ephemeral_volume.SPEC,
     resourceclaim.SPEC,
+    attach_detach.SPEC,
+    node_ttl.SPEC,
+    volume_expand.SPEC,
 )
 
 

@@ -22,7 +22,15 @@ from tiphys.api.kinds.core.node import Node
 from tiphys.api.kinds.core.pod.facts import is_ready
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.service import Service
-from tiphys.api.kinds.discovery.endpointslice import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
+from tiphys.api.kinds.discovery.endpointslice import (
+    Endpoint,
+    EndpointConditions,
+    EndpointHints,
+    EndpointPort,
+    EndpointSlice,
+    ForNode,
+    ForZone,
+)
 from tiphys.api.meta.owners import owner_reference
 from tiphys.api.meta.schema import copy_of
 from tiphys.controllers._actions import Action, Create, Delete, Report, Update
@@ -48,6 +56,8 @@ SERVICE_NAME = "kubernetes.io/service-name"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 MANAGER = "endpointslice-controller.k8s.io"
 ZONE = "topology.kubernetes.io/zone"
+NEAR = ("PreferClose", "PreferSameZone", "PreferSameNode")
+"""Values of `trafficDistribution` that make hints."""
 
 _BY_SERVICE = Index(
     ENDPOINTSLICE,
@@ -127,14 +137,26 @@ def _desired(world: World) -> dict[Group, list[Endpoint]]:
 def _endpoint(world: World, pod: Pod, address: str) -> Endpoint:
     serving, terminating = is_ready(pod), pod.metadata.deletion_timestamp is not None
     ready = world.service.spec.publish_not_ready_addresses or (serving and not terminating)
+    zone, node = world.zones.get(pod.spec.node_name), pod.spec.node_name or None
     return Endpoint(
         addresses=[address],
         conditions=EndpointConditions(ready=ready, serving=serving, terminating=terminating),
         hostname=hostname_of(world.service, pod) or None,
         target_ref=target_reference(pod),
-        node_name=pod.spec.node_name or None,
-        zone=world.zones.get(pod.spec.node_name),
+        node_name=node,
+        zone=zone,
+        hints=_near(world.service, zone, node) if ready else None,
     )
+
+
+def _near(service: Service, zone: str | None, node: str | None) -> EndpointHints | None:
+    """Who should use an endpoint there, where the Service wants traffic to stay near."""
+    wanted = service.spec.traffic_distribution
+    if wanted not in NEAR:
+        return None
+    nodes = [ForNode(name=node)] if node and wanted == "PreferSameNode" else []
+    zones = [ForZone(name=zone)] if zone else []
+    return EndpointHints(for_zones=zones, for_nodes=nodes) if zones or nodes else None
 
 
 # --- fitting it into slices

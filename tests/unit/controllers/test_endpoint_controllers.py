@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tiphys.api.kinds import ENDPOINTS, ENDPOINTSLICE, NODE, POD, SERVICE
 from tiphys.controllers import endpoints, endpointslice
 from tiphys.controllers._actions import Update
@@ -128,3 +130,27 @@ async def test_endpoints_tell_ready_from_unready() -> None:
     b.client.drop(SERVICE, "web", "default")
     await b.settle(KEY)
     assert b.client.all(ENDPOINTS) == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "zones", "nodes"),
+    [
+        (None, [], []),
+        ("PreferClose", ["z1"], []),
+        ("PreferSameZone", ["z1"], []),
+        ("PreferSameNode", ["z1"], ["n1"]),
+    ],
+)
+async def test_hints_keep_traffic_near(wanted: str | None, zones: list[str], nodes: list[str]) -> None:
+    b = bench(endpointslice.SPEC, pods=1)
+    b.client.put(POD, objects.pod("starting", node="n1", ip="10.244.0.90", phase="Running"))
+    b.client.edit(SERVICE, "web", "default", lambda obj: setattr(obj.spec, "traffic_distribution", wanted))
+    await b.settle(KEY)
+    hints = {each.target_ref.name: each.hints for made in b.client.all(ENDPOINTSLICE) for each in made.endpoints}
+    assert hints["starting"] is None, "only endpoints that are ready have hints"
+    found = hints["web-000"]
+    assert [each.name for each in (found.for_zones if found else [])] == zones
+    assert [each.name for each in (found.for_nodes if found else [])] == nodes
+    b.client.edit(SERVICE, "web", "default", lambda obj: setattr(obj.spec, "traffic_distribution", None))
+    await b.settle(KEY)
+    assert all(each.hints is None for made in b.client.all(ENDPOINTSLICE) for each in made.endpoints)

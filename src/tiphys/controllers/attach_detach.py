@@ -1,0 +1,223 @@
+"""Keeps a VolumeAttachment for each CSI volume that pods of a node use, and says on the node what is attached.
+
+Woken by: nodes, their pods, claims, attachments. The key is the node. Writes: VolumeAttachments (made, deleted),
+`status.volumesAttached` of nodes, events of pods. Attaching itself is for the driver's controller.
+A volume is detached when no pod of the node uses it and its kubelet has unmounted it (`status.volumesInUse`); a node
+that is gone or out of service is not waited for.
+Races: a volume that only one node may use is attached elsewhere when the old attachment is gone, not before.
+Source: pkg/controller/volume/attachdetach, pkg/volume/csi/csi_attacher.go.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from tiphys.api.kind import new
+from tiphys.api.kinds import CSIDRIVER, NODE, PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM, POD, VOLUMEATTACHMENT
+from tiphys.api.kinds.core.node import Node
+from tiphys.api.kinds.core.persistentvolume import PersistentVolume
+from tiphys.api.kinds.core.persistentvolumeclaim import PersistentVolumeClaim
+from tiphys.api.kinds.core.pod.facts import is_terminal
+from tiphys.api.kinds.core.pod.schema import Pod
+from tiphys.api.kinds.storage.volumeattachment import VolumeAttachment
+from tiphys.controllers._actions import Action, Create, Delete, Event, Patch
+from tiphys.controllers._nodes import BY_NODE
+from tiphys.controllers._spec import ControllerSpec, Index, Key, Listers, Watch
+from tiphys.controllers.pvc_protection import BY_CLAIM as PODS_BY_CLAIM
+
+OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
+_SHARED = frozenset(("ReadWriteMany", "ReadOnlyMany"))
+_PREFIX = "csi-"
+
+
+def _source(attachment: VolumeAttachment) -> str:
+    return attachment.spec.source.persistent_volume_name or ""
+
+
+ON_NODE = Index(VOLUMEATTACHMENT, "node", lambda each: (each.spec.node_name,))
+OF_VOLUME = Index(VOLUMEATTACHMENT, "volume", lambda each: (_source(each),))
+
+
+@dataclass(frozen=True)
+class World:
+    name: str
+    node: Node | None
+    wanted: dict[str, tuple[PersistentVolume, Pod]]
+    """Volumes to attach, by name, each with a pod that uses it."""
+    attachments: tuple[VolumeAttachment, ...]
+    """Of the node."""
+    unique: dict[str, str]
+    """What nodes call volumes, by the volumes' names."""
+    elsewhere: frozenset[str]
+    """Volumes that other nodes have."""
+
+
+def unique_name(volume: PersistentVolume) -> str:
+    """What a Node's status calls the volume; empty: no CSI volume."""
+    csi = volume.spec.csi
+    return f"kubernetes.io/csi/{csi.driver}^{csi.volume_handle}" if csi is not None else ""
+
+
+def attachment_name(volume: PersistentVolume, node: str) -> str:
+    csi = volume.spec.csi
+    text = f"{csi.volume_handle}{csi.driver}{node}" if csi is not None else ""
+    return f"{_PREFIX}{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def read(listers: Listers, key: Key, _now: datetime) -> World | None:
+    wanted: dict[str, tuple[PersistentVolume, Pod]] = {}
+    for pod in sorted(listers.indexed(POD, BY_NODE.name, key.name), key=lambda pod: pod.metadata.name):
+        if not is_terminal(pod):
+            wanted.update({volume.metadata.name: (volume, pod) for volume in _volumes(listers, pod)})
+    attachments = tuple(each for each in listers.indexed(VOLUMEATTACHMENT, ON_NODE.name, key.name) if _source(each))
+    node = listers.get(NODE, key.name)
+    if not wanted and not attachments and (node is None or not node.status.volumes_attached):
+        return None
+    elsewhere = (
+        name
+        for name in wanted
+        for each in listers.indexed(VOLUMEATTACHMENT, OF_VOLUME.name, name)
+        if each.spec.node_name != key.name
+    )
+    known = (listers.get(PERSISTENTVOLUME, _source(each)) for each in attachments)
+    unique = {volume.metadata.name: unique_name(volume) for volume in known if volume is not None}
+    return World(key.name, node, wanted, attachments, unique, frozenset(elsewhere))
+
+
+def _volumes(listers: Listers, pod: Pod) -> Iterable[PersistentVolume]:
+    """Volumes of the pod that a driver attaches."""
+    for volume in pod.spec.volumes:
+        source = volume.persistent_volume_claim
+        if source is None and volume.ephemeral is None:
+            continue
+        name = source.claim_name if source is not None else f"{pod.metadata.name}-{volume.name}"
+        claim = listers.get(PERSISTENTVOLUMECLAIM, name, pod.metadata.namespace)
+        if claim is None or claim.status.phase != "Bound":
+            continue
+        found = listers.get(PERSISTENTVOLUME, claim.spec.volume_name)
+        if found is None or found.spec.csi is None:
+            continue
+        driver = listers.get(CSIDRIVER, found.spec.csi.driver)
+        if driver is None or driver.spec.attach_required is not False:
+            yield found
+
+
+def plan(_key: Key, world: World) -> Sequence[Action]:
+    actions: list[Action] = []
+    has = {_source(each) for each in world.attachments}
+    for name, (volume, pod) in world.wanted.items():
+        if name in has or world.node is None:
+            continue
+        if name in world.elsewhere and not _SHARED & set(volume.spec.access_modes):
+            text = f'Multi-Attach error for volume "{name}" Volume is already exclusively attached to one node and '
+            text += "can't be attached to another"
+            actions.append(Event(pod, "Warning", "FailedAttachVolume", text))
+        else:
+            actions.append(Create(VOLUMEATTACHMENT, _made(volume, world.name), exists_ok=True))
+    for each in world.attachments:
+        if _source(each) not in world.wanted and each.metadata.deletion_timestamp is None and _may_go(world, each):
+            metadata = each.metadata
+            actions.append(Delete(VOLUMEATTACHMENT, metadata.name, "", metadata.uid))
+    return [*actions, *_report(world)]
+
+
+def _made(volume: PersistentVolume, node: str) -> VolumeAttachment:
+    made: VolumeAttachment = new(VOLUMEATTACHMENT, attachment_name(volume, node))
+    made.spec.attacher = volume.spec.csi.driver if volume.spec.csi is not None else ""
+    made.spec.source.persistent_volume_name = volume.metadata.name
+    made.spec.node_name = node
+    return made
+
+
+def _may_go(world: World, attachment: VolumeAttachment) -> bool:
+    if not attachment.metadata.name.startswith(_PREFIX):
+        return False  # somebody else's
+    node = world.node
+    if node is None or any(taint.key == OUT_OF_SERVICE for taint in node.spec.taints):
+        return True
+    return world.unique.get(_source(attachment), "") not in node.status.volumes_in_use
+
+
+def _report(world: World) -> Iterable[Action]:
+    """What is attached, into the node's status."""
+    node = world.node
+    if node is None:
+        return
+    attached = {
+        world.unique[_source(each)]: _source(each)
+        for each in world.attachments
+        if each.status.attached and each.metadata.deletion_timestamp is None and world.unique.get(_source(each))
+    }
+    known = {each.name for each in node.status.volumes_attached}
+    if attached.keys() == known:
+        return
+    listed = [{"name": name, "devicePath": ""} for name in sorted(attached)]
+    patch = {"metadata": {"uid": node.metadata.uid}, "status": {"volumesAttached": listed or None}}
+    yield Patch(NODE, world.name, "", patch, "merge", subresource="status")
+    for name in sorted(attached.keys() - known):
+        if attached[name] in world.wanted:
+            text = f'AttachVolume.Attach succeeded for volume "{attached[name]}" '
+            yield Event(world.wanted[attached[name]][1], "Normal", "SuccessfulAttachVolume", text)
+
+
+# --- what wakes a node
+
+
+def _of_pod(_listers: Listers, pod: Pod) -> Iterable[Key]:
+    if pod.spec.node_name and any(each.persistent_volume_claim or each.ephemeral for each in pod.spec.volumes):
+        yield Key("", pod.spec.node_name)
+
+
+def _of_claim(listers: Listers, claim: PersistentVolumeClaim) -> Iterable[Key]:
+    where = f"{claim.metadata.namespace}/{claim.metadata.name}"
+    for pod in listers.indexed(POD, PODS_BY_CLAIM.name, where):
+        if pod.spec.node_name:
+            yield Key("", pod.spec.node_name)
+
+
+def _of_attachment(listers: Listers, attachment: VolumeAttachment) -> Iterable[Key]:
+    yield Key("", attachment.spec.node_name)
+    volume = listers.get(PERSISTENTVOLUME, _source(attachment))
+    reference = volume.spec.claim_ref if volume is not None else None
+    if reference is not None:  # whoever waits for the volume
+        for pod in listers.indexed(POD, PODS_BY_CLAIM.name, f"{reference.namespace}/{reference.name}"):
+            if pod.spec.node_name:
+                yield Key("", pod.spec.node_name)
+
+
+def _pod_matters(old: Pod | None, new_: Pod | None) -> bool:
+    if old is None or new_ is None:
+        return True
+    return old.spec.node_name != new_.spec.node_name or is_terminal(old) != is_terminal(new_)
+
+
+def _claim_bound(old: PersistentVolumeClaim | None, new_: PersistentVolumeClaim | None) -> bool:
+    return new_ is not None and new_.status.phase == "Bound" and (old is None or old.status.phase != "Bound")
+
+
+def _node_matters(old: Node | None, new_: Node | None) -> bool:
+    if old is None or new_ is None:
+        return True
+    before = (old.status.volumes_in_use, old.status.volumes_attached, old.spec.taints)
+    return before != (new_.status.volumes_in_use, new_.status.volumes_attached, new_.spec.taints)
+
+
+SPEC = ControllerSpec(
+    name="persistentvolume-attach-detach-controller",
+    alias="attachdetach",
+    component="attachdetach-controller",
+    primary=NODE,
+    read=read,
+    plan=plan,
+    watches=(
+        Watch(NODE, when=_node_matters),
+        Watch(POD, _of_pod, when=_pod_matters),
+        Watch(PERSISTENTVOLUMECLAIM, _of_claim, when=_claim_bound),
+        Watch(VOLUMEATTACHMENT, _of_attachment),
+    ),
+    reads=(PERSISTENTVOLUME, CSIDRIVER),
+    indexes=(BY_NODE, PODS_BY_CLAIM, ON_NODE, OF_VOLUME),
+)
