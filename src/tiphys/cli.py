@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     from tiphys.cluster import etcd_flags, snapshot_command, store_command
-    from tiphys.cluster.settings import default_data_dir
+    from tiphys.cluster.settings import PROXY_MODES, default_data_dir
 
     parser = argparse.ArgumentParser(
         prog="tiphys",
@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument(
         "--pod-network", metavar="KIND", help="host-gw (default), vxlan, or the path of a CNI configuration"
     )
+    up.add_argument("--proxy-mode", choices=PROXY_MODES, help="how Services are made to work: %(choices)s (nftables)")
     up.add_argument("--mtu", type=_mtu, help="what pods' links carry (as much as the network leaves room for)")
     etcd_flags.add_up_flags(up)
     snapshot_command.add_flags(up)
@@ -175,6 +176,7 @@ def _up(options: argparse.Namespace) -> None:
             ("api_port", options.api_port),
             ("pod_network", _pod_network(options.pod_network)),
             ("mtu", options.mtu),
+            ("proxy_mode", options.proxy_mode),
         )
         if value is not None
     }

@@ -74,7 +74,8 @@ def ip(*words: str) -> None:
 class Lab:
     """The namespaces, the servers in them and the proxy."""
 
-    def __init__(self) -> None:
+    def __init__(self, mode: str) -> None:
+        self.mode = mode
         self.tag = f"tptest{os.getpid()}"
         self.node, self.client = f"{self.tag}-node", f"{self.tag}-client"
         self.namespaces: list[str] = []
@@ -122,7 +123,7 @@ class Lab:
 
     def start_proxy(self) -> None:
         driver = str(Path(__file__).with_name("proxy_driver.py"))
-        command = ["ip", "netns", "exec", self.node, sys.executable, driver]
+        command = ["ip", "netns", "exec", self.node, sys.executable, driver, self.mode]
         self.proxy = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.proxy.stdout is not None and self.proxy.stdout.readline() == "ready\n"
 
@@ -162,7 +163,7 @@ class Lab:
         eventually(lambda: "10.96.0.50" not in self.rules())
 
     def rules(self) -> str:
-        return self.inside(self.node, "nft", "list", "table", "ip", "tiphys-proxy")
+        return self.inside(self.node, "nft", "list", "ruleset")
 
     def inside(self, namespace: str, *command: str) -> str:
         full = ["ip", "netns", "exec", namespace, *command]
@@ -190,9 +191,9 @@ def eventually(condition: Callable[[], bool], longest_s: float = 5.0) -> None:
         time.sleep(0.05)
 
 
-@pytest.fixture(scope="module")
-def built() -> Iterator[Lab]:
-    lab = Lab()
+@pytest.fixture(scope="module", params=["nftables", "iptables"])
+def built(request: pytest.FixtureRequest) -> Iterator[Lab]:
+    lab = Lab(request.param)
     with contextlib.ExitStack() as stack:
         stack.callback(lab.remove)
         lab.build()
@@ -325,22 +326,28 @@ def test_a_removed_endpoint_gets_no_new_connection_and_udp_clients_move_on(lab: 
     lab.service("UDP")
     lab.endpoints("10.244.0.2", protocol="UDP")
     wait_for_answer(lab, {"a"}, kind="udp")
-    command = ["ip", "netns", "exec", lab.client, sys.executable, "-c", CLIENT, "udp", VIP, "80", "4", "same"]
+    command = ["ip", "netns", "exec", lab.client, sys.executable, "-c", CLIENT, "udp", VIP, "80", "99", "same"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as talker:
         assert talker.stdin is not None and talker.stdout is not None
         assert talker.stdout.readline().startswith("a ")
+
+        def moved_on() -> bool:
+            assert talker.stdin is not None and talker.stdout is not None
+            talker.stdin.write("\n")
+            talker.stdin.flush()
+            return talker.stdout.readline().startswith("b ")
+
         lab.endpoints("10.244.0.3", protocol="UDP")
         wait_for_answer(lab, {"b"}, kind="udp")
-        talker.stdin.write("\n")
-        talker.stdin.flush()
-        assert talker.stdout.readline().startswith("b "), "the flow still went to the endpoint that left"
+        eventually(moved_on, 2.0)
         talker.kill()
 
 
 def test_more_endpoints_than_any_load_provided_for(lab: Lab) -> None:
     lab.service()
     lab.endpoints(*(f"10.244.0.{n}" for n in range(2, 42)))
-    eventually(lambda: "goto service-40" in lab.rules())
+    mark, times = {"nftables": ("goto service-40", 1), "iptables": ("chain KUBE-SEP-", 40)}[lab.mode]
+    eventually(lambda: lab.rules().count(mark) >= times)
     lab.endpoints("10.244.0.2")
     wait_for_answer(lab, {"a"}, count=5)
 
@@ -349,7 +356,7 @@ def test_a_table_that_someone_removed_comes_back(lab: Lab) -> None:
     lab.service()
     lab.endpoints("10.244.0.2")
     wait_for_answer(lab, {"a"})
-    lab.inside(lab.node, "nft", "delete", "table", "ip", "tiphys-proxy")
+    lab.inside(lab.node, "nft", "flush", "ruleset")
     wait_for_answer(lab, {"a"})
 
 
@@ -384,3 +391,23 @@ def test_neighbours_do_not_reach_the_nodes_loopback(lab: Lab) -> None:
 def test_healthz_answers(lab: Lab) -> None:
     fetch = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:10256/healthz', timeout=3).read().decode())"
     assert json.loads(lab.inside(lab.node, sys.executable, "-c", fetch))["nodeEligible"] is True
+
+
+def test_another_mode_leaves_nothing_of_the_one_before(lab: Lab) -> None:
+    ours, others = ("tiphys-proxy", "KUBE-") if lab.mode == "nftables" else ("KUBE-", "tiphys-proxy")
+    lab.service()
+    lab.endpoints("10.244.0.2")
+    wait_for_answer(lab, {"a"})
+    own = lab.mode
+    lab.stop_proxy()
+    lab.mode = "iptables" if own == "nftables" else "nftables"
+    try:
+        lab.start_proxy()
+        lab.service()
+        lab.endpoints("10.244.0.3")
+        wait_for_answer(lab, {"b"})
+        assert others in lab.rules() and ours not in lab.rules()
+    finally:
+        lab.stop_proxy()
+        lab.mode = own
+        lab.start_proxy()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tiphys.cluster import apiserver_flags, controller_flags, etcd_flags
 from tiphys.cluster.failure import ClusterError
 from tiphys.cluster.service import serve
+from tiphys.cluster.settings import PROXY_MODES
 
 if TYPE_CHECKING:
     from tiphys.apiserver.security import SecuritySettings
@@ -59,6 +60,11 @@ def add_commands(
     proxy.add_argument(
         "--service-cluster-ip-range", default="10.96.0.0/16", help="the Services' addresses (%(default)s)"
     )
+    proxy.add_argument("--proxy-mode", default="nftables", choices=PROXY_MODES, help="%(choices)s (%(default)s)")
+    proxy.add_argument(
+        "--nodeport-addresses", default="", help="networks of the addresses that node ports answer on, by commas (all)"
+    )
+    proxy.add_argument("--masquerade-all", action="store_true", help="masquerade every client of a cluster address")
     proxy.add_argument("--cleanup", action="store_true", help="take the rules away and stop")
     dns = _with_kubeconfig(command("dns", _dns, "Cluster DNS alone."))
     dns.add_argument("--hostname-override", default=_NODE_NAME, help="the node's name (%(default)s)")
@@ -295,6 +301,9 @@ def _proxy(options: argparse.Namespace) -> None:
         node_name=options.hostname_override,
         cluster_cidr=options.cluster_cidr,
         service_cidr=options.service_cluster_ip_range,
+        mode=options.proxy_mode,
+        node_port_addresses=tuple(text for text in options.nodeport_addresses.split(",") if text),
+        masquerade_all=options.masquerade_all,
     )
 
     async def work(client: RestClient, clock: Clock, recorder: EventRecorder) -> None:

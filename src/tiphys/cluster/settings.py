@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from tiphys.cluster.namespaces import NodeNetworks
 
 Runtime = Literal["containerd", "simulated"]
+ProxyMode = Literal["nftables", "iptables"]
+PROXY_MODES: tuple[ProxyMode, ...] = ("nftables", "iptables")
 
 
 class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,12 +40,14 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """How pods of different nodes reach each other: `host-gw`, `vxlan`, or the path of a CNI configuration."""
     mtu: int = 0
     """What pods' links carry; 0: what the network leaves room for."""
-    proxy_mode: str = "nftables"
-    """How Services are made to work: see `tiphys.proxy`."""
+    proxy_mode: ProxyMode = "nftables"
+    """How Services are made to work: see `tiphys.proxy.modes`."""
     etcd: EtcdAddress | None = None
     """The etcd cluster that keeps the objects; None: the embedded store in the data directory."""
     etcd_ports: tuple[int, int] | None = None
     """For clients and for peers, of the etcd that runs as part of this cluster; None: none does."""
+    etcd_view_port: int = 0
+    """Where the embedded store is shown as etcd's API, for reading, on loopback with TLS; 0: it is not."""
     lease_duration_s: float = 15.0
     """How long the other control planes on the same etcd wait for one that is silent."""
     snapshot_interval_s: float = 0.0

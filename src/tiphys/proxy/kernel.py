@@ -7,13 +7,16 @@ Services takes some tens of milliseconds, which the loop must not.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from tiphys.api.kinds.core.service import Service
+from tiphys.api.kinds.discovery.endpointslice import EndpointSlice
 from tiphys.base import nft
 from tiphys.proxy import conntrack
-from tiphys.proxy.ruleset import SIZES, TABLE, Item, Surroundings, base
+from tiphys.proxy.endpoints import Place
+from tiphys.proxy.ruleset import SIZES, TABLE, Fragment, Item, Surroundings, base, fragment_of
 from tiphys.proxy.table import Changes, commands, sizes, whole
 
 T = TypeVar("T")
@@ -31,6 +34,10 @@ class Kernel:
         self._run: Callable[[str], None] | None = None
         self._close: Callable[[], None] = lambda: None
         self._sizes: set[int] = set()
+
+    def fragment(self, service: Service, slices: Sequence[EndpointSlice], place: Place) -> Fragment:
+        """What one Service puts into the table."""
+        return fragment_of(service, slices, place)
 
     def provides_for(self, changes: Changes) -> bool:
         """Whether `apply` can make these changes, or `load` must."""

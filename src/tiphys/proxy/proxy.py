@@ -9,7 +9,6 @@ Source: cmd/kube-proxy, pkg/proxy/nftables.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,11 +24,11 @@ from tiphys.base.backoff import Backoff
 from tiphys.base.clock import Clock, rfc3339
 from tiphys.client.events import Recorder
 from tiphys.client.interface import Client, EventType
+from tiphys.proxy import modes
 from tiphys.proxy.conntrack import Front
 from tiphys.proxy.endpoints import Backend, Place, endpoints_of, proxied
 from tiphys.proxy.health import HealthServer
-from tiphys.proxy.kernel import Kernel
-from tiphys.proxy.ruleset import TABLE, Surroundings, fragment_of, udp_fronts
+from tiphys.proxy.ruleset import Surroundings, udp_fronts
 from tiphys.proxy.table import Changes, DesiredTable, ServiceKey, merge
 
 log = logging.getLogger(__name__)
@@ -51,6 +50,8 @@ class ProxySettings:
     """What `Proxy` is told."""
 
     node_name: str
+    mode: str = modes.DEFAULT
+    """One of `modes.NAMES`."""
     cluster_cidr: str = "10.244.0.0/16"
     """Pods' addresses; empty: nobody is taken for a pod, nobody for a stranger."""
     service_cidr: str = "10.96.0.0/16"
@@ -77,11 +78,10 @@ class Proxy:
         self._slices = client.informer(ENDPOINTSLICE)
         self._nodes = client.informer(NODE)
         self._place = Place(settings.node_name)
-        self._kernel = Kernel(
-            Surroundings(
-                settings.cluster_cidr, settings.service_cidr, settings.node_port_addresses, settings.masquerade_all
-            )
+        around = Surroundings(
+            settings.cluster_cidr, settings.service_cidr, settings.node_port_addresses, settings.masquerade_all
         )
+        self._kernel = modes.mode_of(settings.mode, around)
         self._health = HealthServer(settings.health_address)
         self._table = DesiredTable()
         self._udp: dict[ServiceKey, dict[Front, Backends]] = {}
@@ -171,6 +171,7 @@ class Proxy:
             self._pending_since_s = None
             self._last_updated = self._clock.now()
             if not self.synced.is_set():
+                await asyncio.to_thread(modes.cleanup, but=self._settings.mode)
                 self.synced.set()
                 log.info("node %s: rules of %d Services are in place", self._settings.node_name, len(self._udp))
                 self._say_started()
@@ -213,7 +214,7 @@ class Proxy:
             self._udp.pop(key, None)
         else:
             self._udp[key] = fronts
-        return self._table.replace(key, fragment_of(service, slices, self._place) if service else {})
+        return self._table.replace(key, self._kernel.fragment(service, slices, self._place) if service else {})
 
     def _read(self, key: ServiceKey) -> tuple[Service | None, list[EndpointSlice]]:
         namespace, name = key
@@ -226,7 +227,7 @@ class Proxy:
         while True:
             await self._clock.sleep(self._settings.check_period_s)
             if not await self._kernel.present():
-                log.warning("node %s: table %s is gone, loading it anew", self._settings.node_name, TABLE)
+                log.warning("node %s: its rules are gone, loading them anew", self._settings.node_name)
                 self._reload = True
                 self._wake.set()
 
@@ -289,6 +290,5 @@ def _route_localnet() -> None:
 
 
 def cleanup() -> None:
-    """Takes the table away from this network namespace; Services stop working here. Idempotent."""
-    with contextlib.suppress(nft.NftError):
-        nft.run(f"table ip {TABLE}\ndelete table ip {TABLE}\n")
+    """Takes the rules of every mode away from this network namespace; Services stop working here. Idempotent."""
+    modes.cleanup()

@@ -1,0 +1,239 @@
+"""Services as iptables chains, under the names that administrators of other clusters know. Pure.
+
+    PREROUTING, OUTPUT -> KUBE-SERVICES: one rule per address and port -> KUBE-SVC-* (cluster) or KUBE-EXT-* (outside)
+                       -> KUBE-NODEPORTS: one rule per node port       -> KUBE-EXT-*
+    KUBE-SVC-*: one KUBE-SEP-* per endpoint, by chance                 KUBE-SVL-*: those of this node
+    POSTROUTING -> KUBE-POSTROUTING: marked connections are masqueraded
+    INPUT, FORWARD, OUTPUT (filter) -> KUBE-FIREWALL (source ranges), KUBE-UNSERVED (no endpoints: refused or dropped),
+                                       KUBE-STRAY (ports of cluster addresses that no Service has)
+
+A new connection passes the rules of all Services before its own: for big clusters nftables is the better mode.
+Source: pkg/proxy/iptables/proxier.go for behaviour and names of chains.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+
+from tiphys.api.kinds.core.service import Service, ServicePort
+from tiphys.api.kinds.discovery.endpointslice import EndpointSlice
+from tiphys.proxy.endpoints import Backend, Endpoints, Place, endpoints_of, proxied
+from tiphys.proxy.ruleset import CHAIN, MASQUERADE_MARK, Fragment, Item, Surroundings, external_ips
+from tiphys.proxy.table import Changes
+
+NAT_FRONTS = ("KUBE-SERVICES", "KUBE-NODEPORTS")
+STRAY = "KUBE-STRAY"
+FILTER_FRONTS = ("KUBE-FIREWALL", "KUBE-UNSERVED", STRAY)
+"""Chains whose rules belong to Services one by one; an item is (chain, rule)."""
+MADE = ("KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-SEP-")
+FENCES = "KUBE-FW-"
+"""How the names of chains begin that a Service has for itself: in nat, and in filter."""
+STRANGERS = "KUBE-STRANGERS"
+"""Marks clients of cluster addresses that are to be masqueraded."""
+
+_NEW = "-m conntrack --ctstate NEW"
+
+
+def jumps(around: Surroundings) -> list[tuple[str, str, str]]:
+    """Where the kernel's own chains lead to ours, and what else they hold for us: table, chain, rule, in order."""
+    networks = ",".join(around.node_port_addresses)
+    local = "-m addrtype --dst-type LOCAL" + (f" -d {networks}" if networks else "")
+    found = [("nat", hook, "-j KUBE-SERVICES") for hook in ("PREROUTING", "OUTPUT")]
+    found += [("nat", hook, f"{local} -j KUBE-NODEPORTS") for hook in ("PREROUTING", "OUTPUT")]
+    found.append(("nat", "POSTROUTING", "-j KUBE-POSTROUTING"))
+    # route_localnet opens loopback to neighbours; this closes it again.
+    found.append(
+        ("filter", "INPUT", "! -i lo -d 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP")
+    )
+    for hook in ("INPUT", "FORWARD", "OUTPUT"):
+        found += [("filter", hook, f"{_NEW} -j {chain}") for chain in FILTER_FRONTS]
+        if around.service_cidr:
+            # What belongs to nobody never leaves the machine.
+            found.append(("filter", hook, f"-d {around.service_cidr} {_NEW} -j DROP"))
+    return found
+
+
+def fragment_of(service: Service, slices: Sequence[EndpointSlice], place: Place, around: Surroundings) -> Fragment:
+    """Everything that this Service puts into the tables of this node; nothing where it is not ours to translate."""
+    items: Fragment = {}
+    if proxied(service):
+        owned = [piece for piece in slices if "service.kubernetes.io/headless" not in piece.metadata.labels]
+        for port in service.spec.ports:
+            _ServicePort(items, service, port, endpoints_of(port, owned, place), around).add()
+    return items
+
+
+class _ServicePort:
+    def __init__(
+        self, items: Fragment, service: Service, port: ServicePort, endpoints: Endpoints, around: Surroundings
+    ) -> None:
+        self._items, self._service, self._port, self._endpoints = items, service, port, endpoints
+        self._around = around
+        self._protocol = (port.protocol or "TCP").lower()
+        self._name = f"{service.metadata.namespace}/{service.metadata.name}" + (f":{port.name}" if port.name else "")
+        config = service.spec.session_affinity_config
+        client_ip = config.client_ip if config else None
+        sticky = service.spec.session_affinity == "ClientIP"
+        self._affinity_s = ((client_ip.timeout_seconds if client_ip else None) or 10800) if sticky else 0
+
+    def add(self) -> None:
+        spec, everywhere, here = self._service.spec, self._endpoints.cluster, self._endpoints.local
+        only_here = spec.internal_traffic_policy == "Local"
+        inside = here if only_here else everywhere
+        cluster_ips = _v4(dict.fromkeys([spec.cluster_ip, *spec.cluster_ips]))
+        for ip in cluster_ips:
+            front = self._front(ip)
+            self._items[STRAY, f"-d {ip}/32 -j REJECT"] = ""
+            if inside:
+                chain = self._pick("KUBE-SVL-" if only_here else "KUBE-SVC-", inside)
+                self._items["KUBE-SERVICES", f"{front} -j {chain}"] = ""
+                self._masquerade_strangers(front)
+            else:
+                self._unserved(front, local=only_here)
+        outside = [self._front(ip) for ip in external_ips(self._service)]
+        for front in outside:
+            self._external("KUBE-SERVICES", front)
+        if self._port.node_port:
+            ports = f"-p {self._protocol} -m {self._protocol} --dport {self._port.node_port}"
+            self._external("KUBE-NODEPORTS", ports, "-m addrtype --dst-type LOCAL ")
+        self._fence()
+
+    def _masquerade_strangers(self, front: str) -> None:
+        cidr = self._around.cluster_cidr
+        if self._around.masquerade_all:
+            self._items[STRANGERS, f"{front} -j KUBE-MARK-MASQ"] = ""
+        elif cidr:
+            self._items[STRANGERS, f"{front} ! -s {cidr} -j KUBE-MARK-MASQ"] = ""
+
+    def _front(self, ip: str) -> str:
+        return f"-d {ip}/32 -p {self._protocol} -m {self._protocol} --dport {self._port.port}"
+
+    def _external(self, collection: str, front: str, filtered: str = "") -> None:
+        local = self._service.spec.external_traffic_policy == "Local"
+        everywhere, here = self._endpoints.cluster, self._endpoints.local
+        if everywhere:
+            self._items[collection, f"{front} -j {self._outside(local=local)}"] = ""
+        if not (here if local else everywhere):
+            self._unserved(f"{filtered}{front}", local=local and bool(everywhere))
+
+    def _outside(self, *, local: bool) -> str:
+        """The chain for clients of an outside address. A Local policy holds for the outside only."""
+        chain, everywhere = self._named("KUBE-EXT-"), self._pick("KUBE-SVC-", self._endpoints.cluster)
+        rules = ["-j KUBE-MARK-MASQ", f"-j {everywhere}"]
+        if local:
+            cidr = self._around.cluster_cidr
+            rules = [f"-s {cidr} -j {everywhere}"] if cidr else []
+            rules += ["-m addrtype --src-type LOCAL -j KUBE-MARK-MASQ", f"-m addrtype --src-type LOCAL -j {everywhere}"]
+            if self._endpoints.local:
+                rules.append(f"-j {self._pick('KUBE-SVL-', self._endpoints.local)}")
+        self._items[CHAIN, chain] = "\n".join(rules)
+        return chain
+
+    def _pick(self, prefix: str, backends: tuple[Backend, ...]) -> str:
+        chain, ends = self._named(prefix), [self._end(backend) for backend in backends]
+        rules = []
+        if self._affinity_s:
+            remembered = "-m recent --name {0} --rcheck --seconds {1} --reap -j {0}"
+            rules += [remembered.format(end, self._affinity_s) for end in ends]
+        for left, end in zip(range(len(ends), 0, -1), ends, strict=True):
+            chance = f"-m statistic --mode random --probability {1 / left:.10f} " if left > 1 else ""
+            rules.append(f"{chance}-j {end}")
+        self._items[CHAIN, chain] = "\n".join(rules)
+        return chain
+
+    def _end(self, backend: Backend) -> str:
+        chain = self._named("KUBE-SEP-", f"{backend.ip}:{backend.port}")
+        remember = f"-m recent --name {chain} --set " if self._affinity_s else ""
+        self._items[CHAIN, chain] = (
+            f"-s {backend.ip}/32 -j KUBE-MARK-MASQ\n"
+            f"-p {self._protocol} -m {self._protocol} {remember}-j DNAT --to-destination {backend.ip}:{backend.port}"
+        )
+        return chain
+
+    def _unserved(self, front: str, *, local: bool) -> None:
+        # Others may serve it where the policy keeps it to this node: no answer is better than a wrong "closed".
+        self._items["KUBE-UNSERVED", f"{front} -j {'DROP' if local else 'REJECT'}"] = ""
+
+    def _fence(self) -> None:
+        ranges = [text.strip() for text in self._service.spec.load_balancer_source_ranges]
+        if self._service.spec.type != "LoadBalancer" or not ranges:
+            return
+        chain = self._named(FENCES)
+        self._items[CHAIN, chain] = "\n".join([*(f"-s {text} -j RETURN" for text in _v4(ranges)), "-j DROP"])
+        for ip in _v4(entry.ip for entry in self._service.status.load_balancer.ingress):
+            asked = f"-m conntrack --ctorigdst {ip} --ctorigdstport {self._port.port}"
+            self._items["KUBE-FIREWALL", f"-p {self._protocol} {asked} -j {chain}"] = ""
+
+    def _named(self, prefix: str, endpoint: str = "") -> str:
+        digest = hashlib.sha256(f"{self._name}{self._protocol}{endpoint}".encode()).digest()
+        return prefix + base64.b32encode(digest).decode()[:16]
+
+
+def _v4(addresses: Iterable[str]) -> list[str]:
+    return [address for address in addresses if address and address != "None" and ":" not in address]
+
+
+# --- text for iptables-restore
+
+
+def whole(items: Mapping[Item, str], stale: Mapping[str, Iterable[str]]) -> str:
+    """Makes our chains hold exactly this; `stale`: chains of a Service's own that are there, by table."""
+    fixed = {
+        "KUBE-MARK-MASQ": [f"-j MARK --or-mark {MASQUERADE_MARK:#x}"],
+        "KUBE-POSTROUTING": [
+            f"-m mark ! --mark {MASQUERADE_MARK:#x}/{MASQUERADE_MARK:#x} -j RETURN",
+            f"-j MARK --xor-mark {MASQUERADE_MARK:#x}",
+            "-j MASQUERADE --random-fully",
+        ],
+    }
+    parts = []
+    for table, fronts in (("nat", NAT_FRONTS), ("filter", FILTER_FRONTS)):
+        chains = {
+            name: value.split("\n") for (kind, name), value in items.items() if kind == CHAIN and _in(table, name)
+        }
+        if table == "nat":
+            chains |= fixed
+            chains[STRANGERS] = []
+        chains |= {front: [] for front in fronts}
+        for (kind, rule), _ in items.items():
+            if kind != CHAIN and kind in chains:
+                chains[kind].append(rule)
+        if table == "nat":
+            chains["KUBE-SERVICES"] = ["-j KUBE-STRANGERS", *chains["KUBE-SERVICES"]]
+        gone = [name for name in stale.get(table, ()) if name not in chains]
+        parts.append(_table(table, chains, gone, []))
+    return "".join(parts)
+
+
+def commands(changes: Changes) -> str:
+    """What brings `changes` about; empty where there is nothing."""
+    parts = []
+    for table, fronts in (("nat", (*NAT_FRONTS, STRANGERS)), ("filter", FILTER_FRONTS)):
+        chains, gone, rules = {}, [], []
+        for (kind, name), change in changes.items():
+            if kind == CHAIN and _in(table, name):
+                if change.new is None:
+                    gone.append(name)
+                else:
+                    chains[name] = change.new.split("\n")
+            elif kind in fronts:
+                rules.append(f"{'-D' if change.new is None else '-A'} {kind} {name}")
+        if chains or gone or rules:
+            parts.append(_table(table, chains, gone, rules))
+    return "".join(parts)
+
+
+def _in(table: str, chain: str) -> bool:
+    return chain.startswith(FENCES) == (table == "filter")
+
+
+def _table(name: str, chains: Mapping[str, Sequence[str]], gone: Sequence[str], rules: Sequence[str]) -> str:
+    lines = [f"*{name}", *(f":{chain} - [0:0]" for chain in (*chains, *gone))]
+    # Rules that leave go first, so that what they lead to can go, too.
+    lines += [rule for rule in rules if rule.startswith("-D")]
+    lines += [f"-A {chain} {rule}" for chain, listed in chains.items() for rule in listed]
+    lines += [rule for rule in rules if not rule.startswith("-D")]
+    lines += [f"-X {chain}" for chain in gone]
+    return "\n".join([*lines, "COMMIT"]) + "\n"
