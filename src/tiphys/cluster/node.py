@@ -108,7 +108,12 @@ async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None
         client,
         clock,
         recorder.named("kube-proxy"),
-        ProxySettings(node_name=name, cluster_cidr=settings.pod_cidr, service_cidr=settings.service_cidr),
+        ProxySettings(
+            node_name=name,
+            mode=settings.proxy_mode,
+            cluster_cidr=settings.pod_cidr,
+            service_cidr=settings.service_cidr,
+        ),
     )
     dns = ClusterDns(
         client,
