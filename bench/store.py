@@ -21,7 +21,7 @@ from command import run_loop
 from results import Result, table
 
 from tiphys.store.embedded.store import EmbeddedStore
-from tiphys.store.interface import Compare, Put
+from tiphys.store.interface import Compare, Put, Store
 
 VALUE = b"v" * 512
 _AT_ONCE = 1000
@@ -56,7 +56,7 @@ async def measure(args: argparse.Namespace) -> Sequence[Result]:
         return [*results, *opening(Path(directory), args.keys)]
 
 
-async def puts(store: EmbeddedStore, count: int, writers: int) -> Result:
+async def puts(store: Store, count: int, writers: int) -> Result:
     """Each a transaction of its own that expects the key not to be there, as a create does."""
     numbers = iter(range(count))
 
@@ -72,7 +72,7 @@ async def puts(store: EmbeddedStore, count: int, writers: int) -> Result:
     )
 
 
-async def ranges(store: EmbeddedStore, keys: int, count: int) -> Result:
+async def ranges(store: Store, keys: int, count: int) -> Result:
     began_s = time.perf_counter()
     for turn in range(count):
         start = turn * 7919 % (keys - 100)

@@ -55,6 +55,7 @@ async def run(data: DataDirectory, settings: ClusterSettings) -> None:
     """Open the store, serve the API, then run controllers and scheduler until cancelled."""
     from tiphys.apiserver.server import ApiServer
     from tiphys.base.clock import SystemClock
+    from tiphys.cluster import etcd_view
     from tiphys.store.interface import StoreError
     from tiphys.store.opening import open_store
 
@@ -73,7 +74,8 @@ async def run(data: DataDirectory, settings: ClusterSettings) -> None:
             raise ClusterError(f"the API server cannot listen: {error.strerror or error}") from error
         guard(data)
         log.info("API server ready at %s", server.url)
-        await _components(data, settings, server, clock)
+        async with etcd_view.shown(data, settings, store, clock):
+            await _components(data, settings, server, clock)
     finally:
         await server.stop()
         await store.close()

@@ -50,6 +50,12 @@ def add_up_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--etcd", metavar="URLS", help="keep objects in etcd: https://HOST:PORT,... or managed")
     add_file_flags(parser)
     parser.add_argument(
+        "--etcd-view-port",
+        type=int,
+        metavar="PORT",
+        help="show the embedded store to etcdctl, for reading, on 127.0.0.1 with DATA-DIR/pki/etcd's certificates",
+    )
+    parser.add_argument(
         "--leader-elect-lease-duration",
         type=float,
         metavar="SECONDS",
@@ -59,12 +65,12 @@ def add_up_flags(parser: argparse.ArgumentParser) -> None:
 
 def chosen(options: argparse.Namespace, data: DataDirectory) -> dict[str, object]:
     """Settings that `tiphys up --etcd` changes: `managed` runs an etcd as part of the cluster. Raises ClusterError."""
-    leases = (
-        {}
-        if options.leader_elect_lease_duration is None
-        else {"lease_duration_s": max(1.5, options.leader_elect_lease_duration)}
-    )
-    return leases | _where(options, data)
+    found: dict[str, object] = {}
+    if options.leader_elect_lease_duration is not None:
+        found["lease_duration_s"] = max(1.5, options.leader_elect_lease_duration)
+    if options.etcd_view_port is not None:
+        found["etcd_view_port"] = options.etcd_view_port
+    return found | _where(options, data)
 
 
 def _where(options: argparse.Namespace, data: DataDirectory) -> dict[str, object]:

@@ -51,12 +51,12 @@ async def work(path: Path, seed: int) -> None:
             record = await store.get(key)
             compare = [Compare(key, record.mod_revision if record else 0)]
             value = b"%d-%d-" % (seed, dice.randrange(1 << 30)) + b"." * dice.choice((0, 50, 3000, 70_000))
-            lease = await store.grant(3600) if dice.random() < 0.05 else 0
-            # Each key has a twin: one without the other is a transaction that happened by half.
-            pair: list[Put | Delete] = [Put(key, value, lease), Put(key + PAIR_SUFFIX, value)]
-            if dice.random() < 0.2:
-                pair, value = [Delete(key), Delete(key + PAIR_SUFFIX)], b""
             try:
+                lease = await store.grant(3600) if dice.random() < 0.05 else 0
+                # Each key has a twin: one without the other is a transaction that happened by half.
+                pair: list[Put | Delete] = [Put(key, value, lease), Put(key + PAIR_SUFFIX, value)]
+                if dice.random() < 0.2:
+                    pair, value = [Delete(key), Delete(key + PAIR_SUFFIX)], b""
                 done = await store.txn(compare, pair)
             except StoreError:
                 if store.failure:

@@ -43,6 +43,13 @@ class Leases:
             raise LeaseNotFound("requested lease not found")
         return found
 
+    def ids(self) -> list[int]:
+        return sorted(self._leases)
+
+    def left_s(self, lease: Lease) -> int:
+        """Whole seconds that a lease has left."""
+        return max(0, int(lease.expires - self._clock.monotonic()))
+
     def grant(self, ttl_s: int) -> Lease:
         lease = Lease(secrets.randbits(62) | 1, ttl_s, self._clock.monotonic() + ttl_s)
         self._leases[lease.id] = lease

@@ -330,6 +330,17 @@ class EmbeddedStore:
 
     # Leases.
 
+    def lease_ids(self) -> list[int]:
+        return self._leases.ids()
+
+    def lease_state(self, lease: int) -> tuple[int, int, list[bytes]] | None:
+        """(seconds granted, seconds left, its keys); None where there is no such lease."""
+        try:
+            held = self._leases.get(lease)
+        except LeaseNotFound:
+            return None
+        return held.ttl_s, self._leases.left_s(held), sorted(held.keys)
+
     async def grant(self, ttl_s: int) -> int:
         await self._writable()
         lease = self._leases.grant(max(1, ttl_s))
