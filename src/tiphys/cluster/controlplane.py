@@ -137,6 +137,7 @@ async def _components(data: DataDirectory, settings: ClusterSettings, server: Ap
             tasks.create_task(_cluster_dns(server, settings))
             tasks.create_task(register_metrics(manager_client))
             tasks.create_task(_local_storage(server))
+            tasks.create_task(_load_balancers(manager_client, clock, recorder, settings))
             if settings.runtime == "simulated":
                 tasks.create_task(_simulated_nodes(settings, server, clock))
 
@@ -146,7 +147,7 @@ async def _components(data: DataDirectory, settings: ClusterSettings, server: Ap
         tasks.create_task(leading(settings, manager_client, clock, "kube-controller-manager", controllers_and_more))
         tasks.create_task(leading(settings, manager_client, clock, "kube-scheduler", scheduler.run))
         if settings.namespaced:
-            tasks.create_task(HostRoutes(manager_client, settings.networks).run())
+            tasks.create_task(HostRoutes(manager_client, settings.networks, settings.load_balancer_pool).run())
         if settings.snapshot_interval_s:
             tasks.create_task(snapshots.take_regularly(data, settings, clock))
         tasks.create_task(_settle())
