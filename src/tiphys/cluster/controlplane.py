@@ -10,6 +10,7 @@ import contextlib
 import gc
 import logging
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,6 +82,12 @@ async def run(data: DataDirectory, settings: ClusterSettings) -> None:
         await store.close()
 
 
+def _load_components() -> None:
+    """Import what lives on the API, beside the loop that answers meanwhile."""
+    for module in ("tiphys.controllers._runtime", "tiphys.scheduler.scheduler", "tiphys.simulate.nodes"):
+        import_module(module)
+
+
 def _api_settings(data: DataDirectory, settings: ClusterSettings) -> ApiServerSettings:
     from tiphys.apiserver.settings import ApiServerSettings, Bind
     from tiphys.cluster.certificates import host_address
@@ -100,6 +107,7 @@ def _api_settings(data: DataDirectory, settings: ClusterSettings) -> ApiServerSe
 
 
 async def _components(data: DataDirectory, settings: ClusterSettings, server: ApiServer, clock: Clock) -> None:
+    await asyncio.to_thread(_load_components)
     from tiphys.apiserver.request import User
     from tiphys.client.events import EventRecorder
     from tiphys.cluster import snapshots

@@ -22,7 +22,6 @@ from tiphys.apiserver.chain.exchange import Answer, Exchange, Reply, Stream
 from tiphys.apiserver.registry.interface import AdmissionRequest
 from tiphys.apiserver.streaming.backend import Backend, batches
 from tiphys.apiserver.streaming.kubelet import CONNECT_S, READ_LIMIT
-from tiphys.apiserver.streaming.links import PAGE_BYTES_MAX, rewritten, through
 from tiphys.apiserver.streaming.tunnel import request_head, tunnel, wants_upgrade
 from tiphys.apiserver.subresources.connect_options import connect_options
 from tiphys.apiserver.verbs.context import Context
@@ -177,6 +176,8 @@ class Proxies:
             )  # fmt: skip
         except (OSError, TimeoutError) as error:
             raise ServiceUnavailable(f"error trying to reach service: {error}") from error
+        from tiphys.apiserver.streaming.links import through
+
         rewrite = through(_escaped(prefix), frozenset((place.authority, exchange.headers.get("Host", ""))))
         answered = tuple(
             (name, rewrite(value) if name.lower() == "location" else value)
@@ -193,6 +194,8 @@ class Proxies:
 
 async def _page(response: aiohttp.ClientResponse, headers: Headers, rewrite: Callable[[str], str]) -> Reply:
     """An HTML page with its links led through the proxy; one that is too long or in an unknown encoding as it is."""
+    from tiphys.apiserver.streaming.links import PAGE_BYTES_MAX, rewritten
+
     content_type = response.headers["Content-Type"]
     head = b""
     async for chunk in response.content.iter_any():

@@ -16,7 +16,6 @@ from tiphys.api.labels import text_of
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Int32, Struct, Time, copy_of, field, proto
 from tiphys.api.meta.validation import non_negative
-from tiphys.base import cron
 
 
 class CronJobSpec(Struct):
@@ -99,6 +98,8 @@ def _validate(obj: CronJob, old: CronJob | None) -> Iterator[FieldError]:
 
 
 def _schedule(spec: CronJobSpec, old: CronJobSpec | None) -> Iterator[FieldError]:
+    from tiphys.base import cron
+
     path, schedule = "spec.schedule", spec.schedule
     try:
         cron.parse(schedule)
@@ -116,6 +117,8 @@ def _time_zone(zone: str | None) -> Iterator[FieldError]:
     path = "spec.timeZone"
     if zone is None:
         return
+    from tiphys.base import cron
+
     if not zone:
         yield invalid(path, zone, "timeZone must be nil or non-empty string")
         return
