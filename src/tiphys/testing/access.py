@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 _TIMEOUT_S = 60.0
+OWN_AGENT = "tiphys-testing"
+"""The User-Agent of `Access.request`."""
 
 
 class RequestFailed(Exception):
@@ -57,7 +59,7 @@ class Access:
         data = None if body is None else json.dumps(body).encode()
         asked = urllib.request.Request(self.server + path, data=data, method=method)  # noqa: S310 # our own https
         asked.add_header("Accept", "application/json")
-        asked.add_header("User-Agent", "tiphys-testing")
+        asked.add_header("User-Agent", OWN_AGENT)
         if data is not None:
             asked.add_header("Content-Type", content_type)
         try:

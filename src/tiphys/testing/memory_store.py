@@ -11,7 +11,7 @@ import asyncio
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from tiphys.base.clock import Clock
 from tiphys.base.sortedkeys import SortedKeys
@@ -212,12 +212,19 @@ class MemoryStore:
                     await self.revoke(lease.id)
                 except LeaseNotFound:
                     continue
-            self._granted.clear()
-            wait_s = self._leases.next_expiry_s()
-            if wait_s is None:
-                await self._granted.wait()
-            else:
-                await self._clock.sleep(max(wait_s, 0.001))
+            await self._until_next_expiry()
+
+    async def _until_next_expiry(self) -> None:
+        """Or until there is a new lease, which may be over sooner."""
+        self._granted.clear()
+        waits: list[asyncio.Task[Any]] = [asyncio.create_task(self._granted.wait())]
+        if (wait_s := self._leases.next_expiry_s()) is not None:
+            waits.append(asyncio.create_task(self._clock.sleep(wait_s)))
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     # Keeping house.
 

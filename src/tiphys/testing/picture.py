@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tiphys.testing.access import OWN_AGENT
+
 if TYPE_CHECKING:
     from tiphys.testing.controlplane import TestControlPlane
 
@@ -14,6 +16,7 @@ OBJECTS, EVENTS, REQUESTS = 60, 30, 25
 """How many of each are shown at most, the latest of events and requests."""
 _HIDDEN = {"Event", "Lease", "Endpoints", "EndpointSlice", "ControllerRevision", "IPAddress"}
 _EVERYWHERE = {("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")}
+_REPLICATED = {"Deployment", "ReplicaSet", "StatefulSet", "ReplicationController"}
 _WIDTH = 160
 
 
@@ -59,7 +62,7 @@ def state_of(kind: str, value: Mapping[str, Any]) -> str:
         words.append(str(phase))
     if kind == "Pod" and spec.get("nodeName"):
         words.append(f"on {spec['nodeName']}")
-    if isinstance(spec.get("replicas"), int) and isinstance(status, dict):
+    if kind in _REPLICATED and isinstance(spec.get("replicas"), int):
         words.append(f"{status.get('readyReplicas', 0)}/{spec['replicas']} ready")
     if kind == "Job":
         words.append(f"{status.get('succeeded', 0)} succeeded, {status.get('failed', 0)} failed")
@@ -107,11 +110,13 @@ def _events(events: list[dict[str, Any]]) -> list[str]:
 
 
 def _requests(plane: TestControlPlane) -> list[str]:
+    # What `until` asks again and again would push out all else.
+    asked = [request for request in plane.traffic.requests if (request.agent, request.method) != (OWN_AGENT, "GET")]
     return [
         f"{request.time[11:23]} {request.status} {request.method} {request.path}"
         f"{'?' + request.query if request.query else ''} by {request.user or 'nobody'}, {request.duration_ms:g} ms"
         f"{' (injected)' if request.fault else ''}"
-        for request in list(plane.traffic.requests)[-REQUESTS:]
+        for request in asked[-REQUESTS:]
     ]
 
 

@@ -15,6 +15,7 @@ from tiphys.base import verify
 from tiphys.store.embedded.store import EmbeddedStore
 from tiphys.store.interface import Change, Compacted, Compare, Delete, FutureRevision, LeaseNotFound, Put, Record
 from tiphys.testing.clock import FakeClock
+from tiphys.testing.memory_store import MemoryStore
 
 KEYS = [b"/a", b"/a/b", b"/b", b"/b\xff", b"/c"]
 keys = st.sampled_from(KEYS)
@@ -263,3 +264,21 @@ def _write(item):
 verify.enabled = True
 TestStore = StoreMachine.TestCase
 TestStore.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+
+
+class MemoryMachine(StoreMachine):
+    """The store of test clusters: the same rules, nothing to open again or to copy."""
+
+    reopen = snapshot = None
+
+    def reopen_store(self) -> None:
+        async def opened() -> MemoryStore:
+            store = MemoryStore(self.clock)
+            self.leasing = asyncio.create_task(store.run())
+            return store
+
+        self.store = self.run(opened())
+
+
+TestMemoryStore = MemoryMachine.TestCase
+TestMemoryStore.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
