@@ -76,6 +76,7 @@ async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None
             node_ip=address,
             root_dir=data.node(name) / "kubelet",
             cri_socket=runtime.settings.socket,
+            static_pod_path=data.node(name) / "manifests",
             local_path_dir=data.local_volumes,
             logs_dir=data.node(name) / "logs",
             cluster_dns=(settings.dns_ip,),

@@ -38,6 +38,8 @@ def configuration(settings: KubeletSettings) -> dict[str, Any]:
         "maxPods": settings.max_pods,
         "containerLogMaxSize": f"{settings.container_log_max_bytes >> 20}Mi",
         "containerLogMaxFiles": settings.container_log_max_files,
+        "staticPodPath": str(settings.static_pod_path or ""),
+        "staticPodURL": settings.static_pod_url,
         "evictionHard": dict(settings.eviction_hard),
         "evictionSoft": dict(settings.eviction_soft),
         "evictionSoftGracePeriod": dict(settings.eviction_soft_grace),

@@ -11,7 +11,7 @@ from pathlib import Path
 _libc = ctypes.CDLL(None, use_errno=True)
 
 _MODIFY, _CLOSE_WRITE, _MOVE_SELF, _DELETE_SELF, _ATTRIB = 0x2, 0x8, 0x800, 0x400, 0x4
-_CREATE, _MOVED_TO = 0x100, 0x80
+_CREATE, _MOVED_TO, _MOVED_FROM, _DELETE = 0x100, 0x80, 0x40, 0x200
 _CLOEXEC, _NONBLOCK = 0o2000000, 0o4000
 _EVENT = struct.Struct("=iIII")
 """watch, mask, cookie, length of the name that follows"""
@@ -20,7 +20,8 @@ _EVENT = struct.Struct("=iIII")
 class FileEvents:
     """Tells of changes of one file and of files that appear beside it. Close it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, every: bool = False) -> None:
+        """`every`: `path` is a directory, and changes of all files in it are told."""
         self._descriptor = _libc.inotify_init1(_CLOEXEC | _NONBLOCK)
         if self._descriptor < 0:
             raise OSError(ctypes.get_errno(), "inotify_init1")
@@ -28,8 +29,11 @@ class FileEvents:
         self.closed = False
         """Who wrote the file has closed it."""
         try:
-            self._watch(path, _MODIFY | _CLOSE_WRITE | _MOVE_SELF | _DELETE_SELF | _ATTRIB)
-            self._watch(path.parent, _CREATE | _MOVED_TO)
+            if every:
+                self._watch(path, _CLOSE_WRITE | _CREATE | _MOVED_TO | _MOVED_FROM | _DELETE)
+            else:
+                self._watch(path, _MODIFY | _CLOSE_WRITE | _MOVE_SELF | _DELETE_SELF | _ATTRIB)
+                self._watch(path.parent, _CREATE | _MOVED_TO)
         except OSError:
             os.close(self._descriptor)
             raise

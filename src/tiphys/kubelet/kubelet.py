@@ -12,7 +12,8 @@ from tiphys.api.kinds.core.node import Node
 from tiphys.api.kinds.core.pod.facts import is_terminal
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.pod.status import PodStatus
-from tiphys.base.clock import Clock
+from tiphys.api.meta.schema import copy_of
+from tiphys.base.clock import Clock, rfc3339
 from tiphys.base.metrics import Labels
 from tiphys.base.tasks import TaskSet, described, supervised
 from tiphys.client.events import Recorder
@@ -38,6 +39,8 @@ from tiphys.kubelet.probes import Prober
 from tiphys.kubelet.references import References
 from tiphys.kubelet.settings import KubeletSettings
 from tiphys.kubelet.state import LABEL_POD_UID, PodRuntime
+from tiphys.kubelet.static.pods import StaticPods
+from tiphys.kubelet.static.source import MIRROR, is_mirror
 from tiphys.kubelet.stats.collector import Collector
 from tiphys.kubelet.status import rejected_status
 from tiphys.kubelet.statuswriter import StatusWriter
@@ -64,6 +67,7 @@ class Kubelet:
         self._reporter: NodeReporter | None = None
         self._pods: Informer[Pod] | None = None
         self._context: NodeContext | None = None
+        self._static: StaticPods | None = None
         self._pod_cidr = ""
         self._image_ready = asyncio.Event()
         self.ready = asyncio.Event()
@@ -72,13 +76,15 @@ class Kubelet:
     # --- for the server ----------------------------------------------------------------------------------------
 
     def pods(self) -> list[Pod]:
-        """The pods bound to this node, as the API has them."""
-        return list(self._pods.list()) if self._pods is not None else []
+        """The pods bound to this node, as the API has them, and its own."""
+        listed = self._pods.list() if self._pods is not None else ()
+        static = self._static.pods() if self._static is not None else ()
+        return [*(pod for pod in listed if not is_mirror(pod)), *static]
 
     def worker(self, namespace: str, name: str) -> PodWorker | None:
         """The worker of a pod by name."""
         pod = self._pods.get(name, namespace) if self._pods is not None else None
-        return self._workers.get(pod.metadata.uid) if pod is not None else None
+        return self._workers.get(pod.metadata.annotations.get(MIRROR, pod.metadata.uid)) if pod is not None else None
 
     def pods_now(self) -> list[tuple[Pod, PodRuntime]]:
         """Every pod that has a worker, as it runs here, with what the runtime was last seen to have of it."""
@@ -151,6 +157,10 @@ class Kubelet:
             self.collector, self._clock, self._recorder, self.metrics, self.pods_now, self._evict,
             lambda: self._make_room(images), reporter.report_soon,
         )  # fmt: skip
+        static = self._static = StaticPods(
+            self._client, self._clock, settings, statuses, lambda: reporter.node, self._begin, self._end_static,
+            self._workers.__contains__,
+        )  # fmt: skip
         reporter.pressures = lambda: evictor.conditions
         unsubscribe: list[Callable[[], None]] = []
         try:
@@ -168,7 +178,15 @@ class Kubelet:
                 unsubscribe.append(nodes.subscribe(self._node_changed))
                 await asyncio.gather(services.wait_synced(), self._pods.wait_synced(), reporter.check_runtime())
                 self._recorder.event(node_reference(settings.node_name), "Normal", "Starting", "Starting kubelet.")
+                await static.read_directory()
                 unsubscribe.append(self._pods.subscribe(self._pod_changed))
+                static_running: set[str] = set()
+                group.create_task(supervised("static pods", lambda: static.run(static_running), self._clock))
+                if settings.static_pod_path is not None:
+                    group.create_task(supervised("static pod files", static.follow_directory, self._clock))
+                if settings.static_pod_url:
+                    group.create_task(supervised("static pod URL", static.follow_url, self._clock))
+                await asyncio.sleep(0)  # static pods have their workers before anything is taken for an orphan
                 group.create_task(supervised("orphans", self._clear_orphans, self._clock))
                 group.create_task(supervised("eviction", evictor.run, self._clock))
                 self.ready.set()
@@ -206,6 +224,16 @@ class Kubelet:
             await self._clock.sleep(10.0)
             await rotate_logs(self.cri, self.settings, [w.observer.runtime for w in self._workers.values()])
 
+    def _end_static(self, uid: str) -> None:
+        """The manifest is gone: the pod ends as one that is deleted."""
+        worker = self._workers.get(uid)
+        if worker is None or worker.pod.metadata.deletion_timestamp is not None:
+            return
+        pod = copy_of(worker.pod)
+        pod.metadata.deletion_timestamp = rfc3339(self._clock.now())
+        pod.metadata.deletion_grace_period_seconds = pod.spec.termination_grace_period_seconds
+        worker.update(pod)
+
     async def _evict(self, pod: Pod, message: str, grace_s: int) -> None:
         worker = self._workers.get(pod.metadata.uid)
         if worker is not None:
@@ -230,6 +258,10 @@ class Kubelet:
         if pod is None or self._context is None:
             return
         uid = pod.metadata.uid
+        if is_mirror(pod):
+            if self._static is not None:
+                self._static.mirror_changed(old, new)
+            return
         if old is not None and new is not None and old.metadata.uid != uid:
             self._pod_changed("DELETED", old, None)
         worker = self._workers.get(uid)
@@ -278,6 +310,8 @@ class Kubelet:
                 self._finished.add(uid)
             for other in self._workers.values():
                 other.room_made()
+            if self._static is not None:
+                self._static.wake()
 
     def _wake(self, uid: str) -> None:
         if (worker := self._workers.get(uid)) is not None:

@@ -52,6 +52,10 @@ class KubeletSettings:
     max_restart_backoff_s: float = 300.0
     container_log_max_bytes: int = 10 << 20
     container_log_max_files: int = 5
+    static_pod_path: Path | None = None
+    """A directory of manifests; None: there are no pods from files."""
+    static_pod_url: str = ""
+    static_pod_url_headers: Mapping[str, str] = field(default_factory=dict)
     eviction_hard: Mapping[str, str] = field(default_factory=lambda: DEFAULT_HARD)
     """Signal -> amount or percentage, as `evictionHard`; so are the next three as upstream's."""
     eviction_soft: Mapping[str, str] = field(default_factory=dict)

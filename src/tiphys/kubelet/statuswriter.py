@@ -18,6 +18,7 @@ from tiphys.base.backoff import Backoff
 from tiphys.base.clock import Clock
 from tiphys.base.tasks import TaskSet
 from tiphys.client.interface import Client
+from tiphys.kubelet.static.source import SOURCE
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +36,9 @@ class _Entry:
         self.idle = asyncio.Event()
         self.idle.set()
         self.gone = False
+        self.target = pod.metadata.uid
+        """The UID that the pod has in the API; empty: a static pod whose mirror is not there."""
+        self.newest: PodStatus | None = None
 
 
 class StatusWriter:
@@ -43,6 +47,8 @@ class StatusWriter:
     def __init__(self, client: Client, clock: Clock) -> None:
         self._client, self._clock = client, clock
         self._entries: dict[str, _Entry] = {}
+        self._mirrors: dict[str, Pod] = {}
+        """By the UID of the static pod."""
         self._tasks = TaskSet()
         self._slots = asyncio.Semaphore(_PARALLEL)
 
@@ -54,10 +60,30 @@ class StatusWriter:
         entry = self._entries.get(pod.metadata.uid)
         if entry is None:
             entry = self._entries[pod.metadata.uid] = _Entry(pod)
-        entry.wanted = status
-        if entry.idle.is_set() and not entry.gone:
+            if SOURCE in pod.metadata.annotations:
+                mirror = self._mirrors.get(pod.metadata.uid)
+                entry.target, entry.served = (mirror.metadata.uid, mirror.status) if mirror else ("", pod.status)
+        entry.wanted = entry.newest = status
+        self._go(entry)
+
+    def _go(self, entry: _Entry) -> None:
+        if entry.idle.is_set() and not entry.gone and entry.target:
             entry.idle.clear()
-            self._tasks.spawn(self._write(entry), f"status of {pod.metadata.namespace}/{pod.metadata.name}")
+            meta = entry.pod.metadata
+            self._tasks.spawn(self._write(entry), f"status of {meta.namespace}/{meta.name}")
+
+    def mirrored(self, uid: str, mirror: Pod) -> None:
+        """The static pod's mirror is there: what is known of the pod is written to it."""
+        self._mirrors[uid] = mirror
+        if (entry := self._entries.get(uid)) is not None:
+            entry.target, entry.served, entry.wanted = mirror.metadata.uid, mirror.status, entry.newest
+            self._go(entry)
+
+    def unmirrored(self, uid: str) -> None:
+        """The static pod's mirror is gone; the next one will be written to."""
+        self._mirrors.pop(uid, None)
+        if (entry := self._entries.get(uid)) is not None:
+            entry.target = ""
 
     async def flush(self, uid: str) -> bool:
         """Wait until the newest status of the pod is written; whether the pod still exists."""
@@ -76,24 +102,24 @@ class StatusWriter:
     async def _write(self, entry: _Entry) -> None:
         failures = 0
         try:
-            while not entry.gone and (wanted := entry.wanted) is not None:
+            while not entry.gone and entry.target and (wanted := entry.wanted) is not None:
                 patch = status_patch(entry.served, wanted)
                 if not patch:
                     entry.wanted = None
                     continue
                 meta = entry.pod.metadata
-                body = {"metadata": {"uid": meta.uid}, "status": patch}
+                body = {"metadata": {"uid": entry.target}, "status": patch}
                 try:
                     async with self._slots:
                         answer = await self._client.patch(
                             POD, meta.name, body, meta.namespace, patch_type="strategic", subresource="status"
                         )
                 except NotFound:
-                    entry.gone = True
+                    self._lost(entry)
                     return
                 except ApiError as error:
                     if error.code in (409, 422) and "uid" in error.message.lower():
-                        entry.gone = True  # another pod has the name by now
+                        self._lost(entry)  # another pod has the name by now
                         return
                     failures += 1
                     _log.warning("pod %s/%s: status not written: %s", meta.namespace, meta.name, error)
@@ -105,6 +131,13 @@ class StatusWriter:
                     entry.wanted = None
         finally:
             entry.idle.set()
+
+    @staticmethod
+    def _lost(entry: _Entry) -> None:
+        if SOURCE in entry.pod.metadata.annotations:
+            entry.target = ""  # until there is another mirror
+        else:
+            entry.gone = True
 
 
 def status_patch(old: PodStatus, new: PodStatus) -> dict[str, Any]:
