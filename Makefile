@@ -20,7 +20,7 @@ reset: .venv/installed ## stop the cluster and delete its data
 
 test: lint types imports unit e2e ## everything that CI runs
 
-unit: .venv/dev ## tests without root, containers or namespaces; those with etcd skip where it is absent and cannot be had
+unit: .venv/dev build/node_client ## tests without root, containers or namespaces; those with etcd skip where it is absent and cannot be had
 	@if [ "$$(id -u)" = 0 ]; then $(TIPHYS) install --etcd; fi
 	$(BIN)/pytest tests/unit tests/property tests/repo tests/integration tests/fuzz -n 2 -q
 
@@ -62,3 +62,9 @@ bench: .venv/dev ## measure; prints a table and writes build/bench.json
 build/kubectl:
 	@mkdir -p build/deb && cd build/deb && (apt-get download -qq kubernetes-client 2>/dev/null || (apt-get update -qq && apt-get download -qq kubernetes-client)) \
 	  && dpkg -x kubernetes-client_*.deb ../kubectl || mkdir -p ../kubectl
+
+# JavaScript's client, for tests; without npm they skip. Scripts of packages are not run.
+build/node_client: tests/integration/clients/node_client/package.json
+	@mkdir -p $@ && cp $< $@/
+	@command -v npm >/dev/null && npm install --prefix $@ --silent --no-audit --no-fund --ignore-scripts || echo "no npm: tests with JavaScript's client skip"
+	@touch $@

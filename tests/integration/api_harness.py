@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import shutil
@@ -26,6 +27,7 @@ from tiphys.base import pki
 
 ADMIN_TOKEN = "integration-admin"
 _START_S = 30.0
+gc.set_threshold(50_000, 20, 50)  # as the control plane's process has it
 
 
 @dataclass(frozen=True)
