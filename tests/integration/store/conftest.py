@@ -1,14 +1,18 @@
 """The stores that one suite runs against: each test gets one that looks new, whatever etcd kept of earlier tests."""
 
 import asyncio
+import datetime as dt
 import itertools
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from etcd_cluster import EtcdCluster, installed
 from from_nothing import FromNothing
 
+from tiphys.cluster.etcd_members import EtcdCertificates, EtcdMember
 from tiphys.store.embedded.store import EmbeddedStore
+from tiphys.store.etcd.serving import EtcdView
 from tiphys.store.etcd.store import EtcdStore
 
 _numbers = itertools.count(1)
@@ -34,12 +38,41 @@ def three_members(tmp_path_factory):
     cluster.stop()
 
 
-@pytest.fixture(params=["embedded", "etcd-1", "etcd-3"])
+@asynccontextmanager
+async def viewed(directory: Path, *, read_only: bool = False):
+    """(an embedded store, etcd's client over what it shows)"""
+    inner = await EmbeddedStore.open(directory / "db")
+    certificates = EtcdCertificates(directory / "pki")
+    certificates.create((), dt.datetime.now(dt.UTC))
+    member, ca = certificates.pair("member"), certificates.pair("ca").certificate
+    view = EtcdView(inner, read_only=read_only)
+    await view.start("127.0.0.1", 0, ca, member.certificate, member.key)
+    client = await EtcdStore.open(certificates.address([EtcdMember("a", directory, "127.0.0.1", view.port, 0)]))
+    try:
+        yield inner, client
+    finally:
+        await client.close()
+        await view.stop()
+        await inner.close()
+
+
+@pytest.fixture
+async def read_only_view(tmp_path: Path):
+    """(an embedded store, etcd's client that may only read)"""
+    async with viewed(tmp_path, read_only=True) as both:
+        yield both
+
+
+@pytest.fixture(params=["embedded", "etcd view", "etcd-1", "etcd-3"])
 async def store(request, tmp_path: Path):
     if request.param == "embedded":
         opened = await EmbeddedStore.open(tmp_path / "db")
         yield opened
         await opened.close()
+        return
+    if request.param == "etcd view":
+        async with viewed(tmp_path) as (_, client):
+            yield client
         return
     if not installed():
         pytest.skip("etcd is not installed (`tiphys install --etcd` brings it)")

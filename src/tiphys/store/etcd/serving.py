@@ -184,11 +184,23 @@ class _Routes(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc has no types
     def service(self, details: Any) -> Any:
         if details.method == m.WATCH:
             return grpc.stream_stream_rpc_method_handler(self._watch)
+        if details.method == m.LEASE + "LeaseKeepAlive" and m.LEASE + "LeaseGrant" in self._methods:
+            return grpc.stream_stream_rpc_method_handler(self._keep_alive)
         found = self._methods.get(details.method)
         return None if found is None else grpc.unary_unary_rpc_method_handler(_unary(*found))
 
     async def _watch(self, requests: AsyncIterator[bytes], context: Any) -> None:
         await serve_watches(self._store, requests, context.write)
+
+    async def _keep_alive(self, requests: AsyncIterator[bytes], context: Any) -> None:
+        async for data in requests:
+            lease = protobuf.decode(m.LeaseRequest, data).id
+            try:
+                ttl = await self._store.keep_alive(lease)
+            except LeaseNotFound:
+                ttl = 0
+            header = m.ResponseHeader(cluster_id=1, member_id=MEMBER_ID, revision=self._store.revision, raft_term=1)
+            await context.write(protobuf.encode(m.LeaseResponse(header=header, id=lease, ttl=ttl), proto3=True))
 
 
 def _unary(schema: type[Struct], handler: Handler) -> Callable[[bytes, Any], Awaitable[bytes]]:
