@@ -272,7 +272,6 @@ class LocalInformer(Generic[R]):
         self._handlers: list[Handler[R]] = []
         self._indexes: dict[str, _Index[R]] = {}
         self._stop = cache.subscribe(self._changed)
-        self.add_index("owner", _controller_uid)
 
     @property
     def kind(self) -> Kind[R]:
@@ -302,10 +301,15 @@ class LocalInformer(Generic[R]):
         return [entry.obj for entry in entries if self._selection.matches(entry)]
 
     def indexed(self, index: str, value: str) -> Iterable[R]:
-        return list(self._indexes[index].filed.get(value, {}).values())
+        return list(self._index(index).filed.get(value, {}).values())
 
     def count(self, index: str, value: str) -> int:
-        return len(self._indexes[index].filed.get(value, ()))
+        return len(self._index(index).filed.get(value, ()))
+
+    def _index(self, name: str) -> _Index[R]:
+        if name == "owner":
+            self.add_index(name, _controller_uid)  # kept from when it is first asked for: most never ask
+        return self._indexes[name]
 
     def add_index(self, index: str, values: Callable[[R], Iterable[str]]) -> None:
         if index in self._indexes:
