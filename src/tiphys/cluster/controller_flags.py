@@ -65,6 +65,18 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--terminated-pod-gc-threshold", type=int, default=12500, help="finished pods to keep (%(default)s)"
     )
+    parser.add_argument(
+        "--node-eviction-rate", type=float, default=0.1, help="silent nodes of a zone per second (%(default)s)"
+    )
+    parser.add_argument(
+        "--secondary-node-eviction-rate", type=float, default=0.01, help="where most are silent (%(default)s)"
+    )
+    parser.add_argument(
+        "--unhealthy-zone-threshold", type=float, default=0.55, help="what part is most of a zone (%(default)s)"
+    )
+    parser.add_argument(
+        "--large-cluster-size-threshold", type=int, default=50, help="nodes of a large zone (%(default)s)"
+    )
     parser.add_argument("--max-endpoints-per-slice", type=int, default=100, help="of a Service (%(default)s)")
     parser.add_argument(
         "--mirroring-max-endpoints-per-subset", type=int, default=1000, help="of Endpoints to mirror (%(default)s)"
@@ -94,6 +106,10 @@ def settings(options: argparse.Namespace, identity: str) -> ControllerSettings:
         node_monitor_grace_s=options.node_monitor_grace_period,
         node_startup_grace_s=options.node_startup_grace_period,
         terminated_pod_threshold=options.terminated_pod_gc_threshold,
+        node_eviction_rate=options.node_eviction_rate,
+        secondary_node_eviction_rate=options.secondary_node_eviction_rate,
+        unhealthy_zone_threshold=options.unhealthy_zone_threshold,
+        large_cluster_size_threshold=options.large_cluster_size_threshold,
         max_endpoints_per_slice=options.max_endpoints_per_slice,
         mirroring_max_endpoints_per_subset=options.mirroring_max_endpoints_per_subset,
         local_path_dir=options.local_path_dir,

@@ -4,6 +4,9 @@ Woken by: nodes, their leases, and time. Writes: node conditions (Unknown), tain
 Heartbeats are the node's lease and its condition Ready; both are trusted by when *we* saw them change, so a node's
 clock may be wrong. NoSchedule taints follow conditions; NoExecute taints not-ready and unreachable start eviction
 (taint_eviction.py). If no node of the cluster is ready, the fault is more likely ours: then nobody is evicted.
+Eviction begins at one node of a zone after the other, at a rate; which and when is read off the taints that are there,
+so it survives a restart. A zone where many nodes are silent is evicted from slowly, a small one not at all
+(_eviction_rate.py).
 Races: node status is written by the kubelet too, so we patch at the revision that we judged; a plan writes status or
 taints, never both, and taints are judged on what the status then says.
 Source: pkg/controller/nodelifecycle/node_lifecycle_controller.go.
@@ -21,9 +24,10 @@ from tiphys.api.kinds.coordination.lease import Lease
 from tiphys.api.kinds.core.node import Node
 from tiphys.api.kinds.core.pod.facts import is_ready
 from tiphys.api.kinds.core.pod.schema import Pod
-from tiphys.api.kinds.core.references import Taint
+from tiphys.api.kinds.core.references import ObjectReference, Taint
 from tiphys.base.clock import rfc3339
-from tiphys.controllers._actions import Action, Event, Patch, RequeueAfter
+from tiphys.controllers._actions import Action, Event, Patch, Remember, RequeueAfter
+from tiphys.controllers._eviction_rate import BLOCKED_LOOK_S, ZONE_READINESS, Rates, is_evicted, wait_s, zone_of
 from tiphys.controllers._nodes import BY_NODE, condition_of, condition_status
 from tiphys.controllers._spec import ControllerSpec, Index, Key, Listers, Watch
 
@@ -61,13 +65,26 @@ class World:
     """On the node."""
     any_ready: bool
     """Whether some node of the cluster is ready."""
+    eviction_wait_s: float | None
+    """How long until pods may be evicted from this node, among the others of its zone; None: not as things are."""
+    registered: bool
+    """Whether we have greeted this node."""
     now: datetime
 
 
-def read(listers: Listers, key: Key, now: datetime) -> World | None:
+@dataclass(frozen=True)
+class Removed:
+    """A node that was greeted, and is gone."""
+
+    name: str
+    uid: str
+
+
+def read(listers: Listers, key: Key, now: datetime) -> World | Removed | None:
     node = listers.get(NODE, key.name)
     if node is None:
-        return None
+        uid = listers.remembered(key)
+        return Removed(key.name, uid) if uid else None
     heard = max(listers.heard(NODE, key.name), listers.heard(LEASE, key.name, LEASES))
     settings = listers.settings
     silent_from_start = condition_of(node, "Ready") is None
@@ -77,11 +94,26 @@ def read(listers: Listers, key: Key, now: datetime) -> World | None:
         grace_s=settings.node_startup_grace_s if silent_from_start else settings.node_monitor_grace_s,
         pods=tuple(listers.indexed(POD, BY_NODE.name, key.name)),
         any_ready=listers.count(NODE, _READINESS.name, "True") > 0,
+        eviction_wait_s=_eviction_wait_s(listers, node, now),
+        registered=listers.remembered(key) == node.metadata.uid,
         now=now,
     )
 
 
-def plan(_key: Key, world: World) -> Sequence[Action]:
+def plan(_key: Key, world: World | Removed) -> Sequence[Action]:
+    if isinstance(world, Removed):
+        text = f"Node {world.name} event: Removing Node {world.name} from Controller"
+        gone = ObjectReference(kind="Node", api_version="v1", name=world.name, uid=world.uid)
+        return [Event(gone, "Normal", "RemovingNode", text), Remember(None)]
+    actions = _plan_node(world)
+    if world.registered:
+        return actions
+    name = world.node.metadata.name
+    greeting = Event(world.node, "Normal", "RegisteredNode", f"Node {name} event: Registered Node {name} in Controller")
+    return [greeting, Remember(world.node.metadata.uid), *actions]
+
+
+def _plan_node(world: World) -> Sequence[Action]:
     left_s = world.grace_s - (world.now - world.heard).total_seconds()
     if left_s <= 0:
         unknown = _unknown_conditions(world)
@@ -95,6 +127,8 @@ def plan(_key: Key, world: World) -> Sequence[Action]:
         actions += _pods_not_ready(world)
     if left_s > 0:
         actions.append(RequeueAfter(left_s + 0.01))
+    if _waits_for_eviction(world):
+        actions.append(RequeueAfter(BLOCKED_LOOK_S if world.eviction_wait_s is None else world.eviction_wait_s))
     return actions
 
 
@@ -168,7 +202,7 @@ def _taints(world: World) -> list[Taint]:
     if node.spec.unschedulable:
         wanted.add((UNSCHEDULABLE, "NoSchedule"))
     ready = condition_status(node, "Ready")
-    if world.any_ready and ready in ("False", "Unknown"):
+    if world.any_ready and ready in ("False", "Unknown") and (is_evicted(node) or world.eviction_wait_s == 0):
         wanted.add((_BY_CONDITION["Ready", ready], "NoExecute"))
     kept = [taint for taint in node.spec.taints if (taint.key, taint.effect) not in _OURS - wanted]
     present = {(taint.key, taint.effect) for taint in kept}
@@ -192,6 +226,30 @@ def _taint_patch(node: Node, taints: list[Taint]) -> Patch:
         "spec": {"taints": listed},
     }
     return Patch(NODE, metadata.name, "", patch, "merge")
+
+
+def _waits_for_eviction(world: World) -> bool:
+    ready = condition_status(world.node, "Ready")
+    waits = ready in ("False", "Unknown") and not is_evicted(world.node) and world.eviction_wait_s != 0
+    return world.any_ready and waits
+
+
+def _eviction_wait_s(listers: Listers, node: Node, now: datetime) -> float | None:
+    ready = condition_status(node, "Ready")
+    if ready not in ("False", "Unknown") or is_evicted(node):
+        return 0.0
+    zone, settings = zone_of(node), listers.settings
+    silent = [
+        other
+        for status in ("False", "Unknown", "")
+        for other in listers.indexed(NODE, ZONE_READINESS.name, f"{zone}|{status}")
+    ]
+    answering = listers.count(NODE, ZONE_READINESS.name, f"{zone}|True")
+    rates = Rates(
+        settings.node_eviction_rate, settings.secondary_node_eviction_rate, settings.unhealthy_zone_threshold,
+        settings.large_cluster_size_threshold,
+    )  # fmt: skip
+    return wait_s(node, silent, answering, rates, now)
 
 
 # --- what wakes a node
@@ -251,7 +309,7 @@ def _node_of_pod(listers: Listers, pod: Pod) -> Iterable[Key]:
         yield Key("", node.metadata.name)
 
 
-SPEC = ControllerSpec(
+SPEC: ControllerSpec[World | Removed] = ControllerSpec(
     name="node-lifecycle-controller",
     alias="nodelifecycle",
     component="node-controller",
@@ -264,6 +322,6 @@ SPEC = ControllerSpec(
         Watch(LEASE, _key_of_lease, when=_came_back, stamp=_renewal),
         Watch(POD, _node_of_pod, when=_pod_became_ready),
     ),
-    indexes=(BY_NODE, _READINESS),
+    indexes=(BY_NODE, _READINESS, ZONE_READINESS),
     workers=8,
 )

@@ -35,6 +35,12 @@ class ControllerSettings:
     """How long a node may be silent before it is Unknown. Upstream's default is 50 s; the node's lease lasts 40 s."""
     node_startup_grace_s: float = 60.0
     """The same for a node that has not said anything yet."""
+    node_eviction_rate: float = 0.1
+    """--node-eviction-rate: silent nodes of a zone per second that pods begin to be evicted from."""
+    secondary_node_eviction_rate: float = 0.01
+    """--secondary-node-eviction-rate: the same where most of a large zone is silent; a small zone is left alone."""
+    unhealthy_zone_threshold: float = 0.55
+    large_cluster_size_threshold: int = 50
     pod_gc_quarantine_s: float = 40.0
     """How long a node must be gone before its pods are."""
     terminated_pod_threshold: int = 12500

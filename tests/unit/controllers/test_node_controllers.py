@@ -34,9 +34,8 @@ def taints(b: Bench) -> set[tuple[str, str]]:
 async def test_a_silent_node_becomes_unknown_and_is_tainted() -> None:
     b = bench()
     b.client.put(POD, objects.pod("web", node="n1", ready=True))
-    (wait,) = b.plan(N1)
-    assert isinstance(wait, RequeueAfter)
-    assert 40 < wait.delay_s < 40.1
+    (wait,) = (action for action in b.plan(N1) if isinstance(action, RequeueAfter))
+    assert 50 < wait.delay_s < 50.1
     await b.clock.advance(wait.delay_s)
     await b.settle(N1)
     node = b.client.informer(NODE).get("n1")
@@ -57,9 +56,9 @@ async def test_a_silent_node_becomes_unknown_and_is_tainted() -> None:
 
 async def test_a_renewed_lease_is_a_heartbeat() -> None:
     b = bench()
-    await b.clock.advance(39)
+    await b.clock.advance(49)
     b.heard[LEASE, "kube-node-lease", "n1"] = b.clock.now()
-    await b.clock.advance(39)
+    await b.clock.advance(49)
     assert writes(b.plan(N1)) == []
     await b.clock.advance(2)
     assert writes(b.plan(N1))
