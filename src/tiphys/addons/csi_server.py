@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,7 @@ class SocketServer:
 
     async def start(self) -> None:
         """Raises OSError when the socket cannot be made."""
+        os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # children exec at once: handlers would only complain
         import grpc
         import grpc.aio
 

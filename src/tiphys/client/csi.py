@@ -5,6 +5,7 @@ Every call raises `CsiFailure` with the driver's own words.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,6 +40,7 @@ class CsiConnection:
     """One connection to a driver's socket. Close it."""
 
     def __init__(self, socket: Path | str, timeout_s: float = _TIMEOUT_S) -> None:
+        os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # children exec at once: handlers would only complain
         import grpc.aio  # heavy: only processes that know a driver pay for it
 
         self._failure: type[Exception] = grpc.aio.AioRpcError

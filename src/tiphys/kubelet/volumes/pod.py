@@ -15,6 +15,7 @@ from tiphys.api.errors import ApiError
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.pod.volumes import Volume
 from tiphys.base.clock import Clock
+from tiphys.kubelet.images.volumes import ImageVolumes
 from tiphys.kubelet.volumes import atomic, mounts
 from tiphys.kubelet.volumes.atomic import BadPath, Content
 from tiphys.kubelet.volumes.claims import BadClaim
@@ -48,8 +49,10 @@ class VolumesFailed(Exception):
 class PodVolumes:
     """All volumes of one pod."""
 
-    def __init__(self, directory: Path, rendered: Rendered, shared: NodeVolumes, clock: Clock) -> None:
-        self._directory = directory
+    def __init__(
+        self, directory: Path, rendered: Rendered, shared: NodeVolumes, images: ImageVolumes, clock: Clock
+    ) -> None:
+        self._directory, self._images = directory, images
         self._rendered, self._shared, self._clock = rendered, shared, clock
         self.paths: dict[str, Path] = {}
         """By volume name, once set up."""
@@ -104,6 +107,8 @@ class PodVolumes:
             path = self._directory / "volumes" / "kubernetes.io~empty-dir" / volume.name
             await asyncio.to_thread(make_empty_dir, path, volume.empty_dir, pod, group)
             return Made(path)
+        if volume.image is not None:
+            return Made(await self._images.make(pod, volume, self._directory), read_only=True)
         if _rendered_type(volume) is not None:
             return Made(await self._render(pod, volume, group))
         return await self._shared.make(pod, volume, self._directory, group)
@@ -137,7 +142,7 @@ class PodVolumes:
 
     async def tear_down(self) -> None:
         """Take away every mount and file of the pod. Raises OSError when something resists; call again."""
-        await take_away(self._directory, self._shared)
+        await take_away(self._directory, self._shared, self._images)
         self.paths.clear()
         self.devices.clear()
         self.read_only.clear()
@@ -165,11 +170,12 @@ def _nothing_set(volume: Volume) -> bool:
     return all(getattr(volume, name) is None for name in volume.__struct_fields__ if name != "name")
 
 
-async def take_away(directory: Path, shared: NodeVolumes) -> None:
+async def take_away(directory: Path, shared: NodeVolumes, images: ImageVolumes) -> None:
     """Undo all that is mounted below a pod's directory, then delete it. Raises OSError; call again."""
     if not directory.exists():
         return
     await asyncio.to_thread(mounts.unmount_under, directory / "volume-subpaths")
+    await images.undo(directory)
     await shared.undo(directory)
     await asyncio.to_thread(_remove, directory)
 

@@ -6,6 +6,7 @@ Source: pkg/volume/csi/{csi_attacher,csi_mounter,csi_block,csi_util}.go; message
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
@@ -212,6 +213,7 @@ class CsiMounter:
         request = n.NodeUnpublishVolumeRequest(volume_id=record.handle, target_path=record.target)
         await driver.connection.call(NODE + "NodeUnpublishVolume", request, i.Empty)
         await asyncio.to_thread(remove_target, Path(record.target))
+        _remove_if_empty(Path(record.target).parent)
 
     async def unstage(self, record: VolumeRecord) -> None:
         """Idempotent; no pod of this node may use the volume. Raises CsiFailure, BadVolume, OSError."""
@@ -221,6 +223,8 @@ class CsiMounter:
         request = n.NodeUnstageVolumeRequest(volume_id=record.handle, staging_target_path=record.staging)
         await driver.connection.call(NODE + "NodeUnstageVolume", request, i.Empty)
         await asyncio.to_thread(remove_target, Path(record.staging))
+        if not record.block:
+            _remove_if_empty(Path(record.staging).parent)
 
     async def expand(self, wanted: Wanted, driver: Driver, record: VolumeRecord, size_bytes: int) -> int:
         """Let the driver grow the file system; the size it has then, 0 when it does not say. Raises CsiFailure."""
@@ -284,6 +288,11 @@ def pod_info(pod: Pod, *, ephemeral: bool) -> dict[str, str]:
         f"{_CONTEXT}serviceAccount.name": pod.spec.service_account_name,
         f"{_CONTEXT}ephemeral": "true" if ephemeral else "false",
     }
+
+
+def _remove_if_empty(directory: Path) -> None:
+    with contextlib.suppress(OSError):
+        directory.rmdir()
 
 
 def remove_target(path: Path) -> None:
