@@ -75,6 +75,8 @@ def add_commands(
     simulate.add_argument("--nodes", type=int, default=10, help="how many (%(default)s)")
     simulate.add_argument("--name-prefix", default="sim", help="what their names begin with (%(default)s)")
     simulate.add_argument("--zones", default="", help="deal them to these zones, separated by commas")
+    simulate.add_argument("--stages", type=Path, metavar="FILE", help="what becomes of pods (docs/simulation.md)")
+    simulate.add_argument("--seed", type=int, default=0, help="of chance and jitter (%(default)s)")
 
 
 def _with_kubeconfig(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -326,11 +328,19 @@ def _dns(options: argparse.Namespace) -> None:
 
 
 def _simulate(options: argparse.Namespace) -> None:
+    from tiphys.simulate.lifecycle import DEFAULT_STAGES
     from tiphys.simulate.nodes import SimulatedNodes
     from tiphys.simulate.settings import SimulationSettings
+    from tiphys.simulate.stages_file import StagesError, load
 
     zones = tuple(zone for zone in options.zones.split(",") if zone)
-    settings = SimulationSettings(nodes=options.nodes, name_prefix=options.name_prefix, zones=zones)
+    try:
+        stages = load(options.stages) if options.stages else DEFAULT_STAGES
+        settings = SimulationSettings(
+            nodes=options.nodes, name_prefix=options.name_prefix, zones=zones, stages=stages, seed=options.seed
+        )
+    except (StagesError, ValueError) as error:
+        raise ClusterError(str(error)) from error
 
     async def work(client: RestClient, clock: Clock, _recorder: EventRecorder) -> None:
         await SimulatedNodes(client, clock, settings).run()

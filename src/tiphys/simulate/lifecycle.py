@@ -7,14 +7,17 @@ A stage says which pods it is for, how long it takes and what the pod is then. T
     finish     already ended, being deleted                     at once       gone
     terminate  being deleted                                    after 0.2 s, at most the grace   gone
 
-Nothing here waits, draws random numbers or reads a clock.
+Other lives are other tuples of stages (`stages_file` reads them). Chance and jitter come from the seed, the pod's UID
+and the stage's name: the same again for the same, and independent of the order in which things happen.
+Nothing here waits or reads a clock.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from tiphys.api.kinds.core.pod.containers import Container
@@ -38,7 +41,10 @@ EXIT_CODE = "simulate.tiphys.dev/exit-code"
 """Annotation: with what its containers end; 0 if absent."""
 
 GONE = "Gone"
-"""The phase of a pod that is to be removed from the API."""
+"""What becomes of a pod that is to be removed from the API."""
+
+BECOMES = ("Running", "Started", "Ready", "NotReady", "Ended", "Succeeded", "Failed", GONE)
+"""Running: started and ready. Started: not ready yet. Ended: Succeeded or Failed, by the pod's annotation."""
 
 _SPAN = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?\Z")
 
@@ -52,12 +58,24 @@ class Stage:
     deleting: bool
     """Whether it is for pods with a deletion timestamp, or for those without."""
     becomes: str
-    """The phase afterwards: `Running`, `Ended` (Succeeded or Failed, by the exit code), or `GONE`."""
+    """What the pod is afterwards, one of `BECOMES`."""
     delay_s: float = 0.0
     delay_annotation: str = ""
     """For pods with this annotation only, whose value replaces `delay_s`, counted from the pod's start."""
     within_grace: bool = False
     """Never takes longer than what is left of the deletion grace period."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """For pods with these labels only."""
+    ready: bool | None = None
+    """For pods that are ready, or that are not."""
+    chance: float = 1.0
+    """The share of pods that it is for."""
+    jitter_s: float = 0.0
+    """The delay is longer by up to so much."""
+    exit_code: int = 1
+    """Of the containers, where it becomes `Failed`."""
+    reason: str = ""
+    """Of the containers' end, or of not being ready."""
 
 
 DEFAULT_STAGES: tuple[Stage, ...] = (
@@ -100,19 +118,37 @@ def seconds(text: str) -> float | None:
     return hours * 3600 + minutes * 60 + whole + millis / 1000
 
 
-def next_step(stages: Sequence[Stage], pod: Pod, now: datetime) -> Step | None:
+def next_step(stages: Sequence[Stage], pod: Pod, now: datetime, seed: int = 0) -> Step | None:
     """The first stage that is for this pod, and how long until then."""
     deleting = pod.metadata.deletion_timestamp is not None
     for stage in stages:
-        if stage.deleting != deleting or pod.status.phase not in stage.phases:
+        if stage.deleting != deleting or pod.status.phase not in stage.phases or not _is_for(stage, pod, seed):
             continue
-        delay_s = _delay_s(stage, pod, now)
+        delay_s = _delay_s(stage, pod, now, seed)
         if delay_s is not None:
             return Step(stage, delay_s)
     return None
 
 
-def _delay_s(stage: Stage, pod: Pod, now: datetime) -> float | None:
+def _is_for(stage: Stage, pod: Pod, seed: int) -> bool:
+    labels = pod.metadata.labels
+    return (
+        all(labels.get(key) == value for key, value in stage.labels.items())
+        and (stage.ready is None or stage.ready == _is_ready(pod))
+        and (stage.chance >= 1 or _share(seed, pod, stage, "chance") < stage.chance)
+    )
+
+
+def _is_ready(pod: Pod) -> bool:
+    return any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions)
+
+
+def _share(seed: int, pod: Pod, stage: Stage, what: str) -> float:
+    """From 0 to below 1, evenly over pods."""
+    return zlib.crc32(f"{seed}/{what}/{stage.name}/{pod.metadata.uid}".encode()) / 2**32
+
+
+def _delay_s(stage: Stage, pod: Pod, now: datetime, seed: int) -> float | None:
     delay_s = stage.delay_s
     if stage.delay_annotation:
         stated = seconds(pod.metadata.annotations.get(stage.delay_annotation, ""))
@@ -121,6 +157,8 @@ def _delay_s(stage: Stage, pod: Pod, now: datetime) -> float | None:
         since = pod.status.start_time or pod.metadata.creation_timestamp
         passed_s = (now - parse_rfc3339(since)).total_seconds() if since else 0.0
         delay_s = max(stated - passed_s, 0.0)
+    if stage.jitter_s:
+        delay_s += stage.jitter_s * _share(seed, pod, stage, "jitter")
     if stage.within_grace:
         delay_s = min(delay_s, float(pod.metadata.deletion_grace_period_seconds or 0))
     return delay_s
@@ -129,14 +167,25 @@ def _delay_s(stage: Stage, pod: Pod, now: datetime) -> float | None:
 def after(stage: Stage, pod: Pod, place: Place, now: datetime) -> PodStatus:
     """The pod's status once `stage` has happened. The pod is not changed. Not for stages that end in `GONE`."""
     status = copy_of(pod.status)
-    if stage.becomes == "Running":
-        _run(pod, status, place, rfc3339(now))
+    text = rfc3339(now)
+    if stage.becomes in ("Running", "Started"):
+        _run(pod, status, place, text, ready=stage.becomes == "Running")
+    elif stage.becomes in ("Ready", "NotReady"):
+        _turn(pod, status, stage, text)
     else:
-        _end(pod, status, rfc3339(now))
+        _end(pod, status, text, *_ending(stage, pod))
     return status
 
 
-def _run(pod: Pod, status: PodStatus, place: Place, now: str) -> None:
+def _ending(stage: Stage, pod: Pod) -> tuple[int, str]:
+    """With which exit code, and why, if not the usual reason."""
+    if stage.becomes == "Ended":
+        text = pod.metadata.annotations.get(EXIT_CODE, "0")
+        return (int(text) if text.isdigit() else 1), stage.reason
+    return (0 if stage.becomes == "Succeeded" else stage.exit_code), stage.reason
+
+
+def _run(pod: Pod, status: PodStatus, place: Place, now: str, *, ready: bool) -> None:
     status.phase = "Running"
     status.observed_generation = pod.metadata.generation
     status.start_time = status.start_time or now
@@ -146,23 +195,36 @@ def _run(pod: Pod, status: PodStatus, place: Place, now: str) -> None:
         _running(pod, c, now) if c.restart_policy == "Always" else _ended(pod, c, 0, now, now)
         for c in pod.spec.init_containers
     ]
-    status.container_statuses = [_running(pod, c, now) for c in pod.spec.containers]
-    gates = {c.type: c.status for c in status.conditions}
-    ready = all(gates.get(gate.condition_type) == "True" for gate in pod.spec.readiness_gates)
-    for type_ in ("PodReadyToStartContainers", "Initialized", "ContainersReady"):
+    status.container_statuses = [_running(pod, c, now, ready=ready) for c in pod.spec.containers]
+    for type_ in ("PodReadyToStartContainers", "Initialized"):
         _set(status, type_, True, now, pod.metadata.generation)
-    _set(status, "Ready", ready, now, pod.metadata.generation, "" if ready else "ReadinessGatesNotReady")
+    _judge(pod, status, now, ready, "ContainersNotReady")
 
 
-def _end(pod: Pod, status: PodStatus, now: str) -> None:
-    text = pod.metadata.annotations.get(EXIT_CODE, "0")
-    code = int(text) if text.isdigit() else 1
+def _turn(pod: Pod, status: PodStatus, stage: Stage, now: str) -> None:
+    """The containers of a running pod become ready, or cease to be."""
+    ready = stage.becomes == "Ready"
+    status.container_statuses = [copy_of(each) for each in status.container_statuses]
+    for each in status.container_statuses:
+        each.ready = ready
+    _judge(pod, status, now, ready, stage.reason or "ContainersNotReady")
+
+
+def _judge(pod: Pod, status: PodStatus, now: str, ready: bool, reason: str) -> None:
+    """The two conditions that say whether a pod is ready; its gates count too."""
+    gates = {c.type: c.status for c in status.conditions}
+    open_ = all(gates.get(gate.condition_type) == "True" for gate in pod.spec.readiness_gates)
+    _set(status, "ContainersReady", ready, now, pod.metadata.generation, "" if ready else reason)
+    why = reason if not ready else "" if open_ else "ReadinessGatesNotReady"
+    _set(status, "Ready", ready and open_, now, pod.metadata.generation, why)
+
+
+def _end(pod: Pod, status: PodStatus, now: str, code: int, reason: str) -> None:
     status.phase = "Failed" if code else "Succeeded"
-    started = status.start_time or now
-    status.container_statuses = [_ended(pod, c, code, started, now) for c in pod.spec.containers]
-    reason = "PodFailed" if code else "PodCompleted"
+    started = status.start_time = status.start_time or now
+    status.container_statuses = [_ended(pod, c, code, started, now, reason) for c in pod.spec.containers]
     for type_ in ("ContainersReady", "Ready"):
-        _set(status, type_, False, now, pod.metadata.generation, reason)
+        _set(status, type_, False, now, pod.metadata.generation, "PodFailed" if code else "PodCompleted")
     _set(status, "PodReadyToStartContainers", False, now, pod.metadata.generation)
 
 
@@ -180,11 +242,11 @@ def _container_id(pod: Pod, container: Container) -> str:
     return f"simulated://{pod.metadata.uid}-{container.name}"
 
 
-def _running(pod: Pod, container: Container, now: str) -> ContainerStatus:
+def _running(pod: Pod, container: Container, now: str, *, ready: bool = True) -> ContainerStatus:
     return ContainerStatus(
         name=container.name,
         state=ContainerState(running=ContainerStateRunning(started_at=now)),
-        ready=True,
+        ready=ready,
         started=True,
         image=container.image,
         image_id=f"simulated://{container.image}",
@@ -192,11 +254,11 @@ def _running(pod: Pod, container: Container, now: str) -> ContainerStatus:
     )
 
 
-def _ended(pod: Pod, container: Container, code: int, started: str, now: str) -> ContainerStatus:
+def _ended(pod: Pod, container: Container, code: int, started: str, now: str, reason: str = "") -> ContainerStatus:
     container_id = _container_id(pod, container)
     ended = ContainerStateTerminated(
         exit_code=code,
-        reason="Error" if code else "Completed",
+        reason=reason or ("Error" if code else "Completed"),
         started_at=started,
         finished_at=now,
         container_id=container_id,

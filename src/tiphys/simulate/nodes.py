@@ -247,7 +247,7 @@ class SimulatedNodes:
     def _file(self, pod: Pod, delay_s: float = 0.0) -> None:
         """File the pod's next step, unless that same stage is filed already. `delay_s` is the least to wait."""
         uid = pod.metadata.uid
-        step = next_step(self._settings.stages, pod, self._clock.now())
+        step = next_step(self._settings.stages, pod, self._clock.now(), self._settings.seed)
         if step is None:
             self._filed.pop(uid, None)
             return
@@ -266,7 +266,7 @@ class SimulatedNodes:
         pod = self._client.informer(POD).get(name, namespace)
         if pod is None or pod.metadata.uid != uid or not self._plays(pod.spec.node_name):
             return
-        step = next_step(self._settings.stages, pod, self._clock.now())
+        step = next_step(self._settings.stages, pod, self._clock.now(), self._settings.seed)
         if step is None or step.stage is not filed.step.stage:
             self._file(pod)
             return

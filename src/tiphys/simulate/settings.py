@@ -24,6 +24,8 @@ class SimulationSettings:
     """Nodes are dealt to these zones in turn; empty: no zone label."""
     stages: Sequence[Stage] = DEFAULT_STAGES
     """What becomes of pods."""
+    seed: int = 0
+    """Of the chance and jitter of stages."""
     lease_duration_s: int = 40
     """As kubelets say in their leases."""
     lease_renew_s: float = 10.0
