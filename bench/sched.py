@@ -77,7 +77,7 @@ async def measure(target: Target, args: argparse.Namespace) -> Sequence[Result]:
     async with connections(target, 1) as (connection,):
         await connection.ask("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
         await account(connection, base)
-        await for_each(target, args.nodes, WORKERS, _post("/api/v1/nodes", node, allow=(409,)))
+        await for_each(target, args.nodes, WORKERS, post("/api/v1/nodes", node, allow=(409,)))
         try:
             return await _bound(target, base, args)
         finally:
@@ -96,7 +96,7 @@ async def account(connection: Connection, base: str) -> None:
     await connection.ask("POST", f"{base}/serviceaccounts", {"metadata": {"name": "default"}}, allow=(409,))
 
 
-def _post(path: str, make, allow: tuple[int, ...] = ()):  # type: ignore[no-untyped-def] # a closure, used twice
+def post(path: str, make, allow: tuple[int, ...] = ()):  # type: ignore[no-untyped-def] # a closure, used twice
     async def one(connection: Connection, number: int) -> None:
         await connection.ask("POST", path, make(number), allow=allow)
 
