@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+import pytest
+
 from tiphys.api.errors import Conflict, ServiceUnavailable
 from tiphys.api.kinds import LEASE, NODE, POD
 from tiphys.api.kinds.core.pod.schema import Pod
@@ -141,3 +143,23 @@ def test_addresses_are_unique_reserved_ones_skipped_and_returned_ones_reused() -
     pool.give_back("10.0.0.4")
     pool.give_back("192.0.2.1")
     assert pool.take() == "10.0.0.4"
+
+
+async def test_a_lost_node_is_silent_until_it_is_found() -> None:
+    api, clock = MemoryApi(), FakeClock()
+    nodes = SimulatedNodes(api, clock, SimulationSettings(nodes=2))
+    task = asyncio.ensure_future(nodes.run())
+    await clock.advance(30)
+    nodes.lose("sim-1")
+    assert nodes.missing() == ["sim-1"]
+    before = api.informer(LEASE).get("sim-1", LEASE_NAMESPACE).spec.renew_time
+    await clock.advance(60)
+    assert api.informer(LEASE).get("sim-1", LEASE_NAMESPACE).spec.renew_time == before
+    nodes.find("sim-1")
+    await clock.advance(30)
+    assert api.informer(LEASE).get("sim-1", LEASE_NAMESPACE).spec.renew_time > before
+    assert nodes.missing() == []
+    with pytest.raises(KeyError):
+        nodes.lose("other")
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
