@@ -40,7 +40,7 @@ class Pods:
 
     def reaches(self, source: str, target: str, port: int = 8080) -> bool:
         address = self.ips.get(target, target)
-        ask = ["busybox", "wget", "-q", "-T", "1", "-O", "/dev/null", f"http://{address}:{port}/"]
+        ask = ["busybox", "nc", "-w", "1", address, str(port)]
         done = self.cluster.kubectl("exec", "-n", self.namespace, source, "--", *ask, check=False)
         return done.returncode == 0
 
