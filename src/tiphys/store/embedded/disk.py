@@ -29,6 +29,8 @@ COMPACTED = b"compacted"
 COMPACTING = b"compacting"
 """A compaction whose records may not all be removed yet; 0 or absent: none."""
 DEFAULT_QUOTA_BYTES = 8 << 30
+_SPARE_BYTES = 1 << 20
+"""What a commit may write beside its records: pages of the tree."""
 _DATA, _MARK = "data.mdb", "FORMAT"
 """The mark says that there is data: LMDB would make a new database of an emptied file and not say a word."""
 _OWN_FILES = {_DATA, _MARK, "lock.mdb", "LOCK"}
@@ -168,7 +170,7 @@ class Disk:
                 f"{self.path}: the database has reached its size limit: delete objects, or start with a larger quota"
             ) from error
         except (lmdb.DiskError, OSError, lmdb.Error) as error:
-            raise self._failure(error) from error
+            raise self._failure(error, sum(len(value) for _, value in work.chunks)) from error
         return grown
 
     def _apply(self, txn: Any, work: Work) -> int:
@@ -208,8 +210,13 @@ class Disk:
                     cursor.put(cursor.key(), after)
         return freed
 
-    def _failure(self, error: Exception) -> StoreFailed:
+    def _failure(self, error: Exception, size_bytes: int) -> StoreFailed:
         full = getattr(error, "errno", 0) == errno.ENOSPC or "No space left" in str(error)
+        if not full and "Input/output error" in str(error):
+            # A write that a full disk cut short is EIO in LMDB's words. It happens before the page that makes a
+            # commit valid is written, and LMDB lets nobody write any more where that very page failed.
+            disk = os.statvfs(self.path)
+            full = disk.f_bavail * disk.f_frsize < size_bytes + _SPARE_BYTES
         if full:
             return StoreFailed(f"{self.path}: no space left on the disk: free some, then try again")
         return Unusable(f"{self.path}: writing failed ({error}): check the disk, then restart")
