@@ -19,6 +19,7 @@ from tiphys.kubelet.cgroups import CgroupTree
 from tiphys.kubelet.cri.client import CriClient
 from tiphys.kubelet.hosts import Resolver
 from tiphys.kubelet.images.puller import ImagePuller
+from tiphys.kubelet.images.volumes import ImageVolumes
 from tiphys.kubelet.metrics import KubeletMetrics
 from tiphys.kubelet.probes import Prober
 from tiphys.kubelet.references import References
@@ -46,6 +47,7 @@ class NodeContext:
     volumes: NodeVolumes
     rendered: Rendered
     puller: ImagePuller
+    image_volumes: ImageVolumes
     actions: Actions
     prober: Prober
     statuses: StatusWriter

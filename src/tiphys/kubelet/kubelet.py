@@ -30,6 +30,7 @@ from tiphys.kubelet.hosts import Resolver, parse_resolv_conf
 from tiphys.kubelet.images.collector import ImageCollector
 from tiphys.kubelet.images.pause import ensure_sandbox_image
 from tiphys.kubelet.images.puller import ImagePuller
+from tiphys.kubelet.images.volumes import ImageVolumes
 from tiphys.kubelet.logrotation import rotate_logs
 from tiphys.kubelet.metrics import KubeletMetrics
 from tiphys.kubelet.node import NodeReporter
@@ -121,6 +122,7 @@ class Kubelet:
             self._client, self._clock, self._recorder, tokens, lambda: reporter.node, settings, self._wake_all
         )
         reporter.volumes_in_use = volumes.in_use
+        puller = ImagePuller(self.cri, self._clock, self._recorder)
         actions = Actions(self.cri)
         prober = Prober(actions, self._clock, self._recorder, self._wake, self.metrics)
         statuses = StatusWriter(self._client, self._clock)
@@ -140,7 +142,8 @@ class Kubelet:
             tokens=tokens,
             volumes=volumes,
             rendered=Rendered(self._client, references, tokens, capacity.allocatable()),
-            puller=ImagePuller(self.cri, self._clock, self._recorder),
+            puller=puller,
+            image_volumes=ImageVolumes(self.cri, puller, references, settings.snapshotter),
             actions=actions,
             prober=prober,
             statuses=statuses,

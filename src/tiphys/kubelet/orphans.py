@@ -43,7 +43,7 @@ class Orphans:
         if pods.is_dir():
             for entry in pods.iterdir():
                 if entry.name not in self._known():
-                    await take_away(entry, self._context.volumes)
+                    await take_away(entry, self._context.volumes, self._context.image_volumes)
         for uid in list(self._context.cgroups.pods()):
             if uid not in self._known():
                 await self._context.cgroups.remove_uid(uid)

@@ -43,6 +43,8 @@ class KubeletSettings:
     on_pod_cidr: Callable[[str], Awaitable[None]] | None = None
     """Awaited with the node's pod CIDR once it has one, and again when it changes."""
     kubelet_version: str = "v1.36.2"
+    snapshotter: str = "overlayfs"
+    """The runtime's, for image volumes."""
     sandbox_image: str = PAUSE_IMAGE
     lease_duration_s: int = 40
     status_report_s: float = 300.0

@@ -71,7 +71,7 @@ class PodWorker:
         """As it runs here: with the resources that it was promised."""
         uid = pod.metadata.uid
         directory = node.settings.pod_dir(uid)
-        self._volumes = PodVolumes(directory, node.rendered, node.volumes, node.clock)
+        self._volumes = PodVolumes(directory, node.rendered, node.volumes, node.image_volumes, node.clock)
         self._executor = PodExecutor(node, self._volumes)
         self.observer = PodObserver(node.cri, node.clock, uid)
         self._status: PodStatus = refused or pod.status

@@ -24,11 +24,15 @@ from tiphys.kubelet.cri import containers as c
 from tiphys.kubelet.cri import images as i
 from tiphys.kubelet.cri import runtime as r
 from tiphys.kubelet.cri import sandboxes as s
+from tiphys.kubelet.cri import snapshots as n
 from tiphys.kubelet.cri.common import ImageSpec, LinuxContainerResources, PodSandboxConfig
 
 _RUNTIME = "/runtime.v1.RuntimeService/"
 _IMAGES = "/runtime.v1.ImageService/"
 _EVENTS = "/containerd.services.events.v1.Events/Subscribe"
+_SNAPSHOTS = "/containerd.services.snapshots.v1.Snapshots/"
+_CONTENT = "/containerd.services.content.v1.Content/"
+_NAMESPACE = (("containerd-namespace", "k8s.io"),)
 _MAX_MESSAGE_BYTES = 16 << 20
 
 A = TypeVar("A", bound=Struct)
@@ -109,9 +113,12 @@ class CriClient:
         stub = self._stubs.get(method)
         if stub is None:
             stub = self._stubs[method] = self._channel.unary_unary(method)
+        metadata = _NAMESPACE if method.startswith("/containerd.") else None
         begun, failed = time.monotonic(), True
         try:
-            data = await stub(protobuf.encode(request, proto3=True), timeout=timeout_s or self._timeout_s)
+            data = await stub(
+                protobuf.encode(request, proto3=True), timeout=timeout_s or self._timeout_s, metadata=metadata
+            )
             failed = False
         except grpc.aio.AioRpcError as error:
             raise _failure(error) from None
@@ -238,6 +245,34 @@ class CriClient:
 
     async def image_fs_info(self) -> i.ImageFsInfoResponse:
         return await self._call(_IMAGES + "ImageFsInfo", i.ImageFsInfoRequest(), i.ImageFsInfoResponse, 10)
+
+    # --- layers ------------------------------------------------------------------------------------------------
+
+    async def top_layer(self, image_id: str, snapshotter: str) -> str:
+        """The snapshot with all layers of an image that is present. Raises RuntimeFailure where it is not unpacked."""
+        answer = await self._call(_CONTENT + "Info", n.ContentInfoRequest(digest=image_id), n.ContentInfoAnswer)
+        labels = answer.info.labels if answer.info is not None else {}
+        found = labels.get(f"containerd.io/gc.ref.snapshot.{snapshotter}", "")
+        if not found:
+            raise RuntimeFailure(f"image {image_id} has no layers in {snapshotter}")
+        return found
+
+    async def view_layer(
+        self, snapshotter: str, key: str, parent: str, labels: dict[str, str]
+    ) -> list[n.SnapshotMount]:
+        """How to mount a read-only view of `parent`; made under `key`, or found."""
+        request = n.ViewRequest(snapshotter=snapshotter, key=key, parent=parent, labels=labels)
+        try:
+            return (await self._call(_SNAPSHOTS + "View", request, n.MountsAnswer)).mounts
+        except RuntimeFailure as error:
+            if error.code != "ALREADY_EXISTS":
+                raise
+        again = n.KeyRequest(snapshotter=snapshotter, key=key)
+        return (await self._call(_SNAPSHOTS + "Mounts", again, n.MountsAnswer)).mounts
+
+    async def remove_layer(self, snapshotter: str, key: str) -> None:
+        """Raises NotFound."""
+        await self._call(_SNAPSHOTS + "Remove", n.KeyRequest(snapshotter=snapshotter, key=key), n.Empty)
 
     # --- events ------------------------------------------------------------------------------------------------
 
