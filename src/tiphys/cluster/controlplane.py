@@ -84,7 +84,7 @@ async def run(data: DataDirectory, settings: ClusterSettings) -> None:
 
 def _load_components() -> None:
     """Import what lives on the API, beside the loop that answers meanwhile."""
-    for module in ("tiphys.controllers._runtime", "tiphys.scheduler.scheduler", "tiphys.simulate.nodes"):
+    for module in ("tiphys.controllers._runtime", "tiphys.scheduler.scheduler"):
         import_module(module)
 
 
