@@ -257,7 +257,7 @@ class Bench:
         self.client = MemoryClient(self.clock)
         self.spec = spec
         self.events = KeptEvents()
-        self.settings = settings or ControllerSettings(root_ca="PEM")
+        self.settings = settings or ControllerSettings(root_ca="PEM", local_path_dir="/volumes")
         self.heard: dict[tuple[Kind[Any], str, str], datetime] = {}
         informers = {kind: self.client.informer(kind) for kind in KINDS}
         for index in spec.indexes:

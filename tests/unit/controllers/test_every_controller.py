@@ -41,6 +41,7 @@ from tiphys.controllers._spec import ControllerSpec
 
 from . import objects
 from .memory import Bench, writes
+from .population import populate_more
 
 FOREIGN = OwnerReference(api_version="x.example/v1", kind="Thing", name="thing", uid="uid-thing", controller=True)
 
@@ -101,6 +102,7 @@ def populate(b: Bench, seed: int) -> list[tuple[Any, str, str]]:
     their_slice.metadata.labels = {"kubernetes.io/service-name": "web"}
     put(ENDPOINTSLICE, their_slice)
     put(SERVICE, objects.service())
+    untouchable += populate_more(b, chance)
     untouchable += [(POD, "default", "foreign"), (CONFIGMAP, "default", "mine"), (ENDPOINTSLICE, "default", "theirs")]
     return untouchable
 
