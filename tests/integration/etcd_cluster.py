@@ -27,15 +27,17 @@ needs_etcd = pytest.mark.skipif(not installed(), reason="etcd is not installed (
 
 
 class EtcdCluster:
-    """`size` members below one directory."""
+    """`size` members below one directory; with a network, each in a namespace of its own."""
 
-    def __init__(self, directory: Path, size: int) -> None:
-        ports = free_ports(2 * size)
+    def __init__(self, directory: Path, size: int, network: "Network | None" = None) -> None:
+        ports = free_ports(2 * size) if network is None else [2379, 2380] * size
+        hosts = ["127.0.0.1"] * size if network is None else network.addresses
+        self.network = network
         self.members = [
-            EtcdMember(f"m{n}", directory / f"m{n}", "127.0.0.1", ports[2 * n], ports[2 * n + 1]) for n in range(size)
+            EtcdMember(f"m{n}", directory / f"m{n}", hosts[n], ports[2 * n], ports[2 * n + 1]) for n in range(size)
         ]
         self.certificates = EtcdCertificates(directory / "pki")
-        self.certificates.create((), dt.datetime.now(dt.UTC))
+        self.certificates.create(hosts, dt.datetime.now(dt.UTC))
         self._directory = directory
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
@@ -45,7 +47,8 @@ class EtcdCluster:
 
     def start(self, number: int) -> None:
         with open(self._directory / f"m{number}.log", "ab") as log:
-            argv = (*arguments(self.members[number], self.members, self.certificates), *_FAST)
+            enter = self.network.enter(number) if self.network is not None else ()
+            argv = (*enter, *arguments(self.members[number], self.members, self.certificates), *_FAST)
             self._processes[number] = subprocess.Popen(argv, stdout=log, stderr=log)
 
     def start_all(self) -> None:
@@ -101,3 +104,43 @@ class EtcdCluster:
             process.kill()
         for process in self._processes.values():
             process.wait()
+
+
+class Network:
+    """A namespace for each member, joined by a bridge that the test is on too. Needs root; `remove` after use."""
+
+    def __init__(self, size: int) -> None:
+        self._tag = f"te{os.getpid() % 100_000}"
+        subnet = f"10.{200 + os.getpid() % 50}.{os.getpid() // 50 % 250}"
+        self.addresses = [f"{subnet}.{number + 1}" for number in range(size)]
+        self._run("link", "add", self._tag, "type", "bridge")
+        self._run("addr", "add", f"{subnet}.254/24", "dev", self._tag)
+        self._run("link", "set", self._tag, "up")
+        for number, address in enumerate(self.addresses):
+            space, link = f"{self._tag}-{number}", f"{self._tag}v{number}"
+            self._run("netns", "add", space)
+            self._run("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", space)
+            self._run("link", "set", link, "master", self._tag, "up")
+            self._run("-n", space, "addr", "add", f"{address}/24", "dev", "eth0")
+            self._run("-n", space, "link", "set", "eth0", "up")
+            self._run("-n", space, "link", "set", "lo", "up")
+
+    def enter(self, number: int) -> tuple[str, ...]:
+        return ("ip", "netns", "exec", f"{self._tag}-{number}")
+
+    def cut(self, number: int) -> None:
+        """Nothing reaches this member any more, and nobody is told."""
+        self._run("link", "set", f"{self._tag}v{number}", "down")
+
+    def heal(self, number: int) -> None:
+        self._run("link", "set", f"{self._tag}v{number}", "up")
+
+    def remove(self) -> None:
+        for number in range(len(self.addresses)):
+            self._run("link", "del", f"{self._tag}v{number}")
+            self._run("netns", "del", f"{self._tag}-{number}")
+        self._run("link", "del", self._tag)
+
+    @staticmethod
+    def _run(*arguments: str) -> None:
+        subprocess.run(["ip", *arguments], check=True, capture_output=True)
