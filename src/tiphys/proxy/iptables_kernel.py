@@ -28,7 +28,8 @@ from tiphys.proxy.ruleset import Fragment, Item, Surroundings
 from tiphys.proxy.table import Changes
 
 T = TypeVar("T")
-_TIMEOUT_S = 60
+_TIMEOUT_S = 300
+"""iptables-restore takes more than proportionally longer for many chains."""
 _WAIT = ("--wait", "5")
 _OURS = (*MADE, FENCES, *NAT_FRONTS, *FILTER_FRONTS, STRANGERS, "KUBE-MARK-MASQ", "KUBE-POSTROUTING")
 
