@@ -13,7 +13,16 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
-from tiphys.api.errors import ApiError, BadRequest, Expired, Gone, Invalid, MethodNotAllowed, ServiceUnavailable
+from tiphys.api.errors import (
+    ApiError,
+    BadRequest,
+    Expired,
+    Gone,
+    InternalError,
+    Invalid,
+    MethodNotAllowed,
+    ServiceUnavailable,
+)
 from tiphys.api.kind import Kind
 from tiphys.api.meta.resource import Resource
 from tiphys.base.backoff import Backoff
@@ -240,7 +249,8 @@ class SharedInformer(Generic[R]):
             try:
                 async with asyncio.timeout(STREAM_START_S):
                     return await self._load_stream()
-            except (Invalid, BadRequest, MethodNotAllowed, TimeoutError) as error:
+            except (Invalid, BadRequest, MethodNotAllowed, InternalError, TimeoutError) as error:
+                # InternalError: what upstream's server says where its etcd is too old (below 3.4.31, 3.5.13).
                 self._streams = False
                 log.info("informer %s: no streamed lists here, listing: %s", self._kind.plural, described(error))
         await self._load_pages()

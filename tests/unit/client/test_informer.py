@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
 from tiphys.api.kinds import CONFIGMAP
 from tiphys.base.backoff import Backoff
 from tiphys.base.clock import SystemClock
@@ -63,10 +65,19 @@ async def test_one_stream_brings_the_state_and_the_changes() -> None:
         hold.set()
 
 
-async def test_a_server_without_streamed_lists_is_listed_by_pages() -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [
+        reply(refusal(422, "Invalid", "sendInitialEvents is forbidden for watch"), 422),
+        # Upstream's server on an etcd that is too old.
+        stream(event("ERROR", refusal(500, "InternalError", "the required storage feature is disabled"))),
+    ],
+    ids=["refused", "not supported below"],
+)
+async def test_a_server_without_streamed_lists_is_listed_by_pages(answer) -> None:
     server, hold = Scripted(), asyncio.Event()
     server.answers = [
-        reply(refusal(422, "Invalid", "sendInitialEvents is forbidden for watch"), 422),
+        answer,
         reply(listing(7, config_map("a", 5), token="next")),
         reply(listing(7, config_map("b", 6))),
         stream(event("ADDED", config_map("c", 8)), hold=hold),
