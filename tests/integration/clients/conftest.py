@@ -78,7 +78,8 @@ def pod(api: RunningServer, namespace: str, node: str) -> str:
     """The name of a pod on that node."""
     body = {"metadata": {"name": "p"}, "spec": {"nodeName": node, "containers": [{"name": "c", "image": "i"}]}}
     assert api.request("POST", f"/api/v1/namespaces/{namespace}/pods", body).status == 201
-    status = {"status": {"phase": "Running", "containerStatuses": [
+    conditions = [{"type": kind, "status": "True"} for kind in ("Ready", "ContainersReady")]
+    status = {"status": {"phase": "Running", "conditions": conditions, "containerStatuses": [
         {"name": "c", "image": "i", "imageID": "", "ready": True, "restartCount": 0,
          "state": {"running": {"startedAt": "2026-01-02T03:04:05Z"}}},
     ]}}  # fmt: skip

@@ -8,9 +8,23 @@ import pytest
 
 from tiphys.api import codec
 from tiphys.api.kind import new
-from tiphys.api.kinds import DEPLOYMENT, KINDS, NODE, PERSISTENTVOLUMECLAIM, POD, RUNTIMECLASS, SERVICE
+from tiphys.api.kinds import (
+    CONFIGMAP,
+    DEPLOYMENT,
+    INGRESS,
+    KINDS,
+    NODE,
+    PERSISTENTVOLUMECLAIM,
+    POD,
+    PREVIEW_KINDS,
+    RUNTIMECLASS,
+    SERVICE,
+)  # fmt: skip
+from tiphys.api.kinds.apiextensions.customresourcedefinition import CUSTOMRESOURCEDEFINITION
 from tiphys.api.meta.schema import copy_of
 from tiphys.api.warnings import warnings_of
+from tiphys.api.warnings.others import custom_warnings
+from tiphys.api.warnings.versions import deprecation
 
 
 def pod(container: dict[str, Any] | None = None, meta: dict[str, Any] | None = None, **spec: Any) -> Any:
@@ -73,6 +87,49 @@ def test_other_kinds() -> None:
     claim.metadata.annotations = {"volume.beta.kubernetes.io/storage-class": "x"}
     assert len(warnings_of(PERSISTENTVOLUMECLAIM, claim, None)) == 1
     assert warnings_of(RUNTIMECLASS, new(RUNTIMECLASS, "r"), None) == []
+
+
+def test_old_ingress_classes() -> None:
+    ingress = new(INGRESS, "i", "ns")
+    ingress.metadata.annotations = {"kubernetes.io/ingress.class": "x"}
+    text = "annotation \"kubernetes.io/ingress.class\" is deprecated, please use 'spec.ingressClassName' instead"
+    assert warnings_of(INGRESS, ingress, None) == [text]
+    assert warnings_of(INGRESS, ingress, ingress) == []
+    ingress.spec.ingress_class_name = "x"
+    assert warnings_of(INGRESS, ingress, None) == []
+
+
+def test_finalizers_of_custom_objects() -> None:
+    obj = new(CONFIGMAP, "o", "ns")
+    obj.metadata.finalizers = ["orphan", "example.com/mine", "mine", "mine.example.com"]
+    advice = "to avoid accidental conflicts with other finalizer writers"
+    assert list(custom_warnings(obj, None)) == [
+        f'metadata.finalizers: "mine": prefer a domain-qualified finalizer name {advice}',
+        'metadata.finalizers: "mine.example.com": prefer a domain-qualified finalizer name including a path (/) ' + advice,
+    ]
+    assert list(custom_warnings(obj, obj)) == []
+
+
+def test_formats_of_definitions() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string", "format": "color-of-the-day"}}}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    made = codec.from_json(CUSTOMRESOURCEDEFINITION.schema, {"spec": {"versions": [version]}})
+    assert warnings_of(CUSTOMRESOURCEDEFINITION, made, None) == ['unrecognized format "color-of-the-day"']
+    assert warnings_of(CUSTOMRESOURCEDEFINITION, made, made) == []
+
+
+def test_versions_on_their_way_out() -> None:
+    told = {(kind.api_version, kind.kind): deprecation(kind) for kind in (*KINDS, *PREVIEW_KINDS)}
+    assert told["storage.k8s.io/v1beta1", "VolumeAttributesClass"] == (
+        "storage.k8s.io/v1beta1 VolumeAttributesClass is deprecated in v1.34+, unavailable in v1.37+; "
+        "use storage.k8s.io/v1 VolumeAttributesClass"
+    )
+    assert told["resource.k8s.io/v1beta2", "ResourceSlice"] == (
+        "resource.k8s.io/v1beta2 ResourceSlice is deprecated in v1.36+, unavailable in v1.39+"
+    )
+    assert told["v1", "Endpoints"].startswith("v1 Endpoints is deprecated in v1.33+")
+    assert not told["resource.k8s.io/v1alpha3", "ResourcePoolStatusRequest"]
+    assert not told["apps/v1", "Deployment"]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.group_resource)

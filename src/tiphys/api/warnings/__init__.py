@@ -46,6 +46,8 @@ _BY_RESOURCE: Mapping[str, Warnings] = {
     "statefulsets.apps": _below("spec.template", _spec_template),
     "jobs.batch": _below("spec.template", _spec_template),
     "cronjobs.batch": _below("spec.jobTemplate.spec.template", lambda obj: obj.spec.job_template.spec.template),
+    "customresourcedefinitions.apiextensions.k8s.io": others.definition_warnings,
+    "ingresses.networking.k8s.io": others.ingress_warnings,
     "services": others.service_warnings,
     "nodes": others.node_warnings,
     "persistentvolumeclaims": others.claim_warnings,
@@ -57,5 +59,5 @@ _BY_RESOURCE: Mapping[str, Warnings] = {
 
 def warnings_of(kind: Kind[Any], new: Any, old: Any) -> list[str]:
     """Of the object itself, when it is created (`old` None) or updated; subresources have none."""
-    warnings = _BY_RESOURCE.get(kind.group_resource)
+    warnings = others.custom_warnings if kind.custom is not None else _BY_RESOURCE.get(kind.group_resource)
     return [] if warnings is None else list(warnings(new, old))

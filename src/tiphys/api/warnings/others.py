@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from tiphys.api.names import qualified_name
 from tiphys.api.warnings.pods import OLD_LABELS, fractions
 
 _HINTS = "service.kubernetes.io/topology-aware-hints"
+_INGRESS_CLASS = "kubernetes.io/ingress.class"
+_STANDARD_FINALIZERS = frozenset({"orphan", "foregroundDeletion", "kubernetes"})
 _OLD_CLASS = "volume.beta.kubernetes.io/storage-class"
 _OLD_OPTIONS = "volume.beta.kubernetes.io/mount-options"
 _VOLUME_ANNOTATIONS = {
@@ -39,6 +42,31 @@ def service_warnings(new: Any, _old: Any) -> Iterator[str]:
         yield 'spec.externalName is ignored when spec.type is not "ExternalName"'
     if spec.traffic_distribution == "PreferClose":
         yield 'spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"'
+
+
+def ingress_warnings(new: Any, old: Any) -> Iterator[str]:
+    if old is None and _INGRESS_CLASS in new.metadata.annotations and new.spec.ingress_class_name is None:
+        yield f"annotation \"{_INGRESS_CLASS}\" is deprecated, please use 'spec.ingressClassName' instead"
+
+
+def definition_warnings(new: Any, old: Any) -> Iterator[str]:
+    from tiphys.api.kinds.apiextensions.validation import warnings
+
+    return warnings(new, old)
+
+
+def custom_warnings(new: Any, old: Any) -> Iterator[str]:
+    """Finalizers of custom objects that had better name whose they are; on updates only those that are new."""
+    known = set() if old is None else set(old.metadata.finalizers)
+    for name in sorted(set(new.metadata.finalizers) - known):
+        for why in qualified_name(name):
+            yield f'metadata.finalizers: "{name}": {why}'
+        if "/" not in name and name not in _STANDARD_FINALIZERS:
+            path = " including a path (/)" if "." in name else ""
+            yield (
+                f'metadata.finalizers: "{name}": prefer a domain-qualified finalizer name{path} to avoid accidental '
+                "conflicts with other finalizer writers"
+            )
 
 
 def node_warnings(new: Any, _old: Any) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tiphys.api.kind import Kind
+from tiphys.api.warnings.versions import deprecation
 from tiphys.apiserver.chain.exchange import Answer, Exchange, Handler, Reply
 from tiphys.apiserver.request import RequestInfo
 from tiphys.apiserver.verbs.context import Context
@@ -39,8 +40,9 @@ class Router:
                 self.add_kind(kind)
 
     def add(self, kind: Kind[Any], subresource: str, verb: str, handler: Handler) -> None:
-        if kind.deprecation:
-            handler = _warning(handler, kind.deprecation)
+        warning = deprecation(kind)
+        if warning:
+            handler = _warning(handler, warning)
         self._table[kind.group, kind.version, kind.plural, subresource, verb] = handler
         self._known.add((kind.group, kind.version, kind.plural, subresource))
         if kind.namespaced:
