@@ -2,7 +2,8 @@
 
 Each pod costs what it costs in a cluster: the informer's event for the new pod, the decision, the assumption, the event
 for the bound pod, and one for its status; with preemption also the events of the pods that leave, and the second
-decision. Objects are made beforehand. Time is that of the processor, so that neighbours disturb little. The kinds of pods are those of upstream's scheduler_perf.
+decision. Objects are made beforehand. Time is that of the processor, so that neighbours
+disturb little. The kinds of pods are those of upstream's scheduler_perf.
 
     python bench/scheduler.py [--nodes 5000] [--pods 2000] [basic spread affinity ...]
 """

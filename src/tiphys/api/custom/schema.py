@@ -19,10 +19,9 @@ from tiphys.api.structural.defaulting import apply_defaults, has_defaults
 from tiphys.api.structural.schema import Structural
 
 if TYPE_CHECKING:
-    from tiphys.api.structural.rules import RuleTree
-
     from tiphys.api.apply.form import Form
     from tiphys.api.apply.typed import Node
+    from tiphys.api.structural.rules import RuleTree
     from tiphys.api.structural.values import Check
 
 _STOPS = frozenset(

@@ -356,8 +356,8 @@ def _stored_versions(new: CustomResourceDefinition) -> Iterator[FieldError]:
         if name not in known:
             text = (
                 f"missing from spec.versions; {name} was previously a storage version, and must remain in "
-                f"spec.versions until a storage migration ensures no data remains persisted in {name} and removes {name} "
-                "from status.storedVersions"
+                f"spec.versions until a storage migration ensures no data remains persisted in {name} and removes "
+                f"{name} from status.storedVersions"
             )
             yield invalid(f"{path}[{index}]", name, text)
 
