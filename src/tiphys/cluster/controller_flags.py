@@ -50,6 +50,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_leadership(parser)
     parser.add_argument("--cluster-cidr", default="10.244.0.0/16", help="the pods' addresses (%(default)s)")
     parser.add_argument("--node-cidr-mask-size", type=int, default=24, help="size of a node's part (%(default)s)")
+    parser.add_argument("--node-cidr-mask-size-ipv6", type=int, default=64, help="the same in IPv6 (%(default)s)")
     parser.add_argument("--root-ca-file", type=Path, help="the CA that pods shall trust")
     parser.add_argument("--cluster-signing-cert-file", type=Path, help="the CA that signs certificate requests")
     parser.add_argument("--cluster-signing-key-file", type=Path, help="its key")
@@ -99,6 +100,7 @@ def settings(options: argparse.Namespace, identity: str) -> ControllerSettings:
         leader_elect=options.leader_elect,
         cluster_cidr=options.cluster_cidr,
         node_cidr_mask_size=options.node_cidr_mask_size,
+        node_cidr_mask_size_ipv6=options.node_cidr_mask_size_ipv6,
         root_ca=_text(options.root_ca_file),
         signing_cert=_text(options.cluster_signing_cert_file),
         signing_key=_text(options.cluster_signing_key_file),

@@ -1,4 +1,4 @@
-"""Gives each node a range of pod addresses of its own.
+"""Gives each node a range of pod addresses of its own; in a cluster of two families, one of each.
 
 Woken by: nodes without a range; for one of those, a node that goes or gets its range. Writes: `spec.podCIDR` and
 `podCIDRs` of nodes that have none; a range, once given, never changes.
@@ -19,6 +19,7 @@ from tiphys.api.kinds.core.node import Node
 from tiphys.base.clock import parse_rfc3339
 from tiphys.controllers._actions import Action, Event, Patch, RequeueAfter
 from tiphys.controllers._spec import ControllerSpec, Index, Key, Listers, Watch
+from tiphys.controllers.settings import ControllerSettings
 
 RETRY_S = 10.0
 RETRY_CAP_S = 600.0
@@ -34,8 +35,8 @@ _SIZES = tuple(map(str, range(129)))
 @dataclass(frozen=True)
 class World:
     node: Node
-    free: str | None
-    """A range that nobody has; None: there is none."""
+    free: tuple[str, ...] | None
+    """Ranges that nobody has, one per family; None: there is none of one family."""
     now: datetime
 
 
@@ -44,24 +45,35 @@ def read(listers: Listers, key: Key, now: datetime) -> World | None:
     settings = listers.settings
     if node is None or _ranges(node) or not settings.cluster_cidr or node.metadata.deletion_timestamp is not None:
         return None
-    size = str(settings.node_cidr_mask_size)
-    # Ranges of another size were given by hand; they are few.
+    found = [_free_of(listers, cidr, size) for cidr, size in _families(settings)]
+    return World(node, None if None in found else tuple(cidr for cidr in found if cidr is not None), now)
+
+
+def _families(settings: ControllerSettings) -> list[tuple[str, int]]:
+    """The cluster's ranges, and how large a node's part is."""
+    cidrs = [cidr.strip() for cidr in settings.cluster_cidr.split(",") if cidr.strip()]
+    sizes = {4: settings.node_cidr_mask_size, 6: settings.node_cidr_mask_size_ipv6}
+    return [(cidr, sizes[ipaddress.ip_network(cidr).version]) for cidr in cidrs]
+
+
+def _free_of(listers: Listers, cluster_cidr: str, mask_size: int) -> str | None:
+    size = str(mask_size)
+    # Ranges of another size were given by hand, or are of the other family; sizes are few.
     odd = {
         cidr
         for other in _SIZES
         if other != size and listers.count(NODE, _BY_SIZE.name, other)
         for holder in listers.indexed(NODE, _BY_SIZE.name, other)
         for cidr in _ranges(holder)
-        if not cidr.endswith(f"/{size}")
+        if not cidr.endswith(f"/{size}") and (":" in cidr) == (":" in cluster_cidr)
     }
-    free = free_range(
-        settings.cluster_cidr,
-        settings.node_cidr_mask_size,
+    return free_range(
+        cluster_cidr,
+        mask_size,
         lambda cidr: listers.count(NODE, _BY_RANGE.name, cidr) > 0,
         start=listers.count(NODE, _BY_SIZE.name, size),
         odd=odd,
     )
-    return World(node, free, now)
 
 
 def plan(_key: Key, world: World) -> Sequence[Action]:
@@ -72,7 +84,7 @@ def plan(_key: Key, world: World) -> Sequence[Action]:
         age_s = (world.now - parse_rfc3339(created)).total_seconds() if created else 0.0
         retry = RequeueAfter(min(max(age_s, RETRY_S), RETRY_CAP_S))
         return [Event(node, "Normal", "CIDRNotAvailable", text), retry]
-    patch = {"metadata": {"uid": node.metadata.uid}, "spec": {"podCIDR": world.free, "podCIDRs": [world.free]}}
+    patch = {"metadata": {"uid": node.metadata.uid}, "spec": {"podCIDR": world.free[0], "podCIDRs": [*world.free]}}
     return [Patch(NODE, node.metadata.name, "", patch)]
 
 
@@ -119,8 +131,8 @@ def _keys_of_node(listers: Listers, node: Node) -> Iterable[Key]:
         yield Key("", node.metadata.name)
     elif not settings.cluster_cidr or not listers.count(NODE, _BY_SIZE.name, _NONE):
         return
-    elif listers.count(NODE, _BY_SIZE.name, str(settings.node_cidr_mask_size)) < _capacity(
-        settings.cluster_cidr, settings.node_cidr_mask_size
+    elif all(
+        listers.count(NODE, _BY_SIZE.name, str(size)) < _capacity(cidr, size) for cidr, size in _families(settings)
     ):
         waiting = listers.indexed(NODE, _BY_SIZE.name, _NONE)
         chosen = next((each for each in waiting if each.metadata.deletion_timestamp is None), None)

@@ -29,8 +29,9 @@ class ControllerSettings:
     service_account_key: str = field(default="", repr=False)
     """--service-account-private-key-file, as PEM, for tokens in Secrets. Empty: none are made."""
     cluster_cidr: str = "10.244.0.0/16"
-    """Pod addresses. Empty: nodes get no range."""
+    """Pod addresses; for two families both ranges, separated by a comma. Empty: nodes get no range."""
     node_cidr_mask_size: int = 24
+    node_cidr_mask_size_ipv6: int = 64
     node_monitor_grace_s: float = 50.0
     """How long a node may be silent before it is Unknown. Upstream's default is 50 s; the node's lease lasts 40 s."""
     node_startup_grace_s: float = 60.0

@@ -7,9 +7,10 @@ import pytest
 from tiphys.api.kinds import LEASE, NODE, POD
 from tiphys.api.kinds.core.node import NodeCondition
 from tiphys.api.kinds.core.references import Taint, Toleration
-from tiphys.controllers import node_lifecycle, taint_eviction
+from tiphys.controllers import node_ipam, node_lifecycle, taint_eviction
 from tiphys.controllers._actions import RequeueAfter
 from tiphys.controllers._spec import Key
+from tiphys.controllers.settings import ControllerSettings
 
 from . import objects
 from .memory import Bench, writes
@@ -173,3 +174,13 @@ def test_a_taint_that_is_gone_ends_the_matter() -> None:
     b = eviction()
     b.client.edit(NODE, "n1", "", lambda node: node.spec.taints.clear())
     assert b.plan(POD_KEY) == []
+
+
+async def test_two_families_get_a_range_each() -> None:
+    b = Bench(node_ipam.SPEC, ControllerSettings(cluster_cidr="10.244.0.0/23,fd00:10:244::/63"))
+    for number in range(3):
+        b.client.put(NODE, objects.node(f"n{number}"))
+        await b.settle(Key("", f"n{number}"))
+    found = [node.spec.pod_cidrs for node in b.client.all(NODE)]
+    assert found == [["10.244.0.0/24", "fd00:10:244::/64"], ["10.244.1.0/24", "fd00:10:244:1::/64"], []]
+    assert [node.spec.pod_cidr for node in b.client.all(NODE)][:2] == ["10.244.0.0/24", "10.244.1.0/24"]
