@@ -145,8 +145,8 @@ class DirectoryDriver:
                 await _format(device, capability.mount.fs_type)
                 if not target.is_mount():
                     options = ["-o", ",".join(capability.mount.mount_flags)] if capability.mount.mount_flags else []
+                    await _fill(device)
                     await run("mount", *options, device, str(target))
-                    await run("resize2fs", device)  # a clone may be larger than its source
         return i.Empty()
 
     async def _unstage(self, request: n.NodeUnstageVolumeRequest) -> i.Empty:
@@ -205,7 +205,11 @@ class DirectoryDriver:
             device = await self._images.attach(request.volume_id)
             await run("losetup", "--set-capacity", device)
             if request.volume_capability is None or request.volume_capability.block is None:
-                await run("resize2fs", device)
+                try:
+                    await run("resize2fs", device)
+                except Refused as refused:
+                    # ext4 grows while mounted only for who has CAP_SYS_RESOURCE; `_fill` does it at the next mount.
+                    raise Refused("FAILED_PRECONDITION", refused.message) from None
         return n.NodeExpandVolumeResponse(capacity_bytes=facts.size_bytes)
 
     async def _stats(self, request: n.NodeGetVolumeStatsRequest) -> n.NodeGetVolumeStatsResponse:
@@ -264,6 +268,15 @@ async def _format(device: str, kind: str) -> None:
     """An empty device gets a file system."""
     if not await run("blkid", "-p", "-s", "TYPE", "-o", "value", device, accept=(0, 2)):
         await run(f"mkfs.{kind or 'ext4'}", "-q", "-F", "-m0", device)
+
+
+async def _fill(device: str) -> None:
+    """The unmounted file system takes all of a device that grew, or that is larger than what it was cloned from."""
+    facts = dict(line.split(":", 1) for line in (await run("dumpe2fs", "-h", device)).splitlines() if ":" in line)
+    has_bytes = int(facts["Block count"]) * int(facts["Block size"])
+    if has_bytes < int(await run("blockdev", "--getsize64", device)):
+        await run("e2fsck", "-f", "-p", device, accept=(0, 1))
+        await run("resize2fs", device)
 
 
 async def _bind(source: str, target: Path, *, read_only: bool) -> None:

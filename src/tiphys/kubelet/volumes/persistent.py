@@ -266,10 +266,15 @@ class NodeVolumes:
         """
         while True:
             await self._clock.sleep(_GROWTH_S)
-            for wanted in list(self._growable.values()):
+            for key, wanted in list(self._growable.items()):
                 try:
                     await self._grow(wanted)
-                except (CsiFailure, BadVolume, BadClaim, ApiError, OSError) as error:
+                except CsiFailure as error:
+                    if error.final:  # what may help is that the volume is mounted anew
+                        self._growable.pop(key, None)
+                    text = f'NodeExpandVolume.NodeExpandVolume failed for volume "{wanted.name}" : {error}'
+                    self._recorder.event(wanted.pod, "Warning", "VolumeResizeFailed", text)
+                except (BadVolume, BadClaim, ApiError, OSError) as error:
                     _log.warning("volume %s: not grown: %s", wanted.name, error)
 
     async def _grow(self, wanted: Wanted) -> None:
