@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tiphys.api.kinds.core.pod.containers import Container, ResourceRequirements
@@ -82,6 +82,7 @@ class Limits:
     cpu_shares: int
     cpu_quota_us: int = 0
     memory_bytes: int = 0
+    pids: int = 0
 
 
 def pod_limits(pod: Pod) -> Limits:
@@ -156,8 +157,10 @@ def detect(mounts: str | None = None) -> Hierarchies:
 class CgroupTree:
     """The node's cgroups under `<root>/kubepods`."""
 
-    def __init__(self, root: str, hierarchies: Hierarchies) -> None:
+    def __init__(self, root: str, hierarchies: Hierarchies, pod_pids: int = 0) -> None:
+        """`pod_pids`: how many processes and threads a pod may have; 0: as many as the machine."""
         self.root = root
+        self._pod_pids = pod_pids
         self._on = hierarchies
         self._pods: dict[str, tuple[str, int]] = {}
 
@@ -174,6 +177,8 @@ class CgroupTree:
             "cpu": {"cpu.shares": limits.cpu_shares, "cpu.cfs_quota_us": limits.cpu_quota_us or -1},
             "memory": {"memory.limit_in_bytes": limits.memory_bytes or -1},
         }
+        if limits.pids:
+            settings["pids"] = {"pids.max": limits.pids}
         for controller, files in settings.items():
             if (mount := self._on.controllers.get(controller)) is None:
                 continue
@@ -194,6 +199,8 @@ class CgroupTree:
         (directory / "cpu.weight").write_text(str(cpu_weight(limits.cpu_shares)))
         (directory / "cpu.max").write_text(f"{quota} {PERIOD_US}")
         (directory / "memory.max").write_text(str(limits.memory_bytes or "max"))
+        if limits.pids:
+            (directory / "pids.max").write_text(str(limits.pids))
 
     def create_top(self, allocatable_milli_cpu: int) -> None:
         """`kubepods` and its two classes, at start."""
@@ -204,7 +211,7 @@ class CgroupTree:
     def add_pod(self, pod: Pod) -> str:
         """The pod's cgroup, made; returns its path for the sandbox. Idempotent."""
         path = pod_cgroup(self.root, pod)
-        self.create(path, pod_limits(pod))
+        self.create(path, replace(pod_limits(pod), pids=self._pod_pids))
         quality = qos_class(pod)
         weight = (quality, requests(pod).get("cpu", 0))
         if self._pods.get(pod.metadata.uid) != weight:

@@ -36,6 +36,7 @@ def configuration(settings: KubeletSettings) -> dict[str, Any]:
         "cgroupsPerQOS": True,
         "cgroupDriver": "cgroupfs",
         "maxPods": settings.max_pods,
+        "podPidsLimit": settings.pod_pids_limit or -1,
         "containerLogMaxSize": f"{settings.container_log_max_bytes >> 20}Mi",
         "containerLogMaxFiles": settings.container_log_max_files,
         "staticPodPath": str(settings.static_pod_path or ""),

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
+from typing import Any, TypeVar
 
 from tiphys.api.errors import ApiError
 from tiphys.api.kinds.core.configmap import ConfigMap
@@ -44,6 +45,8 @@ from tiphys.kubelet.security import RefusedUser, container_context
 from tiphys.kubelet.state import ContainerRun, PodRuntime, RunState
 from tiphys.kubelet.volumes.pod import PodVolumes
 
+T = TypeVar("T")
+
 _log = logging.getLogger(__name__)
 
 _MIN_GRACE_S = 2
@@ -66,6 +69,19 @@ class PodExecutor:
         self._node = context
         self._volumes = volumes
         self._stopping: set[str] = set()
+        self._under_way: set[asyncio.Future[Any]] = set()
+
+    async def _whole(self, call: Coroutine[Any, Any, T]) -> T:
+        """Do something in the runtime to its end, whoever gives up waiting for it: half-made, it would stay there."""
+        task = asyncio.ensure_future(call)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
+
+    async def settled(self) -> None:
+        """Wait for what `_whole` began in a step that was cancelled, so that a look at the runtime sees it."""
+        if self._under_way:
+            await asyncio.wait(self._under_way)
 
     # --- sandbox -----------------------------------------------------------------------------------------------
 
@@ -84,7 +100,7 @@ class PodExecutor:
             node.cgroups.add_pod(pod)
             node.settings.pod_logs_dir(meta.namespace, meta.name, meta.uid).mkdir(parents=True, exist_ok=True)
             await self._sandbox_image()
-            await node.cri.run_sandbox(self.sandbox_config(pod, attempt))
+            await self._whole(node.cri.run_sandbox(self.sandbox_config(pod, attempt)))
         except (RuntimeFailure, OSError) as error:
             text = error.rpc_text if isinstance(error, RuntimeFailure) else str(error)
             node.recorder.event(pod, "Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {text}")
@@ -149,15 +165,15 @@ class PodExecutor:
             self._event(pod, start, "Warning", "Failed", f"Error: {error}")
             raise StartFailed("CreateContainerConfigError", str(error)) from None
         try:
-            container_id = await node.cri.create_container(
-                sandbox.id, config, self.sandbox_config(pod, sandbox.attempt)
+            container_id = await self._whole(
+                node.cri.create_container(sandbox.id, config, self.sandbox_config(pod, sandbox.attempt))
             )
         except RuntimeFailure as error:
             self._event(pod, start, "Warning", "Failed", f"Error: {error.message}")
             raise StartFailed("CreateContainerError", error.message) from None
         self._event(pod, start, "Normal", "Created", "Container created")
         try:
-            await node.cri.start_container(container_id)
+            await self._whole(node.cri.start_container(container_id))
         except RuntimeFailure as error:
             self._event(pod, start, "Warning", "Failed", f"Error: {error.message}")
             raise StartFailed("RunContainerError", error.message, 1.0) from None

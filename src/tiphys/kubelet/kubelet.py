@@ -109,7 +109,7 @@ class Kubelet:
         settings.root_dir.mkdir(parents=True, exist_ok=True)
         capacity = read_capacity(settings.root_dir, settings.max_pods)
         hierarchies = detect()
-        cgroups = CgroupTree(settings.cgroup_root, hierarchies)
+        cgroups = CgroupTree(settings.cgroup_root, hierarchies, settings.pod_pids_limit)
         self.capacity = capacity
         self.collector = Collector(settings, self._clock, self.cri, hierarchies)
         cgroups.create_top(capacity.cpu_milli)

@@ -38,6 +38,8 @@ class KubeletSettings:
     bind_address: str = "0.0.0.0"  # noqa: S104 - the API server calls from wherever it runs
     port: int = 10250
     max_pods: int = 110
+    pod_pids_limit: int = 4096
+    """Processes and threads of a pod, so that a fork bomb stays in it; 0: no limit (upstream's default)."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """More labels for the Node object."""
     on_pod_cidr: Callable[[str], Awaitable[None]] | None = None

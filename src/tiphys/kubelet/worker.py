@@ -206,6 +206,7 @@ class PodWorker:
         node, pod = self._node, self.pod
         uid = pod.metadata.uid
         node.references.use(pod)
+        await self._executor.settled()
         runtime = await self.observer.look()
         if self._settled or {pod.status.phase, self._status.phase} & _TERMINAL:
             return await self._settle(runtime)
@@ -459,6 +460,7 @@ class PodWorker:
 
     async def _stop_all(self) -> PodRuntime:
         """Stop every container; a grace period that is shortened meanwhile counts at once."""
+        await self._executor.settled()
         while True:
             runtime = await self.observer.look()
             if not runtime.running and not any(sandbox.ready for sandbox in runtime.sandboxes):

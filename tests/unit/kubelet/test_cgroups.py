@@ -110,3 +110,14 @@ async def test_the_tree_on_v2(tmp_path: Path) -> None:
     assert (tmp_path / "kubepods/burstable/podu1/cpu.weight").read_text() == "39"
     assert (tmp_path / "kubepods/burstable/podu1/cpu.max").read_text() == "max 100000"
     assert (tmp_path / "kubepods/cgroup.subtree_control").read_text() == "+cpu +memory"
+
+
+async def test_a_pod_may_have_so_many_processes(tmp_path: Path) -> None:
+    mounts = {name: tmp_path / name for name in ("cpu", "memory", "pids")}
+    tree = CgroupTree("/n", Hierarchies(None, mounts, ()), pod_pids=64)
+    path = tree.add_pod(make_pod({}))
+    assert (tmp_path / f"pids{path}/pids.max").read_text() == "64"
+    assert not (tmp_path / "pids/n/kubepods/besteffort/pids.max").exists()
+    free = CgroupTree("/n", Hierarchies(None, {**mounts, "pids": tmp_path / "free"}, ()))
+    free.add_pod(make_pod({}))
+    assert not (tmp_path / "free").exists()
