@@ -290,7 +290,11 @@ class NodeVolumes:
                 return
             await self.csi.expand(wanted, driver, record, value(size))
         meta = claimed.claim.metadata
-        status: dict[str, object] = {"capacity": {"storage": size}, "conditions": [], "allocatedResourceStatuses": None}
+        status: dict[str, object] = {
+            "capacity": {"storage": str(size)},
+            "conditions": [],
+            "allocatedResourceStatuses": None,
+        }
         patch = {"status": status}
         await self._client.patch(PERSISTENTVOLUMECLAIM, meta.name, patch, meta.namespace, subresource="status")
         text = f"MountVolume.NodeExpandVolume succeeded for volume {json.dumps(wanted.name)}"
