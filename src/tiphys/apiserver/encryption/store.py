@@ -36,6 +36,8 @@ class EncryptedStore:
         """id of a ciphertext on its way -> (itself, its plain text)"""
         self._labels: dict[bytes, bytes] = {}
         """Storage key -> cipher and key that its value was last seen with."""
+        self.unreadable: dict[bytes, str] = {}
+        """Storage key -> why nobody can read its value. Readers of many get the others; who asks for it is told."""
 
     def __getattr__(self, name: str) -> Any:
         if name == "tap" and hasattr(self._inner, "tap"):
@@ -68,10 +70,31 @@ class EncryptedStore:
         found = await self._inner.range(start, end, revision=revision, limit=limit)
         records = []
         for number, record in enumerate(found.records, start=1):
-            records.append(await self._readable(record))
+            last = found.more and number == len(found.records)  # the next page begins behind it
+            readable = await self._readable_or_noted(record, must=last)
+            if readable is not None:
+                records.append(readable)
             if number % _TURN == 0:
                 await asyncio.sleep(0)
         return replace(found, records=records)
+
+    async def _readable_or_noted(self, record: Record, *, must: bool) -> Record | None:
+        """None where the value cannot be read, which is noted. Raises StoreError if it must be.
+
+        A key service that is away comes back: then nothing is left out, and the caller asks again.
+        """
+        try:
+            return await self._readable(record)
+        except StoreError as error:
+            if must or self._transformers.services:
+                raise
+            self._note(record.key, error)
+            return None
+
+    def _note(self, key: bytes, error: StoreError) -> None:
+        if self.unreadable.get(key) != str(error):
+            log.error("%s", error)
+            self.unreadable[key] = str(error)
 
     async def txn(self, compares: Sequence[Compare], writes: Sequence[Put | Delete]) -> TxnResult:
         sent: list[int] = []
@@ -114,12 +137,20 @@ class EncryptedStore:
         return stop
 
     def change(self, change: Change) -> Change:
-        """Readable. Raises StoreError."""
+        """Readable; a value that nobody can read is as if it were deleted."""
         if self._transformers.of(change.key) is None:
             return change
-        if change.record is None:
+        self.unreadable.pop(change.key, None)
+        record = change.record
+        if record is None:
             self._labels.pop(change.key, None)
-        record = None if change.record is None else self._opened(change.record)
+        else:
+            try:
+                record = self._opened(record)
+            except StoreError as error:
+                # For those who follow the store it is gone; who asks for it is told why.
+                self._note(change.key, error)
+                record = None
         # What stood there before is of no use to anyone here: reading it again would cost a decryption per write.
         return replace(change, record=record, previous=None)
 

@@ -12,6 +12,7 @@ from tiphys.api.errors import (
     BadRequest,
     Expired,
     FieldError,
+    InternalError,
     forbidden,
     invalid_object,
     not_supported,
@@ -57,8 +58,16 @@ class Reads:
             await self._fresh.of_now()
         entry = cache.get(namespace, name)
         if entry is None:
+            self._check_readable(cache.key(namespace, name))
             raise metadata.absent(kind, name)
         return await entry_in(cache, kind, entry)
+
+    def _check_readable(self, key: bytes) -> None:
+        """Raises InternalError where the object is there (or one below `key`, if that ends in `/`), but unreadable."""
+        unreadable: dict[bytes, str] = getattr(self._store, "unreadable", None) or {}
+        for known, why in unreadable.items():
+            if known == key or (key.endswith(b"/") and known.startswith(key)):
+                raise InternalError(f"Internal error occurred: {why}")
 
     # Lists.
 
@@ -66,6 +75,7 @@ class Reads:
         _check_list(options)
         selection = select(kind, namespace, options.label_selector, options.field_selector)
         cache = self._caches.of(kind)
+        self._check_readable(cache.start_of(namespace))
         if options.continue_token:
             if options.resource_version not in ("", "0"):
                 raise BadRequest("specifying resource version is not allowed when using continue")

@@ -8,17 +8,19 @@ from typing import Any
 
 import pytest
 
+from tiphys.api.errors import InternalError
 from tiphys.api.kind import new
 from tiphys.api.kinds import CONFIGMAP, KINDS, NAMESPACE, SECRET
+from tiphys.api.meta.types import DeleteOptions
 from tiphys.apiserver.configfile import ConfigError
 from tiphys.apiserver.encryption import config
 from tiphys.apiserver.encryption.store import EncryptedStore
 from tiphys.apiserver.encryption.transformers import Transformers
-from tiphys.apiserver.registry.interface import WriteOptions
+from tiphys.apiserver.registry.interface import ListOptions, WriteOptions
 from tiphys.apiserver.registry.registry import open_registry
 from tiphys.apiserver.request import User
 from tiphys.store.embedded.store import EmbeddedStore
-from tiphys.store.interface import Put, StoreError
+from tiphys.store.interface import Put
 from tiphys.testing.clock import FakeClock
 
 ONE, TWO = (base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
@@ -178,10 +180,21 @@ async def test_an_unknown_key_is_named_with_its_object(tmp_path: Path) -> None:
     await registry.close()
     await store.close()
     text = 'unable to transform key "/registry/secrets/default/a": no matching key was found for the provided AESGCM'
-    with pytest.raises(StoreError, match=text):
-        await opened(tmp_path, keyed("aesgcm", ("k2", TWO)))
-    with pytest.raises(StoreError, match='secrets/default/a": cipher: message authentication failed'):
-        await opened(tmp_path, keyed("aesgcm", ("k1", TWO)))
+    for keys, why in ((("k2", TWO), text), (("k1", TWO), 'secrets/default/a": cipher: message authentication failed')):
+        registry, _, store = await opened(tmp_path, keyed("aesgcm", keys))
+        with pytest.raises(InternalError, match=why):
+            await registry.get(SECRET, "default", "a")
+        for namespace in ("default", ""):
+            with pytest.raises(InternalError, match=why):
+                await registry.list(SECRET, namespace, ListOptions())
+        other = secret()
+        other.metadata.name = "b"
+        await registry.create(SECRET, "default", other, OPTS)
+        assert (await registry.get(SECRET, "default", "b")).obj.data == other.data
+        await registry.delete(SECRET, "default", "b", DeleteOptions(), OPTS)
+        assert not (await registry.list(SECRET, "elsewhere", ListOptions())).entries
+        await registry.close()
+        await store.close()
 
 
 async def test_what_another_server_writes_is_decrypted_too(tmp_path: Path) -> None:
