@@ -191,7 +191,7 @@ def eventually(condition: Callable[[], bool], longest_s: float = 5.0) -> None:
         time.sleep(0.05)
 
 
-@pytest.fixture(scope="module", params=["nftables", "iptables"])
+@pytest.fixture(scope="module", params=["nftables", "iptables", "userspace"])
 def built(request: pytest.FixtureRequest) -> Iterator[Lab]:
     lab = Lab(request.param)
     with contextlib.ExitStack() as stack:
@@ -230,6 +230,8 @@ def test_a_cluster_address_spreads_over_its_endpoints(lab: Lab, protocol: str) -
 
 
 def test_pods_are_seen_under_their_own_address_and_strangers_under_the_nodes(lab: Lab) -> None:
+    if lab.mode == "userspace":
+        pytest.skip("a relay shows its own address, and ends with its process")
     lab.service()
     lab.endpoints("10.244.0.3")
     wait_for_answer(lab, {"b"})
@@ -259,6 +261,8 @@ def test_node_ports_answer_on_every_address_of_the_node(lab: Lab) -> None:
 
 
 def test_the_local_policy_keeps_the_clients_address_and_drops_without_local_endpoints(lab: Lab) -> None:
+    if lab.mode == "userspace":
+        pytest.skip("a relay shows its own address, and ends with its process")
     lab.service(externalTrafficPolicy="Local")
     lab.endpoints("10.244.0.2")
     wait_for_answer(lab, {"a"})
@@ -278,7 +282,8 @@ def test_an_endpoint_may_be_the_node_itself(lab: Lab, protocol: str) -> None:
     lab.endpoints("10.244.0.1", protocol=protocol)
     wait_for_answer(lab, {"node"}, kind=protocol.lower())
     for namespace, peer in ((f"{lab.tag}-a", "10.244.0.2"), (lab.node, "10.244.0.1")):
-        assert lab.ask(namespace, VIP, 80, 3, protocol.lower()) == [f"node {peer}"] * 3
+        seen = "10.244.0.1" if lab.mode == "userspace" else peer
+        assert lab.ask(namespace, VIP, 80, 3, protocol.lower()) == [f"node {seen}"] * 3
 
 
 def test_without_endpoints_connections_are_refused(lab: Lab) -> None:
@@ -346,7 +351,11 @@ def test_a_removed_endpoint_gets_no_new_connection_and_udp_clients_move_on(lab: 
 def test_more_endpoints_than_any_load_provided_for(lab: Lab) -> None:
     lab.service()
     lab.endpoints(*(f"10.244.0.{n}" for n in range(2, 42)))
-    mark, times = {"nftables": ("goto service-40", 1), "iptables": ("chain KUBE-SEP-", 40)}[lab.mode]
+    mark, times = {
+        "nftables": ("goto service-40", 1),
+        "iptables": ("chain KUBE-SEP-", 40),
+        "userspace": ("goto service-1", 1),
+    }[lab.mode]
     eventually(lambda: lab.rules().count(mark) >= times)
     lab.endpoints("10.244.0.2")
     wait_for_answer(lab, {"a"}, count=5)
@@ -361,6 +370,8 @@ def test_a_table_that_someone_removed_comes_back(lab: Lab) -> None:
 
 
 def test_services_work_while_the_proxy_is_away_and_after_it_came_back(lab: Lab) -> None:
+    if lab.mode == "userspace":
+        pytest.skip("a relay shows its own address, and ends with its process")
     lab.service()
     lab.endpoints("10.244.0.2")
     wait_for_answer(lab, {"a"})
@@ -394,13 +405,13 @@ def test_healthz_answers(lab: Lab) -> None:
 
 
 def test_another_mode_leaves_nothing_of_the_one_before(lab: Lab) -> None:
-    ours, others = ("tiphys-proxy", "KUBE-") if lab.mode == "nftables" else ("KUBE-", "tiphys-proxy")
+    ours, others = ("KUBE-", "tiphys-proxy") if lab.mode == "iptables" else ("tiphys-proxy", "KUBE-")
     lab.service()
     lab.endpoints("10.244.0.2")
     wait_for_answer(lab, {"a"})
     own = lab.mode
     lab.stop_proxy()
-    lab.mode = "iptables" if own == "nftables" else "nftables"
+    lab.mode = "nftables" if own == "iptables" else "iptables"
     try:
         lab.start_proxy()
         lab.service()

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from tiphys.cluster.namespaces import NodeNetworks
 
 Runtime = Literal["containerd", "simulated"]
-ProxyMode = Literal["nftables", "iptables"]
-PROXY_MODES: tuple[ProxyMode, ...] = ("nftables", "iptables")
+ProxyMode = Literal["nftables", "iptables", "userspace"]
+PROXY_MODES: tuple[ProxyMode, ...] = ("nftables", "iptables", "userspace")
 
 
 class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

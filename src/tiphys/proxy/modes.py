@@ -14,6 +14,7 @@ from tiphys.proxy.endpoints import Place
 from tiphys.proxy.kernel import Kernel
 from tiphys.proxy.ruleset import TABLE, Fragment, Item, Surroundings
 from tiphys.proxy.table import Changes
+from tiphys.proxy.userspace import Userspace
 
 DEFAULT = "nftables"
 
@@ -49,6 +50,7 @@ def _forget_nftables() -> None:
 
 _MODES: dict[str, tuple[Callable[[Surroundings], Mode], Callable[[], None]]] = {
     "nftables": (Kernel, _forget_nftables),
+    "userspace": (Userspace, _forget_nftables),
     "iptables": (iptables_kernel.IptablesKernel, iptables_kernel.cleanup),
 }
 NAMES = tuple(_MODES)
@@ -61,7 +63,8 @@ def mode_of(name: str, around: Surroundings) -> Mode:
 
 def cleanup(*, but: str = "") -> None:
     """Takes the rules of every mode away, or of all but one, in this network namespace. Idempotent."""
-    for name, (_, forget) in _MODES.items():
-        if name != but:
+    kept = _MODES[but][1] if but else None
+    for _, forget in _MODES.values():
+        if forget is not kept:
             with contextlib.suppress(nft.NftError):
                 forget()

@@ -21,7 +21,7 @@ Source: pkg/proxy/nftables/proxier.go for behaviour; the construction is our own
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from tiphys.api.kinds.core.service import Service, ServicePort
@@ -128,7 +128,7 @@ def base(sizes: Iterable[int], around: Surroundings = Surroundings()) -> str:
         f"  meta mark set meta mark ^ {MASQUERADE_MARK:#x}\n  masquerade fully-random\n }}\n"
         " chain input {\n  type filter hook input priority 0; policy accept;\n"
         # route_localnet opens loopback to neighbours; this closes it again.
-        '  iifname != "lo" ip daddr 127.0.0.0/8 ct state { new, invalid, untracked } drop\n'
+        '  iifname != "lo" ip daddr 127.0.0.0/8 ct state { new, invalid, untracked } ct status & dnat == 0 drop\n'
         f"  ct state new {faces} {_PORT_KEY} vmap @unserved-node-ports\n  ct state new jump unserved-chain\n }}\n"
         " chain forward {\n  type filter hook forward priority 0; policy accept;\n"
         "  ct state new jump unserved-chain\n }\n"
@@ -164,12 +164,16 @@ def _by_origin(face: str, key: str, front: str, cluster_cidr: str) -> str:
 
 def fragment_of(service: Service, slices: Sequence[EndpointSlice], place: Place) -> Fragment:
     """Everything that this Service puts into the table of this node; nothing where it is not ours to translate."""
-    items: Fragment = {}
-    if not proxied(service):
-        return items
     owned = [piece for piece in slices if "service.kubernetes.io/headless" not in piece.metadata.labels]
-    for port in service.spec.ports:
-        _ServicePort(items, service, port, endpoints_of(port, owned, place)).add()
+    return fragment_with(service, lambda port: endpoints_of(port, owned, place))
+
+
+def fragment_with(service: Service, endpoints: Callable[[ServicePort], Endpoints]) -> Fragment:
+    """The same, with the endpoints that `endpoints` tells for each port."""
+    items: Fragment = {}
+    if proxied(service):
+        for port in service.spec.ports:
+            _ServicePort(items, service, port, endpoints(port)).add()
     return items
 
 
