@@ -35,6 +35,9 @@ def container_mounts(
         path = volumes.paths.get(wanted.name)
         if path is None:
             raise BadMount(f'cannot find volume "{wanted.name}" to mount into container "{container.name}"')
+        if wanted.recursive_read_only == "Enabled":
+            what = "requested recursive read-only mode, but it is not supported by the runtime"
+            raise BadMount(f'volume "{wanted.name}" {what}')
         sub_path = wanted.sub_path
         if wanted.sub_path_expr:
             sub_path = _expanded(wanted.sub_path_expr, environment)

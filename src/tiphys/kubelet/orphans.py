@@ -39,14 +39,20 @@ class Orphans:
         await self._clear_disk()
 
     async def _clear_disk(self) -> None:
+        failures: list[OSError] = []
         pods = self._context.settings.root_dir / "pods"
         if pods.is_dir():
             for entry in pods.iterdir():
                 if entry.name not in self._known():
-                    await take_away(entry, self._context.volumes, self._context.image_volumes)
+                    try:
+                        await take_away(entry, self._context.volumes, self._context.image_volumes)
+                    except OSError as error:
+                        failures.append(error)  # the others go all the same
         for uid in list(self._context.cgroups.pods()):
             if uid not in self._known():
                 await self._context.cgroups.remove_uid(uid)
+        if failures:
+            raise failures[0]
 
     async def _stop(self, container_id: str, grace_s: int) -> None:
         await self._gone(self._context.cri.stop_container(container_id, min(grace_s, 30)))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from tiphys.api.codec import from_json
@@ -14,12 +16,15 @@ from tiphys.api.kinds.core.persistentvolume import PersistentVolume, PersistentV
 from tiphys.api.kinds.core.persistentvolumeclaim import PersistentVolumeClaim
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.references import NodeSelector
+from tiphys.kubelet.mounting import BadMount, container_mounts
+from tiphys.kubelet.settings import KubeletSettings
 from tiphys.kubelet.volumes import records
 from tiphys.kubelet.volumes.affinity import node_matches
 from tiphys.kubelet.volumes.claims import BadClaim, Claims, claim_name
 from tiphys.kubelet.volumes.content import BadVolume
 from tiphys.kubelet.volumes.intree import migrated
 from tiphys.kubelet.volumes.local_path import LocalPath
+from tiphys.kubelet.volumes.persistent import NodeVolumes
 from tiphys.kubelet.volumes.pod import unmounted_message
 from tiphys.kubelet.volumes.records import VolumeRecord
 from tiphys.testing.memory_api import MemoryApi
@@ -182,3 +187,26 @@ def test_the_event_lists_volumes_as_go_does() -> None:
         "Unable to attach or mount volumes: unmounted volumes=[a b], unattached volumes=[b], "
         "failed to process volumes=[a]: why; context deadline exceeded"
     )
+
+
+def test_a_volume_for_one_pod_refuses_a_second(tmp_path: Path) -> None:
+    settings = KubeletSettings("node-1", "127.0.0.1", tmp_path, tmp_path / "socket")
+    none: Any = None
+    volumes = NodeVolumes(none, none, none, none, lambda: None, settings, lambda: None)
+    record = VolumeRecord(plugin="csi", volume="v", handle="h", target="/t", driver="d", single_pod=True)
+    records.write(tmp_path / "pods" / "first", record)
+    volumes._check_alone("first", record)
+    with pytest.raises(BadClaim, match="ReadWriteOncePod access mode and is already in use by another pod"):
+        volumes._check_alone("second", record)
+    assert volumes.in_use() == []
+    records.write(tmp_path / "pods" / "first", msgspec.structs.replace(record, attachable=True))
+    assert volumes.in_use() == ["kubernetes.io/csi/d^h"]
+
+
+def test_recursive_read_only_is_not_promised(tmp_path: Path) -> None:
+    settings = KubeletSettings("node-1", "127.0.0.1", tmp_path, tmp_path / "socket")
+    wanted = pod(emptyDir={})
+    wanted.spec.containers[0].volume_mounts[0].recursive_read_only = "Enabled"
+    volumes: Any = SimpleNamespace(paths={"v": tmp_path}, read_only=set())
+    with pytest.raises(BadMount, match='volume "v" requested recursive read-only mode'):
+        container_mounts(wanted, wanted.spec.containers[0], volumes, {}, ("10.0.0.1",), settings)

@@ -241,8 +241,8 @@ class NodeVolumes:
         step = "MountVolume.SetUp"
         try:
             info, driver, record = await self.csi.prepare(wanted)
-            self._check_alone(place.pod.metadata.uid, record)
             async with self._lock(record):
+                self._check_alone(place.pod.metadata.uid, record)
                 records.write(place.directory, record)
                 context = await self.csi.wait_attached(record, ATTACH_TIMEOUT_S)
                 step = "MapVolume.SetUpDevice" if wanted.block else "MountVolume.MountDevice"

@@ -195,7 +195,7 @@ class CsiDrivers:
         return node
 
     async def _ensure_object(self) -> None:
-        """The CSINode exists, and names no driver of an earlier life that does not come back."""
+        """The CSINode exists."""
         failures = 0
         while True:
             try:
