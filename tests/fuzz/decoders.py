@@ -1,6 +1,6 @@
 """Decoders of what anybody sends: read or refused with the error they promise, and never anything else.
 
-    python tests/fuzz/decoders.py TARGET [libFuzzer options]     guided by coverage, with atheris, for as long as told
+    python tests/fuzz/guided.py TARGET   [libFuzzer options]     guided by coverage, with atheris, for as long as told
     pytest tests/fuzz/test_decoders.py                           a short walk from the corpus, as CI runs it
 
 Targets are the keys of `TARGETS`.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
 from collections.abc import Callable
 from random import Random
 
@@ -122,21 +121,3 @@ def changed(data: bytes, random: Random) -> bytes:
             case _:
                 made[at : at + 1] = bytes([random.randrange(256)])
     return bytes(made)
-
-
-def main() -> None:
-    import atheris
-
-    name = sys.argv[1] if len(sys.argv) > 1 else ""
-    if name not in TARGETS:
-        raise SystemExit(f"usage: decoders.py {{{','.join(TARGETS)}}} [libFuzzer options]")
-    target, corpus = TARGETS[name]
-    atheris.instrument_all()
-    for data in corpus:
-        target(data)
-    atheris.Setup([sys.argv[0], *sys.argv[2:]], target)
-    atheris.Fuzz()
-
-
-if __name__ == "__main__":
-    main()
