@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -57,8 +58,13 @@ class Pods:
 
     def become(self, wanted: dict[tuple[Any, ...], bool]) -> None:
         """Every asked way is open or closed as wanted, soon and then still."""
-        eventually(lambda: {way: self.reaches(*way) for way in wanted} == wanted, 20)
-        assert {way: self.reaches(*way) for way in wanted} == wanted
+
+        def found() -> dict[tuple[Any, ...], bool]:
+            with ThreadPoolExecutor(len(wanted)) as at_once:
+                return dict(zip(wanted, at_once.map(lambda way: self.reaches(*way), wanted), strict=True))
+
+        eventually(lambda: found() == wanted, 20)
+        assert found() == wanted
 
 
 @pytest.fixture
