@@ -41,7 +41,7 @@ from tiphys.kubelet.lifecycle import Start, kill_order, spec_hash
 from tiphys.kubelet.mounting import BadMount, container_devices, container_mounts, message_file
 from tiphys.kubelet.podconfig import Parts, container_config, sandbox_config
 from tiphys.kubelet.references import config_maps_of, secrets_of
-from tiphys.kubelet.security import RefusedUser, container_context
+from tiphys.kubelet.security import RefusedUser, container_context, unsupported
 from tiphys.kubelet.state import ContainerRun, PodRuntime, RunState
 from tiphys.kubelet.volumes.pod import PodVolumes
 
@@ -97,6 +97,8 @@ class PodExecutor:
         """Raises RuntimeFailure, OSError; the event is recorded."""
         node, meta = self._node, pod.metadata
         try:
+            if refused := unsupported(pod):
+                raise OSError(refused)
             node.cgroups.add_pod(pod)
             node.settings.pod_logs_dir(meta.namespace, meta.name, meta.uid).mkdir(parents=True, exist_ok=True)
             await self._sandbox_image()

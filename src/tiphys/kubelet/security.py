@@ -157,3 +157,14 @@ def _apparmor(profile: AppArmorProfile | None) -> SecurityProfile | None:
     return SecurityProfile(
         profile_type=kinds.get(profile.type, _RUNTIME_DEFAULT), localhost_ref=profile.localhost_profile or ""
     )
+
+
+def unsupported(pod: Pod) -> str:
+    """What the pod asks of the runtime that containerd 1.6 cannot do, where ignoring it would weaken the pod; empty:
+    nothing. Upstream's words (pkg/kubelet/userns/userns_manager.go)."""
+    if pod.spec.host_users is not False:
+        return ""
+    if pod.spec.runtime_class_name:
+        handler = pod.spec.runtime_class_name
+        return f'can\'t set `spec.hostUsers: false`, RuntimeClass handler "{handler}" does not support user namespaces'
+    return "can't set `spec.hostUsers: false`, runtime does not support user namespaces"
