@@ -26,6 +26,14 @@ def installed() -> bool:
 needs_etcd = pytest.mark.skipif(not installed(), reason="etcd is not installed (`tiphys install --etcd` brings it)")
 
 
+_runner = asyncio.Runner()
+
+
+def run(work):
+    """For tests that are not asynchronous. One loop, never closed: gRPC loses events once a loop of its is gone."""
+    return _runner.run(work)
+
+
 class EtcdCluster:
     """`size` members below one directory; with a network, each in a namespace of its own."""
 
@@ -54,7 +62,7 @@ class EtcdCluster:
     def start_all(self) -> None:
         for number in range(len(self.members)):
             self.start(number)
-        asyncio.run(self._ready())
+        run(self._ready())
 
     async def _ready(self) -> None:
         deadline = time.monotonic() + 30

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from etcd_cluster import EtcdCluster, installed
 from from_nothing import FromNothing
 
@@ -56,14 +57,14 @@ async def viewed(directory: Path, *, read_only: bool = False):
         await inner.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def read_only_view(tmp_path: Path):
     """(an embedded store, etcd's client that may only read)"""
     async with viewed(tmp_path, read_only=True) as both:
         yield both
 
 
-@pytest.fixture(params=["embedded", "etcd view", "etcd-1", "etcd-3"])
+@pytest_asyncio.fixture(loop_scope="session", params=["embedded", "etcd view", "etcd-1", "etcd-3"])
 async def store(request, tmp_path: Path):
     if request.param == "embedded":
         opened = await EmbeddedStore.open(tmp_path / "db")
@@ -81,3 +82,11 @@ async def store(request, tmp_path: Path):
     inner = await EtcdStore.open(cluster.address)
     yield await FromNothing.over(inner, b"/test-%d" % next(_numbers))
     await inner.close()
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """One loop for all: gRPC loses events once a loop of its is gone."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents and pytest_asyncio.is_async_test(item):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)

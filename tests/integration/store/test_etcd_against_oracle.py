@@ -1,7 +1,7 @@
 """The embedded store's state machine, over etcd: whatever is done, etcd and a plain dictionary say the same."""
 
 import pytest
-from etcd_cluster import needs_etcd
+from etcd_cluster import needs_etcd, run
 from from_nothing import FromNothing
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
@@ -17,6 +17,9 @@ class EtcdMachine(StoreMachine):
 
     time_passes = None
     snapshot = None
+
+    def run(self, coroutine):
+        return run(coroutine)
 
     async def opened(self):
         inner = await EtcdStore.open(_state["cluster"].address)

@@ -4,7 +4,7 @@ import asyncio
 import datetime as dt
 
 import pytest
-from etcd_cluster import EtcdCluster, needs_etcd
+from etcd_cluster import EtcdCluster, needs_etcd, run
 from msgspec.structs import replace
 
 from tiphys.cluster.etcd_members import EtcdCertificates, free_ports
@@ -86,7 +86,7 @@ def test_without_a_majority_writes_fail_clearly_and_later_work_again(tmp_path, m
         await store.close()
 
     try:
-        asyncio.run(scenario())
+        run(scenario())
     finally:
         cluster.stop()
 

@@ -5,7 +5,7 @@ import os
 
 import pytest
 import store_history
-from etcd_cluster import EtcdCluster, Network, needs_etcd
+from etcd_cluster import EtcdCluster, Network, needs_etcd, run
 
 from tiphys.store.embedded.store import EmbeddedStore
 from tiphys.store.etcd.address import EtcdAddress
@@ -27,7 +27,7 @@ def test_histories_over_failing_members_are_linearizable(tmp_path, harm) -> None
     cluster = EtcdCluster(tmp_path, 3)
     cluster.start_all()
     try:
-        history, changes = asyncio.run(_with_harm(cluster, harm))
+        history, changes = run(_with_harm(cluster, harm))
     finally:
         cluster.stop()
     history.check(changes)
@@ -46,7 +46,7 @@ def test_a_leader_that_is_cut_off_takes_nothing_along(tmp_path) -> None:
         cluster = EtcdCluster(tmp_path, 3, network)
         cluster.start_all()
         try:
-            history, changes = asyncio.run(_with_harm(cluster, "cut leader", seconds=22.0, harmed_s=14.0))
+            history, changes = run(_with_harm(cluster, "cut leader", seconds=22.0, harmed_s=14.0))
         finally:
             cluster.stop()
     finally:
