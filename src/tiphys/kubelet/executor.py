@@ -49,6 +49,7 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
+_METRIC_KINDS = {"init": "init_container", "sidecar": "init_container", "ephemeral": "ephemeral_container"}
 _MIN_GRACE_S = 2
 _HOOK_TIMEOUT_S = 600
 _IMAGE_WAIT_S = 60
@@ -103,8 +104,10 @@ class PodExecutor:
             node.settings.pod_logs_dir(meta.namespace, meta.name, meta.uid).mkdir(parents=True, exist_ok=True)
             await self._sandbox_image()
             await self._whole(node.cri.run_sandbox(self.sandbox_config(pod, attempt)))
+            node.metrics.started_pods.inc()
         except (RuntimeFailure, OSError) as error:
             text = error.rpc_text if isinstance(error, RuntimeFailure) else str(error)
+            node.metrics.failed_sandboxes.inc()
             node.recorder.event(pod, "Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {text}")
             raise
 
@@ -172,16 +175,22 @@ class PodExecutor:
             )
         except RuntimeFailure as error:
             self._event(pod, start, "Warning", "Failed", f"Error: {error.message}")
+            self._failed_start(start, "CreateContainerError")
             raise StartFailed("CreateContainerError", error.message) from None
         self._event(pod, start, "Normal", "Created", "Container created")
         try:
             await self._whole(node.cri.start_container(container_id))
+            node.metrics.started_containers.inc(_METRIC_KINDS.get(start.role, "container"))
         except RuntimeFailure as error:
             self._event(pod, start, "Warning", "Failed", f"Error: {error.message}")
+            self._failed_start(start, "RunContainerError")
             raise StartFailed("RunContainerError", error.message, 1.0) from None
         self._event(pod, start, "Normal", "Started", "Container started")
         await self._post_start(pod, start, container_id, ips)
         return container_id
+
+    def _failed_start(self, start: Start, code: str) -> None:
+        self._node.metrics.start_errors.inc(_METRIC_KINDS.get(start.role, "container"), code)
 
     async def _config(
         self,

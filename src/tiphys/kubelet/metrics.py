@@ -39,7 +39,6 @@ _START_SECONDS = (
     2700,
     3600,
 )
-_PULL_SECONDS = (1, 5, 10, 20, 30, 60, 180, 300, 600, 900, 1200, 1800, 2700, 3600)
 
 
 def operation_of(method: str) -> str:
@@ -104,12 +103,6 @@ class KubeletMetrics:
             "kubelet_pod_start_duration_seconds",
             "Duration in seconds from kubelet seeing a pod for the first time to the pod starting to run",
             _START_SECONDS,
-        )
-        self.pull_seconds = made.histogram(
-            "kubelet_image_pull_duration_seconds",
-            "Duration in seconds to pull an image.",
-            _PULL_SECONDS,
-            "image_size_in_bytes",
         )
         self.evictions = made.counter(
             "kubelet_evictions", "Cumulative number of pod evictions by eviction signal", "eviction_signal"

@@ -351,6 +351,8 @@ class PodWorker:
             clock.monotonic() - before_containers,
         )
         _log.debug("pod %s: %s", self.name, self.timings)
+        if wanted.create_sandbox:
+            node.metrics.pod_start_seconds.observe(clock.monotonic() - begun)
         waits = [wait_s for wait_s in outcomes if wait_s is not None]
         return min(waits, default=node.settings.relist_s), moved or wanted.create_sandbox or None in outcomes
 
