@@ -105,7 +105,8 @@ def test_finalizers_of_custom_objects() -> None:
     advice = "to avoid accidental conflicts with other finalizer writers"
     assert list(custom_warnings(obj, None)) == [
         f'metadata.finalizers: "mine": prefer a domain-qualified finalizer name {advice}',
-        'metadata.finalizers: "mine.example.com": prefer a domain-qualified finalizer name including a path (/) ' + advice,
+        'metadata.finalizers: "mine.example.com": prefer a domain-qualified finalizer name including a path (/) '
+        f"{advice}",
     ]
     assert list(custom_warnings(obj, obj)) == []
 
