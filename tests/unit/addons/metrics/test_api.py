@@ -53,8 +53,12 @@ class Front:
 
     async def get(self, path: str, method: str = "GET", **query: str) -> Any:
         asking = asyncio.ensure_future(self._api.answer(method, path, query))
-        await self._clock.advance(1.5)
-        return await asking
+        async with asyncio.timeout(30):
+            # Pages are read in a thread: the clock moves when what it returned is being waited upon.
+            while not (asking.done() or self._clock.sleepers):
+                await asyncio.sleep(0.001)
+            await self._clock.advance(1.5)
+            return await asking
 
 
 @pytest.fixture
