@@ -55,7 +55,7 @@ class Front:
         asking = asyncio.ensure_future(self._api.answer(method, path, query))
         async with asyncio.timeout(30):
             # Pages are read in a thread: the clock moves when what it returned is being waited upon.
-            while not (asking.done() or self._clock.sleepers):
+            while not (asking.done() or self._clock.sleepers):  # noqa: ASYNC110 # a thread tells no event
                 await asyncio.sleep(0.001)
             await self._clock.advance(1.5)
             return await asking
