@@ -41,7 +41,7 @@ def definition(kind: Kind[Any], ref: Ref, *, v3: bool) -> Schema:
     else:
         made = _converted(schema, ref, v3=v3)
         made.setdefault("type", "object")
-        made["properties"] = {**made.get("properties", {}), **_head(ref)}
+        made["properties"] = {**made.get("properties", {}), **_head(ref, v3=v3)}
     made[_GVK] = [{"group": kind.group, "version": kind.version, "kind": kind.kind}]
     if kind.fields and v3:
         made["x-kubernetes-selectable-fields"] = [{"fieldPath": path} for path in kind.fields]
@@ -66,11 +66,13 @@ def list_definition(kind: Kind[Any], ref: Ref) -> Schema:
     }  # fmt: skip
 
 
-def _head(ref: Ref) -> Schema:
+def _head(ref: Ref, *, v3: bool) -> Schema:
+    # What stands beside a reference counts for nothing in version 3.
+    metadata = {"allOf": [ref(OBJECT_META)]} if v3 else ref(OBJECT_META)
     return {
         "apiVersion": _text(_HEAD["apiVersion"]),
         "kind": _text(_HEAD["kind"]),
-        "metadata": {**ref(OBJECT_META), "description": _HEAD["metadata"]},
+        "metadata": {**metadata, "description": _HEAD["metadata"]},
     }
 
 
@@ -89,7 +91,7 @@ def _converted(schema: Schema, ref: Ref, *, v3: bool) -> Schema:
     if "properties" in made:
         made["properties"] = {name: _converted(child, ref, v3=v3) for name, child in made["properties"].items()}
     if made.get(_EMBEDDED) and (v3 or not made.get(_KEEP)):
-        made["properties"] = {**made.get("properties", {}), **_head(ref)}
+        made["properties"] = {**made.get("properties", {}), **_head(ref, v3=v3)}
         required = list(made.get("required", ()))
         made["required"] = required + [name for name in ("kind", "apiVersion") if name not in required]
     return made
