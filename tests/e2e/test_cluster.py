@@ -66,8 +66,8 @@ def test_a_workload_from_apply_to_delete(cluster: RunningCluster, namespace: str
     assert "Running" in wide
     assert " 100." in wide, "pods of nodes in namespaces have addresses of 100.64.0.0/10"
     assert "kind: Deployment" in kubectl("get", "deploy", "web", "-o", "yaml")
+    eventually(lambda: "Successfully assigned" in kubectl("describe", "pods"))
     described = kubectl("describe", "pods")
-    assert "Successfully assigned" in described
     assert "Started" in described
     assert kubectl("scale", "deploy/web", "--replicas=3") == "deployment.apps/web scaled\n"
     eventually(lambda: ready(cluster, namespace, "web", 3))

@@ -107,7 +107,7 @@ def test_csi_volumes_from_claim_to_deletion(cluster: RunningCluster, namespace: 
     def capacity() -> str:
         return str(cluster.get("pvc", "files", "-n", namespace)["status"]["capacity"]["storage"])
 
-    eventually(lambda: capacity() == "40Mi", 30)
+    eventually(lambda: capacity() == "40Mi", 90)
     assert "conditions" not in cluster.get("pvc", "files", "-n", namespace)["status"]
     log = cluster.kubectl("exec", "-n", namespace, "second", "--", "cat", "/files/log").stdout
     assert log == "started\nstarted\n"

@@ -19,6 +19,7 @@ from tiphys.base.clock import Clock
 from tiphys.base.tasks import TaskSet
 from tiphys.client.interface import Client
 from tiphys.kubelet.static.source import SOURCE
+from tiphys.kubelet.status import KUBELET_CONDITIONS
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ class _Entry:
         self.wanted: PodStatus | None = None
         self.served: PodStatus = pod.status
         """What the API has, as far as is known."""
+        self.version = 0
+        """The resourceVersion of what was written last."""
         self.idle = asyncio.Event()
         self.idle.set()
         self.gone = False
@@ -85,6 +88,23 @@ class StatusWriter:
         if (entry := self._entries.get(uid)) is not None:
             entry.target = ""
 
+    def overtaken(self, pod: Pod) -> bool:
+        """Whether somebody else has changed one of the kubelet's conditions since it was written.
+
+        The node controller does, for the pods of a node that is silent. The next status that is put then says so again.
+        """
+        entry = self._entries.get(pod.metadata.uid)
+        if entry is None or entry.newest is None or not entry.idle.is_set():
+            return False
+        if int(pod.metadata.resource_version or 0) <= entry.version:
+            return False  # from before our own write
+        shown = {condition.type: condition.status for condition in pod.status.conditions}
+        ours = [condition for condition in entry.newest.conditions if condition.type in KUBELET_CONDITIONS]
+        if all(shown.get(condition.type) == condition.status for condition in ours):
+            return False
+        entry.served = pod.status
+        return True
+
     async def flush(self, uid: str) -> bool:
         """Wait until the newest status of the pod is written; whether the pod still exists."""
         entry = self._entries.get(uid)
@@ -126,7 +146,7 @@ class StatusWriter:
                     await self._clock.sleep(_RETRY.delay_s(failures))
                     continue
                 failures = 0
-                entry.served = answer.status
+                entry.served, entry.version = answer.status, int(answer.metadata.resource_version or 0)
                 if entry.wanted is wanted:
                     entry.wanted = None
         finally:

@@ -116,7 +116,7 @@ class PodWorker:
             or before.metadata.deletion_grace_period_seconds != pod.metadata.deletion_grace_period_seconds
             or _foreign_conditions(before) != _foreign_conditions(pod)
         )
-        if spec_or_fate or self._stale_content:
+        if self._node.statuses.overtaken(pod) or spec_or_fate or self._stale_content:
             self.wake()
 
     def removed(self) -> None:
