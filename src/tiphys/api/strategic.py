@@ -164,9 +164,7 @@ def _check_order(change: list[Any], order: list[Any], merge_key: str) -> None:
     remaining = iter(order)
     for item in items:
         if not any(equal(_key_of(item, merge_key), _key_of(other, merge_key)) for other in remaining):
-            raise Malformed(
-                f"The order in patch list:\n{_go(change)}\n doesn't match {_ORDER} list:\n{_go(order)}\n"
-            )
+            raise Malformed(f"The order in patch list:\n{_go(change)}\n doesn't match {_ORDER} list:\n{_go(order)}\n")
 
 
 def _key_of(item: Any, merge_key: str) -> Any:

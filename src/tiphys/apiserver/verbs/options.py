@@ -127,7 +127,8 @@ def write_options(
         subresource=subresource,
         admission=admission,
         field_validation=validation,
-        warnings=exchange.warnings, annotations=exchange.annotations,
+        warnings=exchange.warnings,
+        annotations=exchange.annotations,
     )
 
 
