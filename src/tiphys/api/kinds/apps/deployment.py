@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Annotated
 
 from tiphys.api.errors import FieldError, forbidden, invalid, not_supported, required
-from tiphys.api.kind import Column, Kind, ScalePaths, Subresource
+from tiphys.api.kind import Column, Kind
 from tiphys.api.kinds.apps.template import (
     at_most_all,
     share_number,
@@ -12,10 +12,10 @@ from tiphys.api.kinds.apps.template import (
     validate_selected_template,
     validate_share,
 )
-from tiphys.api.kinds.columns import AGE, NAME, container_images, container_names
+from tiphys.api.kinds.columns import AGE, NAME, template_columns
 from tiphys.api.kinds.core.pod.defaults import default_spec
 from tiphys.api.kinds.core.pod.spec import PodTemplateSpec
-from tiphys.api.labels import selector_of
+from tiphys.api.kinds.scaling import SCALE_AND_STATUS, scale_paths, selector_text
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Int32, IntOrString, Struct, Time, copy_of, field, proto
 from tiphys.api.meta.types import LabelSelector
@@ -81,14 +81,6 @@ class Deployment(Resource):
 
     spec: Annotated[DeploymentSpec, proto(2)] = field(default_factory=DeploymentSpec)
     status: Annotated[DeploymentStatus, proto(3)] = field(default_factory=DeploymentStatus)
-
-
-def _set_replicas(obj: Deployment, count: int) -> None:
-    obj.spec.replicas = count
-
-
-def _selector_text(obj: Deployment) -> str:
-    return str(selector_of(obj.spec.selector))
 
 
 REVISIONS_KEPT, PROGRESS_DEADLINE_S, ROLLING_SHARE = 10, 600, "25%"
@@ -179,7 +171,7 @@ def _validate_status(obj: Deployment, old: Deployment | None) -> Iterator[FieldE
 
 def _selector_column(obj: Deployment) -> str:
     try:
-        return _selector_text(obj)
+        return selector_text(obj)
     except ValueError:
         return "<invalid>"
 
@@ -190,21 +182,7 @@ COLUMNS: tuple[Column[Deployment], ...] = (
     Column("Up-to-date", "integer", lambda obj: obj.status.updated_replicas, "Pods of the newest template."),
     Column("Available", "integer", lambda obj: obj.status.available_replicas, "Pods ready for long enough."),
     AGE,
-    Column(
-        "Containers",
-        "string",
-        lambda obj: container_names(obj.spec.template.spec.containers),
-        "The containers of its pods.",
-        wide=True,
-    ),
-    Column(
-        "Images",
-        "string",
-        lambda obj: container_images(obj.spec.template.spec.containers),
-        "The images of its pods.",
-        wide=True,
-    ),
-    Column("Selector", "string", _selector_column, "Its pods.", wide=True),
+    *template_columns(lambda obj: obj.spec.template, _selector_column),
 )
 
 
@@ -217,16 +195,8 @@ DEPLOYMENT = Kind(
     short_names=("deploy",),
     categories=("all",),
     generation=True,
-    subresources=(
-        Subresource("scale", ("get", "patch", "update"), "Scale", "autoscaling", "v1"),
-        Subresource("status", ("get", "patch", "update")),
-    ),
-    scale=ScalePaths(
-        get_replicas=lambda obj: obj.spec.replicas or 0,
-        set_replicas=_set_replicas,
-        get_status_replicas=lambda obj: obj.status.replicas,
-        get_selector=_selector_text,
-    ),
+    subresources=SCALE_AND_STATUS,
+    scale=scale_paths(),
     default=_default,
     prepare=_prepare,
     prepare_status=_prepare_status,

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from typing import Annotated
 
 from tiphys.api.errors import FieldError
-from tiphys.api.kind import Column, Kind, ScalePaths, Subresource
+from tiphys.api.kind import Column, Kind
 from tiphys.api.kinds.apps.template import validate_counts, validate_selected_template
-from tiphys.api.kinds.columns import AGE, NAME, container_images, container_names
+from tiphys.api.kinds.columns import AGE, NAME, template_columns
 from tiphys.api.kinds.core.pod.defaults import default_spec
 from tiphys.api.kinds.core.pod.spec import PodTemplateSpec
-from tiphys.api.labels import selector_of, text_of
+from tiphys.api.kinds.scaling import SCALE_AND_STATUS, scale_paths
+from tiphys.api.labels import text_of
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Int32, Struct, Time, copy_of, field, proto
 from tiphys.api.meta.types import LabelSelector
@@ -54,14 +55,6 @@ class ReplicaSet(Resource):
 
     spec: Annotated[ReplicaSetSpec, proto(2)] = field(default_factory=ReplicaSetSpec)
     status: Annotated[ReplicaSetStatus, proto(3)] = field(default_factory=ReplicaSetStatus)
-
-
-def _set_replicas(obj: ReplicaSet, count: int) -> None:
-    obj.spec.replicas = count
-
-
-def _selector_text(obj: ReplicaSet) -> str:
-    return str(selector_of(obj.spec.selector))
 
 
 def _default(obj: ReplicaSet) -> None:
@@ -110,21 +103,7 @@ COLUMNS: tuple[Column[ReplicaSet], ...] = (
     Column("Current", "integer", lambda obj: obj.status.replicas, "How many there are."),
     Column("Ready", "integer", lambda obj: obj.status.ready_replicas, "How many are ready."),
     AGE,
-    Column(
-        "Containers",
-        "string",
-        lambda obj: container_names(obj.spec.template.spec.containers),
-        "The containers of its pods.",
-        wide=True,
-    ),
-    Column(
-        "Images",
-        "string",
-        lambda obj: container_images(obj.spec.template.spec.containers),
-        "The images of its pods.",
-        wide=True,
-    ),
-    Column("Selector", "string", lambda obj: text_of(obj.spec.selector), "Its pods.", wide=True),
+    *template_columns(lambda obj: obj.spec.template, lambda obj: text_of(obj.spec.selector)),
 )
 
 
@@ -137,16 +116,8 @@ REPLICASET = Kind(
     short_names=("rs",),
     categories=("all",),
     generation=True,
-    subresources=(
-        Subresource("scale", ("get", "patch", "update"), "Scale", "autoscaling", "v1"),
-        Subresource("status", ("get", "patch", "update")),
-    ),
-    scale=ScalePaths(
-        get_replicas=lambda obj: obj.spec.replicas or 0,
-        set_replicas=_set_replicas,
-        get_status_replicas=lambda obj: obj.status.replicas,
-        get_selector=_selector_text,
-    ),
+    subresources=SCALE_AND_STATUS,
+    scale=scale_paths(),
     default=_default,
     prepare=_prepare,
     prepare_status=_prepare_status,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from tiphys.api import names
 from tiphys.api.errors import FieldError, forbidden, invalid, not_supported, required
-from tiphys.api.kind import Column, Kind, ScalePaths, Subresource
+from tiphys.api.kind import Column, Kind
 from tiphys.api.kinds.apps.template import always_running, at_most_all, share_number, validate_share
 from tiphys.api.kinds.columns import AGE, NAME, template_columns
 from tiphys.api.kinds.core.persistentvolumeclaim import PersistentVolumeClaim
@@ -13,6 +13,7 @@ from tiphys.api.kinds.core.pod.defaults import default_spec
 from tiphys.api.kinds.core.pod.spec import PodTemplateSpec
 from tiphys.api.kinds.core.pod.validation import validate_template
 from tiphys.api.kinds.core.pod.volumes import PersistentVolumeClaimVolumeSource, Volume
+from tiphys.api.kinds.scaling import SCALE_AND_STATUS, scale_paths
 from tiphys.api.labels import selector_of
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Int32, IntOrString, Struct, Time, copy_of, field, proto
@@ -98,18 +99,6 @@ class StatefulSet(Resource):
 
     spec: Annotated[StatefulSetSpec, proto(2)] = field(default_factory=StatefulSetSpec)
     status: Annotated[StatefulSetStatus, proto(3)] = field(default_factory=StatefulSetStatus)
-
-
-def _set_replicas(obj: StatefulSet, count: int) -> None:
-    obj.spec.replicas = count
-
-
-SCALE_PATHS = ScalePaths(
-    get_replicas=lambda obj: obj.spec.replicas or 0,
-    set_replicas=_set_replicas,
-    get_status_replicas=lambda obj: obj.status.replicas,
-    get_selector=lambda obj: str(selector_of(obj.spec.selector)),
-)
 
 
 POLICIES, STRATEGIES = ("OrderedReady", "Parallel"), ("RollingUpdate", "OnDelete")
@@ -290,11 +279,8 @@ STATEFULSET = Kind(
     schema=StatefulSet,
     short_names=("sts",),
     categories=("all",),
-    subresources=(
-        Subresource("scale", ("get", "patch", "update"), "Scale", "autoscaling", "v1"),
-        Subresource("status", ("get", "patch", "update")),
-    ),
-    scale=SCALE_PATHS,
+    subresources=SCALE_AND_STATUS,
+    scale=scale_paths(),
     generation=True,
     prepare=_prepare,
     default=_default,

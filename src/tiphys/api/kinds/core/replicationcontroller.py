@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from typing import Annotated
 
 from tiphys.api.errors import FieldError, invalid, required
-from tiphys.api.kind import Column, Kind, ScalePaths, Subresource
+from tiphys.api.kind import Column, Kind
 from tiphys.api.kinds.apps.template import always_running, validate_counts
 from tiphys.api.kinds.columns import AGE, NAME, labels_text, template_columns
 from tiphys.api.kinds.core.pod.defaults import default_spec
 from tiphys.api.kinds.core.pod.spec import PodTemplateSpec
 from tiphys.api.kinds.core.pod.validation import validate_template
+from tiphys.api.kinds.scaling import SCALE_AND_STATUS, scale_paths
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Int32, Struct, Time, copy_of, field, proto
 from tiphys.api.meta.validation import non_negative
@@ -54,20 +55,8 @@ class ReplicationController(Resource):
     status: Annotated[ReplicationControllerStatus, proto(3)] = field(default_factory=ReplicationControllerStatus)
 
 
-def _set_replicas(obj: ReplicationController, count: int) -> None:
-    obj.spec.replicas = count
-
-
 def _selector_text(obj: ReplicationController) -> str:
     return ",".join(f"{key}={value}" for key, value in sorted(obj.spec.selector.items()))
-
-
-SCALE_PATHS = ScalePaths(
-    get_replicas=lambda obj: obj.spec.replicas or 0,
-    set_replicas=_set_replicas,
-    get_status_replicas=lambda obj: obj.status.replicas,
-    get_selector=_selector_text,
-)
 
 
 def _default(obj: ReplicationController) -> None:
@@ -141,11 +130,8 @@ REPLICATIONCONTROLLER = Kind(
     schema=ReplicationController,
     short_names=("rc",),
     categories=("all",),
-    subresources=(
-        Subresource("scale", ("get", "patch", "update"), "Scale", "autoscaling", "v1"),
-        Subresource("status", ("get", "patch", "update")),
-    ),
-    scale=SCALE_PATHS,
+    subresources=SCALE_AND_STATUS,
+    scale=scale_paths(_selector_text),
     generation=True,
     storage_name="controllers",
     fields={"status.replicas": lambda obj: str(obj.status.replicas)},

@@ -1,11 +1,17 @@
-"""What rules, role references and subjects may say. Source: pkg/apis/rbac/validation/validation.go."""
+"""What rules, role references and subjects may say, and how bindings are shown.
+
+Source: pkg/apis/rbac/validation/validation.go.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from tiphys.api import names
 from tiphys.api.errors import FieldError, invalid, not_supported, required
+from tiphys.api.kind import Column
+from tiphys.api.kinds.columns import AGE, NAME
 from tiphys.api.kinds.rbac.types import PolicyRule, RoleRef, Subject
 from tiphys.api.meta.validation import each
 
@@ -74,14 +80,23 @@ def default_subjects(found: list[Subject]) -> None:
             subject.api_group = RBAC_GROUP
 
 
-def role_text(ref: RoleRef) -> str:
-    return f"{ref.kind}/{ref.name}"
-
-
-def subject_names(found: list[Subject], kind: str) -> str:
-    """The subjects of one kind, for a column."""
+def _subject_names(found: list[Subject], kind: str) -> str:
     return ", ".join(
         f"{subject.namespace}/{subject.name}" if kind == "ServiceAccount" else subject.name
         for subject in found
         if subject.kind == kind
     )
+
+
+def _subjects_column(heading: str, kind: str, description: str) -> Column[Any]:
+    return Column(heading, "string", lambda obj: _subject_names(obj.subjects, kind), description, wide=True)
+
+
+BINDING_COLUMNS: tuple[Column[Any], ...] = (
+    NAME,
+    Column("Role", "string", lambda obj: f"{obj.role_ref.kind}/{obj.role_ref.name}", "What is granted."),
+    AGE,
+    _subjects_column("Users", "User", "To users."),
+    _subjects_column("Groups", "Group", "To groups."),
+    _subjects_column("ServiceAccounts", "ServiceAccount", "To service accounts."),
+)

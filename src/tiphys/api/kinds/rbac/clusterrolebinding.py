@@ -5,8 +5,7 @@ from typing import Annotated
 
 from tiphys.api import names
 from tiphys.api.errors import FieldError
-from tiphys.api.kind import Column, Kind
-from tiphys.api.kinds.columns import AGE, NAME
+from tiphys.api.kind import Kind
 from tiphys.api.kinds.rbac import checks
 from tiphys.api.kinds.rbac.types import RoleRef, Subject
 from tiphys.api.meta.resource import Resource
@@ -41,18 +40,5 @@ CLUSTERROLEBINDING = Kind(
     name_rule=names.path_segment_name,
     default=_default,
     validate=_validate,
-    columns=(
-        NAME,
-        Column("Role", "string", lambda obj: checks.role_text(obj.role_ref), "What is granted."),
-        AGE,
-        Column("Users", "string", lambda obj: checks.subject_names(obj.subjects, "User"), "To users.", wide=True),
-        Column("Groups", "string", lambda obj: checks.subject_names(obj.subjects, "Group"), "To groups.", wide=True),
-        Column(
-            "ServiceAccounts",
-            "string",
-            lambda obj: checks.subject_names(obj.subjects, "ServiceAccount"),
-            "To service accounts.",
-            wide=True,
-        ),
-    ),
+    columns=checks.BINDING_COLUMNS,
 )
