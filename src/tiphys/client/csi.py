@@ -6,6 +6,7 @@ Every call raises `CsiFailure` with the driver's own words.
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,10 +55,24 @@ class CsiConnection:
         try:
             data = await stub(protobuf.encode(request, proto3=True), timeout=timeout_s or self._timeout_s)
         except self._failure as error:
-            code: Any = error.code()  # type: ignore[attr-defined]  # grpc has no types
-            detail: Any = error.details()  # type: ignore[attr-defined]
-            raise CsiFailure(code.name, detail or "") from None
+            raise _told(error) from None
         return protobuf.decode(answer, data)
+
+    async def stream(self, method: str, request: Struct, answer: type[A]) -> AsyncIterator[A]:
+        """The answers of a call that has many, until the other side ends it. Raises CsiFailure."""
+        calling: Any = self._channel.unary_stream(method)(protobuf.encode(request, proto3=True))
+        try:
+            async for data in calling:
+                yield protobuf.decode(answer, data)
+        except self._failure as error:
+            raise _told(error) from None
+        finally:
+            calling.cancel()
 
     async def close(self) -> None:
         await self._channel.close()
+
+
+def _told(error: Any) -> CsiFailure:
+    """Of a grpc.aio.AioRpcError, which has no types."""
+    return CsiFailure(error.code().name, error.details() or "")

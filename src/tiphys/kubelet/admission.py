@@ -7,14 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from tiphys.api.kinds.core.pod.facts import amounts, qos_class, requests
+from tiphys.api.kinds.core.pod.facts import amounts, is_terminal, qos_class, requests
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.references import Toleration
 from tiphys.kubelet.capacity import Capacity
 from tiphys.kubelet.eviction.ranking import is_critical
 
+Rejection = tuple[str, str]
+"""Reason and message."""
 
-def pressed(pod: Pod, conditions: Collection[str]) -> tuple[str, str] | None:
+
+def is_new(pod: Pod) -> bool:
+    """Whether no kubelet has taken it yet, and it may begin."""
+    return pod.status.start_time is None and not is_terminal(pod) and pod.metadata.deletion_timestamp is None
+
+
+def pressed(pod: Pod, conditions: Collection[str]) -> Rejection | None:
     """(reason, message) why a node that is low on something does not take the pod; None: it does."""
     if not conditions or is_critical(pod):
         return None
@@ -32,7 +40,7 @@ def _tolerates_memory_pressure(toleration: Toleration) -> bool:
     return toleration.key == "node.kubernetes.io/memory-pressure" and not toleration.value
 
 
-def refusal(pod: Pod, others: Iterable[Pod], capacity: Capacity) -> tuple[str, str] | None:
+def refusal(pod: Pod, others: Iterable[Pod], capacity: Capacity) -> Rejection | None:
     """(reason, message) why not; None: welcome."""
     present = list(others)
     if len(present) + 1 > capacity.max_pods:

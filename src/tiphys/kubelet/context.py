@@ -23,6 +23,7 @@ from tiphys.kubelet.images.volumes import ImageVolumes
 from tiphys.kubelet.metrics import KubeletMetrics
 from tiphys.kubelet.probes import Prober
 from tiphys.kubelet.references import References
+from tiphys.kubelet.resources.allocator import NodeResources
 from tiphys.kubelet.settings import KubeletSettings
 from tiphys.kubelet.statuswriter import StatusWriter
 from tiphys.kubelet.volumes.persistent import NodeVolumes
@@ -45,6 +46,7 @@ class NodeContext:
     references: References
     tokens: Tokens
     volumes: NodeVolumes
+    resources: NodeResources
     rendered: Rendered
     puller: ImagePuller
     image_volumes: ImageVolumes

@@ -41,6 +41,7 @@ from tiphys.kubelet.lifecycle import Start, kill_order, spec_hash
 from tiphys.kubelet.mounting import BadMount, container_devices, container_mounts, message_file
 from tiphys.kubelet.podconfig import Parts, container_config, sandbox_config
 from tiphys.kubelet.references import config_maps_of, secrets_of
+from tiphys.kubelet.resources.grants import NotAllocated
 from tiphys.kubelet.security import RefusedUser, container_context, unsupported
 from tiphys.kubelet.state import ContainerRun, PodRuntime, RunState
 from tiphys.kubelet.volumes.pod import PodVolumes
@@ -166,7 +167,7 @@ class PodExecutor:
         ips = sandbox.ips or node.node_ips
         try:
             config = await self._config(pod, container, image, attempt, ips, runtime)
-        except (BadEnvironment, BadMount, RefusedUser, UnknownField, ApiError, OSError) as error:
+        except (BadEnvironment, BadMount, RefusedUser, UnknownField, NotAllocated, ApiError, OSError) as error:
             self._event(pod, start, "Warning", "Failed", f"Error: {error}")
             raise StartFailed("CreateContainerConfigError", str(error)) from None
         try:
@@ -202,6 +203,7 @@ class PodExecutor:
         runtime: PodRuntime,
     ) -> ContainerConfig:
         node = self._node
+        grant = await node.resources.grant(pod, container.name)
         environment = await self._environment(pod, container, ips)
         mounts = container_mounts(pod, container, self._volumes, environment.variables, ips, node.settings)
         target = ""
@@ -212,12 +214,13 @@ class PodExecutor:
         parts = Parts(
             attempt=attempt,
             image_ref=image.id,
-            environment=environment.variables,
-            mounts=mounts,
-            devices=container_devices(container, self._volumes),
+            environment={**grant.environment, **environment.variables},
+            mounts=[*grant.mounts, *mounts],
+            devices=[*grant.devices, *container_devices(container, self._volumes)],
             resources=container_resources(pod, plain, node.capacity.memory_bytes, unified=node.cgroups.unified),
             security=container_context(pod, container, image.uid.value if image.uid else None, image.username, target),
             message_file=message_file(pod, container, attempt, node.settings),
+            annotations=grant.annotations,
         )
         return container_config(pod, container, parts)
 

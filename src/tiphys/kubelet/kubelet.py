@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tiphys.api.kinds import NODE, POD, SERVICE
 from tiphys.api.kinds.core.node import Node
 from tiphys.api.kinds.core.pod.facts import is_terminal
 from tiphys.api.kinds.core.pod.schema import Pod
-from tiphys.api.kinds.core.pod.status import PodStatus
 from tiphys.api.meta.schema import copy_of
 from tiphys.base.clock import Clock, rfc3339
 from tiphys.base.metrics import Labels
@@ -19,7 +18,7 @@ from tiphys.base.tasks import TaskSet, described, supervised
 from tiphys.client.events import Recorder
 from tiphys.client.interface import Client, EventType, Informer
 from tiphys.kubelet.actions import Actions
-from tiphys.kubelet.admission import pressed, refusal
+from tiphys.kubelet.admission import Rejection, is_new, pressed, refusal
 from tiphys.kubelet.backoff import RestartBackoff
 from tiphys.kubelet.capacity import read_capacity
 from tiphys.kubelet.cgroups import CgroupTree, detect
@@ -36,14 +35,16 @@ from tiphys.kubelet.metrics import KubeletMetrics
 from tiphys.kubelet.node import NodeReporter
 from tiphys.kubelet.node_events import node_reference
 from tiphys.kubelet.orphans import Orphans
+from tiphys.kubelet.plugins import PluginRegistry
 from tiphys.kubelet.probes import Prober
 from tiphys.kubelet.references import References
+from tiphys.kubelet.resources.allocator import NodeResources
+from tiphys.kubelet.resources.devices.plugins import DevicePlugins
 from tiphys.kubelet.settings import KubeletSettings
 from tiphys.kubelet.state import LABEL_POD_UID, PodRuntime
 from tiphys.kubelet.static.pods import StaticPods
 from tiphys.kubelet.static.source import MIRROR, is_mirror
 from tiphys.kubelet.stats.collector import Collector
-from tiphys.kubelet.status import rejected_status
 from tiphys.kubelet.statuswriter import StatusWriter
 from tiphys.kubelet.volumes.persistent import NodeVolumes
 from tiphys.kubelet.volumes.rendered import Rendered
@@ -118,8 +119,12 @@ class Kubelet:
         )
         references = References(self._client, self._clock, self._content_changed)
         tokens = Tokens(self._client, self._clock)
-        volumes = NodeVolumes(
-            self._client, self._clock, self._recorder, tokens, lambda: reporter.node, settings, self._wake_all
+        volumes = NodeVolumes(self._client, self._clock, self._recorder, tokens, lambda: reporter.node, settings)
+        devices = DevicePlugins(settings.root_dir, self._clock, lambda uids: self._devices_changed(reporter, uids))
+        resources = NodeResources(devices)
+        reporter.resources = resources.amounts
+        plugins = PluginRegistry(
+            settings.root_dir, {"CSIPlugin": volumes.drivers, "DevicePlugin": devices}, self._wake_all
         )
         reporter.volumes_in_use = volumes.in_use
         puller = ImagePuller(self.cri, self._clock, self._recorder)
@@ -141,6 +146,7 @@ class Kubelet:
             references=references,
             tokens=tokens,
             volumes=volumes,
+            resources=resources,
             rendered=Rendered(self._client, references, tokens, capacity.allocatable()),
             puller=puller,
             image_volumes=ImageVolumes(self.cri, puller, references, settings.snapshotter),
@@ -174,7 +180,9 @@ class Kubelet:
                 group.create_task(supervised("runtime events", self._follow_events, self._clock))
                 group.create_task(supervised("log rotation", self._rotate_logs, self._clock))
                 group.create_task(supervised("image collection", images.run, self._clock))
-                group.create_task(supervised("CSI drivers", volumes.drivers.run, self._clock))
+                group.create_task(supervised("CSINode", volumes.drivers.ensure_object, self._clock))
+                group.create_task(supervised("plugins", plugins.run, self._clock))
+                group.create_task(supervised("device plugins", devices.run, self._clock))
                 group.create_task(supervised("growing volumes", volumes.follow_growth, self._clock))
                 if settings.serving_cert is not None:
                     group.create_task(supervised("kubelet server", self._serve, self._clock))
@@ -182,6 +190,7 @@ class Kubelet:
                 await asyncio.gather(services.wait_synced(), self._pods.wait_synced(), reporter.check_runtime())
                 self._recorder.event(node_reference(settings.node_name), "Normal", "Starting", "Starting kubelet.")
                 await static.read_directory()
+                resources.retain({pod.metadata.uid for pod in self.pods()})
                 unsubscribe.append(self._pods.subscribe(self._pod_changed))
                 static_running: set[str] = set()
                 group.create_task(supervised("static pods", lambda: static.run(static_running), self._clock))
@@ -201,6 +210,7 @@ class Kubelet:
             await references.close()
             await statuses.close()
             await actions.close()
+            await volumes.drivers.close()
             await self.cri.close()
 
     async def _prepare_image(self) -> None:
@@ -281,21 +291,15 @@ class Kubelet:
         context = self._context
         if context is None:
             return
-        worker = self._workers[pod.metadata.uid] = PodWorker(context, pod, self._refusal(context, pod))
+        worker = self._workers[pod.metadata.uid] = PodWorker(context, pod, self._rejection(context, pod))
         self._tasks.spawn(self._work(worker), f"pod {worker.name}")
 
-    def _refusal(self, context: NodeContext, pod: Pod) -> PodStatus | None:
-        """The status of a new pod that does not fit; None: it does, or was taken before."""
-        if pod.status.start_time is not None or is_terminal(pod) or pod.metadata.deletion_timestamp is not None:
+    def _rejection(self, context: NodeContext, pod: Pod) -> Rejection | None:
+        """Why a new pod does not fit; None: it does, or was taken before."""
+        if not is_new(pod):
             return None
         pressures = self._reporter.pressures() if self._reporter is not None else ()
-        refused = pressed(pod, pressures) or refusal(pod, self._holders(), context.capacity)
-        if refused is None:
-            return None
-        reason, message = refused
-        self._recorder.event(pod, "Warning", reason, message)
-        self.metrics.admission_rejections.inc(reason)
-        return rejected_status(pod, reason, f"Pod was rejected: {message}", self._clock.now(), context.node_ips)
+        return pressed(pod, pressures) or refusal(pod, self._holders(), context.capacity)
 
     def _holders(self) -> list[Pod]:
         return [worker.pod for worker in self._workers.values() if not is_terminal(worker.pod)]
@@ -323,6 +327,11 @@ class Kubelet:
     def _wake_all(self) -> None:
         for worker in self._workers.values():
             worker.wake()
+
+    def _devices_changed(self, reporter: NodeReporter, uids: Iterable[str]) -> None:
+        for uid in uids:
+            self._wake(uid)
+        self._tasks.spawn(reporter.report_soon(), "node status")
 
     def _content_changed(self, uid: str) -> None:
         if (worker := self._workers.get(uid)) is not None:

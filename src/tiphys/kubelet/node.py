@@ -28,7 +28,7 @@ from tiphys.api.kinds.core.node import (
     NodeStatus,
     NodeSystemInfo,
 )
-from tiphys.api.meta.schema import copy_of
+from tiphys.api.meta.schema import Quantity, copy_of
 from tiphys.api.meta.types import OwnerReference
 from tiphys.base.clock import Clock, rfc3339, rfc3339_micro
 from tiphys.client.events import Recorder
@@ -68,6 +68,8 @@ class NodeReporter:
         self._served: Node | None = None
         self.volumes_in_use: Callable[[], list[str]] = list
         """Attachable volumes that pods here have: nobody may detach them."""
+        self.resources: Callable[[], tuple[Mapping[str, Quantity], Mapping[str, Quantity]]] = lambda: ({}, {})
+        """More capacity and allocatable: what plugins offer."""
         self.runtime_problem = "container runtime status check may not have completed yet"
         self.network_problem = "container runtime status check may not have completed yet"
         """Empty: pods can have a network."""
@@ -197,8 +199,9 @@ class NodeReporter:
     def _status(self, old: NodeStatus) -> NodeStatus:
         settings = self._settings
         status = copy_of(old)
-        status.capacity = {**old.capacity, **self._capacity.quantities()}
-        status.allocatable = {**old.allocatable, **self._capacity.allocatable()}
+        capacity, allocatable = self.resources()
+        status.capacity = {**old.capacity, **self._capacity.quantities(), **capacity}
+        status.allocatable = {**old.allocatable, **self._capacity.allocatable(), **allocatable}
         for name, amount in status.capacity.items():
             status.allocatable.setdefault(name, amount)
         status.addresses = [

@@ -26,6 +26,8 @@ from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.pod.status import PodCondition, PodStatus
 from tiphys.base.backoff import Backoff
 from tiphys.base.clock import parse_rfc3339
+from tiphys.kubelet.admission import Rejection, is_new
+from tiphys.kubelet.containerstatus import Outlook, Waiting
 from tiphys.kubelet.context import NodeContext
 from tiphys.kubelet.cri.client import RuntimeFailure
 from tiphys.kubelet.cri.images import Image
@@ -34,7 +36,7 @@ from tiphys.kubelet.lifecycle import Plan, Start, plan
 from tiphys.kubelet.observe import PodObserver
 from tiphys.kubelet.resize import Resizer
 from tiphys.kubelet.state import PodRuntime
-from tiphys.kubelet.status import Outlook, Waiting, pod_status
+from tiphys.kubelet.status import pod_status, rejected_status
 from tiphys.kubelet.volumes.pod import PodVolumes, VolumesFailed
 
 T = TypeVar("T")
@@ -62,8 +64,8 @@ class Timings:
 class PodWorker:
     """Runs until its pod is gone."""
 
-    def __init__(self, node: NodeContext, pod: Pod, refused: PodStatus | None = None) -> None:
-        """`refused`: the status of a pod that this node will not run."""
+    def __init__(self, node: NodeContext, pod: Pod, rejection: Rejection | None = None) -> None:
+        """`rejection`: why this node will not run the pod."""
         self._node = node
         self._resizer = Resizer(node, pod)
         self._desired = pod
@@ -74,7 +76,9 @@ class PodWorker:
         self._volumes = PodVolumes(directory, node.rendered, node.volumes, node.image_volumes, node.clock)
         self._executor = PodExecutor(node, self._volumes)
         self.observer = PodObserver(node.cri, node.clock, uid)
-        self._status: PodStatus = refused or pod.status
+        self._status: PodStatus = pod.status
+        self._new = is_new(pod)
+        """Nothing was allocated to it yet."""
         self._waiting: dict[str, Waiting] = {}
         self._waits: dict[str, float] = {}
         self._failure: Waiting | None = None
@@ -91,6 +95,8 @@ class PodWorker:
         self._released = asyncio.Event()
         self._failures = 0
         self.timings: Timings | None = None
+        if rejection is not None:
+            self._reject(*rejection)
 
     @property
     def name(self) -> str:
@@ -212,6 +218,8 @@ class PodWorker:
             return await self._settle(runtime)
         if self._failure is not None:
             return await self._settle(runtime)
+        if self._new and not await self._admitted():
+            return await self._settle(runtime)
         pod = self.pod = self._resizer.consider(self._desired)
         node.prober.sync(pod, runtime, runtime.ips or node.node_ips)
         left_s = self._deadline_left_s()
@@ -250,6 +258,23 @@ class PodWorker:
             delay_s = min(delay_s, renewal_s)
         left_s = self._deadline_left_s()
         return delay_s if left_s is None else min(delay_s, left_s)
+
+    async def _admitted(self) -> bool:
+        """Whether the node has all that the pod asks for; it is the pod's then."""
+        rejection = await self._node.resources.admit(self.pod)
+        self._new = False
+        if rejection is not None:
+            self._reject(*rejection)
+        return rejection is None
+
+    def _reject(self, reason: str, message: str) -> None:
+        """The pod fails here before it began."""
+        node = self._node
+        self._new = False
+        node.recorder.event(self.pod, "Warning", reason, message)
+        node.metrics.admission_rejections.inc(reason)
+        text = f"Pod was rejected: {message}"
+        self._status = rejected_status(self.pod, reason, text, node.clock.now(), node.node_ips)
 
     def _deadline_left_s(self) -> float | None:
         limit_s, started = self.pod.spec.active_deadline_seconds, self._status.start_time
@@ -404,10 +429,13 @@ class PodWorker:
             terminal=terminal,
             failure=self._failure,
             actuated=self._resizer.actuated,
+            device_health=node.resources.health(self.pod.metadata.uid),
             conditions=[*self._resizer.conditions, *self._disruption],
         )
         health = node.prober.health(self.pod.metadata.uid)
         self._status = pod_status(self.pod, self._status, runtime, health, outlook)
+        if self._status.phase in _TERMINAL:
+            node.resources.release(self.pod.metadata.uid)  # who sees the report may count on them
         if not self._removed:
             node.statuses.put(self.pod, self._status)
 
@@ -433,6 +461,7 @@ class PodWorker:
         await self._volumes.tear_down()
         await self._node.cgroups.remove_pod(self.pod)
         self._node.references.release(uid)
+        self._node.resources.release(uid)
         self._node.tokens.forget(uid)
         self._released.set()
 

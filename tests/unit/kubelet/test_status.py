@@ -8,9 +8,10 @@ import pytest
 
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.pod.status import PodCondition, PodStatus
+from tiphys.kubelet.containerstatus import Outlook, Waiting
 from tiphys.kubelet.lifecycle import Health
 from tiphys.kubelet.state import ContainerRun, PodRuntime, RunState
-from tiphys.kubelet.status import Outlook, Waiting, pod_status
+from tiphys.kubelet.status import pod_status
 from tiphys.kubelet.statuswriter import status_patch
 
 from .test_lifecycle import DEAD, READY, ended, make_pod, up

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from tiphys.addons.csi_directory.images import Images, VolumeFacts, rounded, run
-from tiphys.addons.csi_server import Method, Refused
 from tiphys.api.csi import controller as c
 from tiphys.api.csi import identity as i
 from tiphys.api.csi import node as n
 from tiphys.api.csi.volume import CapacityRange, CsiVolume, Topology, TopologyRequirement, VolumeCapability
 from tiphys.client.csi import CONTROLLER, IDENTITY, NODE
+from tiphys.client.sockets import Method, Refused
 
 NAME = "directory.csi.tiphys.io"
 TOPOLOGY_KEY = f"{NAME}/node"

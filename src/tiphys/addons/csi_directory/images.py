@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from tiphys.addons.csi_server import Refused
+from tiphys.client.sockets import Refused
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 MIN_BYTES = 1 << 20

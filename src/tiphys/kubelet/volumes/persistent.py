@@ -90,7 +90,7 @@ class Place:
 
 
 class NodeVolumes:
-    """Makes and undoes such volumes. `changed` is called when a driver comes or goes."""
+    """Makes and undoes such volumes."""
 
     def __init__(
         self,
@@ -100,14 +100,13 @@ class NodeVolumes:
         tokens: Tokens,
         node: Callable[[], Node | None],
         settings: KubeletSettings,
-        changed: Callable[[], None],
     ) -> None:
         root_dir = settings.root_dir
         self._client, self._recorder = client, recorder
         self._pods = root_dir / "pods"
         self._plugins = root_dir / "plugins" / "kubernetes.io"
         self.claims = Claims(client, node)
-        self.drivers = CsiDrivers(client, clock, node, root_dir, changed)
+        self.drivers = CsiDrivers(client, clock, node)
         self.csi = CsiMounter(client, clock, tokens, self.drivers, root_dir, settings.node_name)
         self.local_path = LocalPath(settings.local_path_dir)
         self._clock = clock

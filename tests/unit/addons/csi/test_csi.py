@@ -10,10 +10,10 @@ import pytest
 from tiphys.addons.csi_controller import parameters as p
 from tiphys.addons.csi_directory.driver import check_capabilities, size_of
 from tiphys.addons.csi_directory.images import Images, VolumeFacts
-from tiphys.addons.csi_server import Refused
 from tiphys.api.csi.volume import AccessMode, CapacityRange, MountVolume, Topology, VolumeCapability, access_mode
 from tiphys.api.kind import new
 from tiphys.api.kinds import PERSISTENTVOLUMECLAIM
+from tiphys.client.sockets import Refused
 
 MIB = 1 << 20
 

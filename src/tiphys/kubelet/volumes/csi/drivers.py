@@ -1,15 +1,12 @@
-"""The CSI drivers of this node: found by their registration sockets, shown in CSINode and in the Node's labels.
+"""The CSI drivers of this node, shown in CSINode and in the Node's labels.
 
-Source: pkg/kubelet/pluginmanager, pkg/volume/csi/csi_plugin.go (RegistrationHandler), nodeinfomanager.go.
+Source: pkg/volume/csi/csi_plugin.go (RegistrationHandler), nodeinfomanager.go.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 import logging
-import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,16 +21,15 @@ from tiphys.api.kinds.storage.csinode import CSINode, CSINodeDriver, VolumeNodeR
 from tiphys.api.meta.schema import copy_of
 from tiphys.api.meta.types import OwnerReference
 from tiphys.base.clock import Clock
-from tiphys.client.csi import IDENTITY, REGISTRATION, CsiConnection, CsiFailure
+from tiphys.client.csi import IDENTITY, CsiConnection
 from tiphys.client.csi import NODE as NODE_SERVICE
 from tiphys.client.interface import Client
+from tiphys.kubelet.plugins import PluginRefused
 from tiphys.kubelet.volumes.content import BadVolume
-from tiphys.kubelet.volumes.csi.sockets import SocketEvents
 
 _log = logging.getLogger(__name__)
 
 _NODE_ID = "csi.volume.kubernetes.io/nodeid"
-_TYPE = "CSIPlugin"
 _CALL_S = 10.0
 _RETRY_S = 0.5
 _WRITES = 5
@@ -51,118 +47,63 @@ class Driver:
 
 
 class CsiDrivers:
-    """Registers what appears in `plugins_registry` and forgets what goes. `changed` is called after either."""
+    """Takes in CSI drivers (a `plugins.PluginHandler`) and shows them in the API."""
 
-    def __init__(
-        self, client: Client, clock: Clock, node: Callable[[], Node | None], root_dir: Path, changed: Callable[[], None]
-    ) -> None:
-        self._client, self._clock, self._node, self._changed = client, clock, node, changed
-        self._directory = root_dir / "plugins_registry"
-        self._sockets: dict[Path, Driver | None] = {}
-        """None: a plugin of another type."""
+    def __init__(self, client: Client, clock: Clock, node: Callable[[], Node | None]) -> None:
+        self._client, self._clock, self._node = client, clock, node
+        self._drivers: dict[str, Driver] = {}
 
     def get(self, name: str) -> Driver:
         """Raises BadVolume."""
-        for driver in self._sockets.values():
-            if driver is not None and driver.name == name:
-                return driver
-        raise BadVolume(f"driver name {name} not found in the list of registered CSI drivers")
+        driver = self._drivers.get(name)
+        if driver is None:
+            raise BadVolume(f"driver name {name} not found in the list of registered CSI drivers")
+        return driver
 
-    async def run(self) -> None:
-        """Until cancelled. Raises OSError when the directory cannot be watched."""
-        self._directory.mkdir(parents=True, exist_ok=True)
-        events = SocketEvents(self._directory)
-        try:
-            await self._ensure_object()
-            while True:
-                failed = await self._compare()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_RETRY_S if failed else None):
-                        await events.wait()
-        finally:
-            events.close()
-            for driver in self._sockets.values():
-                if driver is not None:
-                    await driver.connection.close()
-            self._sockets.clear()
+    async def close(self) -> None:
+        for driver in self._drivers.values():
+            await driver.connection.close()
+        self._drivers.clear()
 
-    async def _compare(self) -> bool:
-        """Register new sockets and forget those that are gone; whether any failed and should be tried again."""
-        there = {path for path in self._directory.rglob("*") if stat.S_ISSOCK(_mode_of(path))}
-        failed = False
-        for path in set(self._sockets) - there:
-            await self._forget(path)
-        for path in sorted(there - set(self._sockets)):
-            try:
-                await self._register(path)
-            except (CsiFailure, ApiError, OSError) as error:
-                failed = True
-                _log.warning("plugin %s: not registered: %s", path.name, error)
-        return failed
-
-    async def _register(self, path: Path) -> None:
-        registration = CsiConnection(path, _CALL_S)
-        try:
-            plugin = await registration.call(REGISTRATION + "GetInfo", i.Empty(), i.PluginInfo)
-            if plugin.type != _TYPE:
-                self._sockets[path] = None
-                return
-            status = i.RegistrationStatus(plugin_registered=True)
-            try:
-                self._check(plugin, path)
-                driver = await self._connect(plugin, path)
-            except (CsiFailure, ApiError, BadVolume, TimeoutError) as error:
-                status = i.RegistrationStatus(
-                    error=f"RegisterPlugin error -- plugin registration failed with err: {error}"
-                )
-                await registration.call(REGISTRATION + "NotifyRegistrationStatus", status, i.Empty)
-                raise OSError(status.error) from None
-            self._sockets[path] = driver
-            await registration.call(REGISTRATION + "NotifyRegistrationStatus", status, i.Empty)
-            _log.info("CSI driver %s is registered", driver.name)
-            self._changed()
-        finally:
-            await registration.close()
-
-    def _check(self, plugin: i.PluginInfo, path: Path) -> None:
+    async def register(self, plugin: i.PluginInfo, endpoint: Path) -> None:
+        """Raises PluginRefused, CsiFailure, ApiError."""
         if not any(version.removeprefix("v").split(".")[0] == "1" for version in plugin.supported_versions):
             what = f"validating the driver failed; unsupported versions {plugin.supported_versions}"
-            raise BadVolume(f"CSI driver {plugin.name} {what}")
-        for other, driver in self._sockets.items():
-            if driver is not None and driver.name == plugin.name and other != path and not other.exists():
-                del self._sockets[other]
-                break
+            raise PluginRefused(f"CSI driver {plugin.name} {what}")
+        before = self._drivers.get(plugin.name)
+        self._drivers[plugin.name] = await self._connect(plugin, endpoint)
+        if before is not None:
+            await before.connection.close()
 
-    async def _connect(self, plugin: i.PluginInfo, path: Path) -> Driver:
-        connection = CsiConnection(plugin.endpoint or path)
+    async def _connect(self, plugin: i.PluginInfo, endpoint: Path) -> Driver:
+        connection = CsiConnection(endpoint)
         try:
             found = await connection.call(IDENTITY + "GetPluginInfo", i.Empty(), i.GetPluginInfoResponse, _CALL_S)
             if found.name != plugin.name:
-                raise BadVolume(f"the driver calls itself {found.name!r}, its registration {plugin.name!r}")
+                raise PluginRefused(f"the driver calls itself {found.name!r}, its registration {plugin.name!r}")
             answer = await connection.call(
                 NODE_SERVICE + "NodeGetCapabilities", i.Empty(), i.GetCapabilitiesResponse, _CALL_S
             )
             info = await connection.call(NODE_SERVICE + "NodeGetInfo", i.Empty(), NodeGetInfoResponse, _CALL_S)
             if not info.node_id:
-                raise BadVolume(f"CSI driver {plugin.name} returned an empty node ID")
+                raise PluginRefused(f"CSI driver {plugin.name} returned an empty node ID")
             await self._announce(plugin.name, info)
         except BaseException:
             await connection.close()
             raise
         return Driver(plugin.name, connection, info.node_id, i.numbers(answer))
 
-    async def _forget(self, path: Path) -> None:
-        driver = self._sockets.pop(path)
+    async def forget(self, name: str) -> None:
+        """Take the driver out of what the API shows."""
+        driver = self._drivers.pop(name, None)
         if driver is None:
             return
         await driver.connection.close()
-        _log.info("CSI driver %s is gone", driver.name)
         try:
-            await self._write(lambda drivers: [each for each in drivers if each.name != driver.name])
-            await self._note_node(driver.name, None, {})
+            await self._write(lambda drivers: [each for each in drivers if each.name != name])
+            await self._note_node(name, None, {})
         except ApiError as error:
-            _log.warning("CSI driver %s: not taken out of CSINode: %s", driver.name, error)
-        self._changed()
+            _log.warning("CSI driver %s: not taken out of CSINode: %s", name, error)
 
     # --- what the API shows ------------------------------------------------------------------------------------
 
@@ -194,8 +135,8 @@ class CsiDrivers:
             await self._clock.sleep(0.1)
         return node
 
-    async def _ensure_object(self) -> None:
-        """The CSINode exists."""
+    async def ensure_object(self) -> None:
+        """The CSINode exists; tries until it does."""
         failures = 0
         while True:
             try:
@@ -237,10 +178,3 @@ class CsiDrivers:
         wanted = copy_of(before)
         wanted.spec.drivers = drivers
         await self._client.update(CSINODE, wanted)
-
-
-def _mode_of(path: Path) -> int:
-    try:
-        return path.lstat().st_mode
-    except OSError:
-        return 0

@@ -1,0 +1,1 @@
+"""What pods are given beyond shares of processor and memory: plugins' devices, claimed devices, whole processors."""

@@ -1,0 +1,70 @@
+"""All that is allocated to pods one by one, behind one door: asked at admission, at each container's start, at the end.
+
+Source: pkg/kubelet/cm/container_manager_linux.go, topologymanager/scope_container.go.
+"""
+
+from __future__ import annotations
+
+from tiphys.api.kinds.core.pod.schema import Pod
+from tiphys.api.kinds.core.pod.status import ResourceHealth, ResourceStatus
+from tiphys.api.meta.schema import Quantity
+from tiphys.kubelet.admission import Rejection
+from tiphys.kubelet.resources.devices.messages import HEALTHY, PluginDevice
+from tiphys.kubelet.resources.devices.plugins import DevicePlugins
+from tiphys.kubelet.resources.grants import Grant, NotAllocated
+
+
+class NodeResources:
+    """Owned by the kubelet, used by every pod's worker."""
+
+    def __init__(self, devices: DevicePlugins) -> None:
+        self.devices = devices
+
+    async def admit(self, pod: Pod) -> Rejection | None:
+        """Give a new pod what it asks for; why not, where it cannot have it."""
+        try:
+            await self.devices.allocate(pod)
+        except NotAllocated as error:
+            self.release(pod.metadata.uid)
+            return "UnexpectedAdmissionError", f"Allocate failed due to {error}, which is unexpected"
+        return None
+
+    async def grant(self, pod: Pod, container: str) -> Grant:
+        """What enters the container's configuration. Raises NotAllocated."""
+        return await self.devices.grant(pod, container)
+
+    def release(self, uid: str) -> None:
+        """The pod has ended."""
+        self.devices.release(uid)
+
+    def retain(self, uids: set[str]) -> None:
+        """Only these pods are still there."""
+        self.devices.retain(uids)
+
+    def amounts(self) -> tuple[dict[str, Quantity], dict[str, Quantity]]:
+        """More of the node's capacity, and of what pods may take of it."""
+        found = self.devices.amounts()
+        capacity = {name: Quantity(str(whole)) for name, (whole, _) in found.items()}
+        return capacity, {name: Quantity(str(healthy)) for name, (_, healthy) in found.items()}
+
+    def health(self, uid: str) -> dict[str, list[ResourceStatus]]:
+        """By container name: how its devices fare."""
+        ledger = self.devices.ledger
+        return {
+            container: [
+                ResourceStatus(
+                    name=resource,
+                    resources=[
+                        ResourceHealth(resource_id=name, health=_health(ledger.devices(resource).get(name)))
+                        for name in assigned.ids
+                    ],
+                )
+                for resource, assigned in given.items()
+            ]
+            for container, given in ledger.of_pod(uid).items()
+        }
+
+
+def _health(device: PluginDevice | None) -> str:
+    """A device that is not listed any more is not known to be ill."""
+    return "Healthy" if device is None or device.health == HEALTHY else "Unhealthy"

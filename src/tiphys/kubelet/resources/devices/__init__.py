@@ -1,0 +1,1 @@
+"""Devices of device plugins (gRPC v1beta1): who has which, and the plugins themselves."""
