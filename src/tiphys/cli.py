@@ -38,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.remedy:
             print(f"       {error.remedy}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
 

@@ -26,41 +26,66 @@ def down(data: DataDirectory, progress: Progress) -> None:
     if settings is None:
         progress.say(f"No cluster in {data.root}.")
         return
+    _stop(data, settings, progress)
+
+
+def _stop(data: DataDirectory, settings: ClusterSettings | None, progress: Progress) -> None:
+    """As `down`; settings that cannot be read (None) leave the nodes' networks, which only they tell."""
     data.create()
     with progress.step("Stopping the cluster's processes"):
         stop_processes(data, settings)
-    if settings.runtime == "containerd":
-        networks = pod_networks(data)
-        with progress.step("Stopping containers") as detail:
-            count = end_containers((f"{data.root}/nodes/", f"{data.state}/"))
-            detail.append(f"{count} processes")
-        with progress.step("Removing mounts, links and rules"):
-            forget_namespaces(networks)
-            _unmount(data.root)
-            _unmount(data.state)
-            shutil.rmtree(data.state, ignore_errors=True)
+    if settings is not None and settings.runtime != "containerd":
+        return
+    networks = pod_networks(data)
+    with progress.step("Stopping containers") as detail:
+        count = end_containers((f"{data.root}/nodes/", f"{data.state}/"))
+        detail.append(f"{count} processes")
+    with progress.step("Removing mounts, links and rules"):
+        forget_namespaces(networks)
+        _unmount(data.root)
+        _unmount(data.state)
+        shutil.rmtree(data.state, ignore_errors=True)
+        if settings is not None:
             _remove_network(settings)
-            _remove_cgroups(data)
+        _remove_cgroups(data)
 
 
-def stop_processes(data: DataDirectory, settings: ClusterSettings) -> None:
+def stop_processes(data: DataDirectory, settings: ClusterSettings | None) -> None:
     """End the supervisor, which ends the others; then those that are left. Containers go on."""
     stopping_mark(data).touch()
     supervisor = running(supervisor_program(data).pid_file(data.run))
     stop([supervisor] if supervisor else [], grace_s=30.0)
-    noted = {running(program.pid_file(data.run)) for program in programs_of(data, settings)} - {0}
+    programs = programs_of(data, settings) if settings is not None else ()
+    noted = {running(program.pid_file(data.run)) for program in programs} - {0}
     # Pid files may be gone or wrong after a crash; the arguments of a process are not.
     found = {pid for pid in _pids() if _serves(pid, data)}
     stop(sorted(noted | found))
 
 
 def reset(data: DataDirectory, progress: Progress) -> None:
-    """`down`, then delete the data directory."""
+    """`down`, then delete the data directory; also of a cluster whose settings are damaged."""
     if data.root.exists() and not data.settings_file.exists() and any(data.root.iterdir()):
         raise ClusterError(f"{data.root} is not a cluster's data directory", "name the right one with --data-dir")
-    down(data, progress)
+    try:
+        down(data, progress)
+    except ClusterError as error:
+        progress.say(f"{error.problem}: links and rules of its nodes' network stay until the machine starts anew.")
+        _stop(data, None, progress)
     with progress.step(f"Deleting {data.root}"):
-        shutil.rmtree(data.root, ignore_errors=False) if data.root.exists() else None
+        _delete(data.root)
+
+
+def _delete(root: Path) -> None:
+    """`root` with all that is in it; a mount point stays, empty, and so does a link to a directory."""
+    if not root.exists():
+        return
+    for entry in root.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    if not root.is_mount() and not root.is_symlink():
+        root.rmdir()
 
 
 def end_containers(directories: tuple[str, ...]) -> int:
