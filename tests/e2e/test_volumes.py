@@ -13,10 +13,10 @@ import pytest_asyncio
 
 from tiphys.addons.csi_directory.driver import NAME, DirectoryDriver
 from tiphys.addons.csi_directory.images import Images, VolumeFacts
-from tiphys.addons.csi_server import registration
 from tiphys.api.codec import from_json
 from tiphys.api.kinds import CSIDRIVER, CSINODE, PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM, POD
 from tiphys.api.meta.schema import copy_of
+from tiphys.client.registration import registration
 from tiphys.client.sockets import SocketServer
 from tiphys.kubelet.volumes import filesystems
 from tiphys.kubelet.volumes.mounts import mounted_under

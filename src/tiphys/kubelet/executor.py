@@ -203,7 +203,7 @@ class PodExecutor:
         runtime: PodRuntime,
     ) -> ContainerConfig:
         node = self._node
-        grant = await node.resources.grant(pod, container.name)
+        grant = await node.resources.grant(pod, container)
         environment = await self._environment(pod, container, ips)
         mounts = container_mounts(pod, container, self._volumes, environment.variables, ips, node.settings)
         target = ""
@@ -221,6 +221,7 @@ class PodExecutor:
             security=container_context(pod, container, image.uid.value if image.uid else None, image.username, target),
             message_file=message_file(pod, container, attempt, node.settings),
             annotations=grant.annotations,
+            cdi_devices=grant.cdi_devices,
         )
         return container_config(pod, container, parts)
 

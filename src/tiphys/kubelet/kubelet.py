@@ -39,6 +39,9 @@ from tiphys.kubelet.plugins import PluginRegistry
 from tiphys.kubelet.probes import Prober
 from tiphys.kubelet.references import References
 from tiphys.kubelet.resources.allocator import NodeResources
+from tiphys.kubelet.resources.cdi import CdiDevices
+from tiphys.kubelet.resources.claims.drivers import DraDrivers
+from tiphys.kubelet.resources.claims.prepared import ClaimedDevices
 from tiphys.kubelet.resources.devices.plugins import DevicePlugins
 from tiphys.kubelet.settings import KubeletSettings
 from tiphys.kubelet.state import LABEL_POD_UID, PodRuntime
@@ -121,10 +124,16 @@ class Kubelet:
         tokens = Tokens(self._client, self._clock)
         volumes = NodeVolumes(self._client, self._clock, self._recorder, tokens, lambda: reporter.node, settings)
         devices = DevicePlugins(settings.root_dir, self._clock, lambda uids: self._devices_changed(reporter, uids))
-        resources = NodeResources(devices)
+        drivers = DraDrivers(self._client, self._clock, settings.node_name)
+        claims = ClaimedDevices(self._client, self._clock, drivers, settings.root_dir)
+        resources = NodeResources(
+            devices, claims, CdiDevices(settings.cdi_spec_dirs, lambda: reporter.runtime_knows_cdi)
+        )
         reporter.resources = resources.amounts
         plugins = PluginRegistry(
-            settings.root_dir, {"CSIPlugin": volumes.drivers, "DevicePlugin": devices}, self._wake_all
+            settings.root_dir,
+            {"CSIPlugin": volumes.drivers, "DRAPlugin": drivers, "DevicePlugin": devices},
+            self._wake_all,
         )
         reporter.volumes_in_use = volumes.in_use
         puller = ImagePuller(self.cri, self._clock, self._recorder)
@@ -190,7 +199,9 @@ class Kubelet:
                 await asyncio.gather(services.wait_synced(), self._pods.wait_synced(), reporter.check_runtime())
                 self._recorder.event(node_reference(settings.node_name), "Normal", "Starting", "Starting kubelet.")
                 await static.read_directory()
-                resources.retain({pod.metadata.uid for pod in self.pods()})
+                drivers.start()
+                left = resources.left_behind({pod.metadata.uid for pod in self.pods()})
+                group.create_task(supervised("claims left behind", lambda: claims.undo_all(left), self._clock))
                 unsubscribe.append(self._pods.subscribe(self._pod_changed))
                 static_running: set[str] = set()
                 group.create_task(supervised("static pods", lambda: static.run(static_running), self._clock))
@@ -211,6 +222,7 @@ class Kubelet:
             await statuses.close()
             await actions.close()
             await volumes.drivers.close()
+            await drivers.close()
             await self.cri.close()
 
     async def _prepare_image(self) -> None:

@@ -81,6 +81,13 @@ class NodeReporter:
 
     # --- the runtime's health ----------------------------------------------------------------------------------
 
+    @property
+    def runtime_knows_cdi(self) -> bool:
+        """containerd does since 1.7."""
+        name, _, version = self._runtime_version.partition("://")
+        numbers = tuple(int(part) for part in version.lstrip("v").split(".")[:2] if part.isdigit())
+        return bool(numbers) and (name != "containerd" or numbers >= (1, 7))
+
     async def check_runtime(self) -> bool:
         """Ask the runtime how it is; whether anything changed since the last time."""
         before = (self.runtime_problem, self.network_problem)

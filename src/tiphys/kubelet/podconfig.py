@@ -23,7 +23,14 @@ from tiphys.kubelet.cri.common import (
     PodSandboxMetadata,
     PortMapping,
 )
-from tiphys.kubelet.cri.containers import SIGNALS, ContainerConfig, ContainerMetadata, Device, LinuxContainerConfig
+from tiphys.kubelet.cri.containers import (
+    SIGNALS,
+    CDIDevice,
+    ContainerConfig,
+    ContainerMetadata,
+    Device,
+    LinuxContainerConfig,
+)
 from tiphys.kubelet.environment import expand
 from tiphys.kubelet.hosts import Resolver, domain_of, hostname_of
 from tiphys.kubelet.lifecycle import spec_hash
@@ -107,6 +114,7 @@ class Parts:
     security: LinuxContainerSecurityContext
     message_file: Path | None = None
     annotations: Mapping[str, str] = field(default_factory=dict)
+    cdi_devices: Sequence[str] = ()
 
 
 def container_config(pod: Pod, container: Container | EphemeralContainer, parts: Parts) -> ContainerConfig:
@@ -134,6 +142,7 @@ def container_config(pod: Pod, container: Container | EphemeralContainer, parts:
         stdin=container.stdin,
         stdin_once=container.stdin_once,
         tty=container.tty,
+        cdi_devices=[CDIDevice(name=name) for name in parts.cdi_devices],
         linux=LinuxContainerConfig(resources=parts.resources, security_context=parts.security),
     )
     if stop:

@@ -56,6 +56,8 @@ class KubeletSettings:
     max_restart_backoff_s: float = 300.0
     container_log_max_bytes: int = 10 << 20
     container_log_max_files: int = 5
+    cdi_spec_dirs: tuple[Path, ...] = (Path("/etc/cdi"), Path("/var/run/cdi"))
+    """Where vendors describe devices; later ones win."""
     static_pod_path: Path | None = None
     """A directory of manifests; None: there are no pods from files."""
     static_pod_url: str = ""

@@ -35,6 +35,7 @@ from tiphys.kubelet.executor import PodExecutor, StartFailed, grace_of, probe_gr
 from tiphys.kubelet.lifecycle import Plan, Start, plan
 from tiphys.kubelet.observe import PodObserver
 from tiphys.kubelet.resize import Resizer
+from tiphys.kubelet.resources.grants import NotAllocated
 from tiphys.kubelet.state import PodRuntime
 from tiphys.kubelet.status import pod_status, rejected_status
 from tiphys.kubelet.volumes.pod import PodVolumes, VolumesFailed
@@ -333,6 +334,12 @@ class PodWorker:
             if not pod.spec.host_network and (problem := node.network_problem()):
                 node.recorder.event(pod, "Warning", "NetworkNotReady", f"network is not ready: {problem}")
                 return _NETWORK_RETRY_S, False
+            try:
+                await node.resources.prepare(pod)
+            except NotAllocated as error:
+                text = f"Failed to prepare dynamic resources: {error}"
+                node.recorder.event(pod, "Warning", "FailedPrepareDynamicResources", text)
+                raise OSError(text) from None
         took: dict[str, float] = {}
         begun = clock.monotonic()
 
@@ -435,7 +442,7 @@ class PodWorker:
         health = node.prober.health(self.pod.metadata.uid)
         self._status = pod_status(self.pod, self._status, runtime, health, outlook)
         if self._status.phase in _TERMINAL:
-            node.resources.release(self.pod.metadata.uid)  # who sees the report may count on them
+            node.resources.free(self.pod.metadata.uid)  # who sees the report may count on them
         if not self._removed:
             node.statuses.put(self.pod, self._status)
 
@@ -458,10 +465,10 @@ class PodWorker:
     async def _release(self) -> None:
         """Volumes, tokens, watches and cgroup. Raises OSError."""
         uid = self.pod.metadata.uid
+        await self._node.resources.release(uid)
         await self._volumes.tear_down()
         await self._node.cgroups.remove_pod(self.pod)
         self._node.references.release(uid)
-        self._node.resources.release(uid)
         self._node.tokens.forget(uid)
         self._released.set()
 

@@ -11,13 +11,13 @@ from tiphys import __version__
 from tiphys.addons.csi_controller.controller import CsiController
 from tiphys.addons.csi_directory.driver import NAME, DirectoryDriver
 from tiphys.addons.csi_directory.images import Images
-from tiphys.addons.csi_server import registration
 from tiphys.api.csi.identity import RegistrationStatus
 from tiphys.base.clock import Clock
 from tiphys.base.tasks import supervised
 from tiphys.client.csi import CsiConnection
 from tiphys.client.events import Recorder
 from tiphys.client.interface import Client
+from tiphys.client.registration import registration
 from tiphys.client.sockets import SocketServer
 
 _log = logging.getLogger(__name__)

@@ -5,41 +5,60 @@ Source: pkg/kubelet/cm/container_manager_linux.go, topologymanager/scope_contain
 
 from __future__ import annotations
 
+from tiphys.api.kinds.core.pod.containers import Container, EphemeralContainer
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.pod.status import ResourceHealth, ResourceStatus
 from tiphys.api.meta.schema import Quantity
 from tiphys.kubelet.admission import Rejection
+from tiphys.kubelet.resources.cdi import CdiDevices
+from tiphys.kubelet.resources.claims.prepared import ClaimedDevices
 from tiphys.kubelet.resources.devices.messages import HEALTHY, PluginDevice
 from tiphys.kubelet.resources.devices.plugins import DevicePlugins
-from tiphys.kubelet.resources.grants import Grant, NotAllocated
+from tiphys.kubelet.resources.grants import Grant, NotAllocated, merged
 
 
 class NodeResources:
     """Owned by the kubelet, used by every pod's worker."""
 
-    def __init__(self, devices: DevicePlugins) -> None:
-        self.devices = devices
+    def __init__(self, devices: DevicePlugins, claims: ClaimedDevices, cdi: CdiDevices) -> None:
+        self.devices, self.claims, self._cdi = devices, claims, cdi
 
     async def admit(self, pod: Pod) -> Rejection | None:
         """Give a new pod what it asks for; why not, where it cannot have it."""
         try:
             await self.devices.allocate(pod)
         except NotAllocated as error:
-            self.release(pod.metadata.uid)
+            self.free(pod.metadata.uid)
             return "UnexpectedAdmissionError", f"Allocate failed due to {error}, which is unexpected"
         return None
 
-    async def grant(self, pod: Pod, container: str) -> Grant:
-        """What enters the container's configuration. Raises NotAllocated."""
-        return await self.devices.grant(pod, container)
+    async def prepare(self, pod: Pod) -> None:
+        """Before its sandbox is made. Raises NotAllocated, OSError."""
+        await self.claims.prepare(pod)
 
-    def release(self, uid: str) -> None:
-        """The pod has ended."""
+    async def grant(self, pod: Pod, container: Container | EphemeralContainer) -> Grant:
+        """What enters the container's configuration. Raises NotAllocated."""
+        given = merged((await self.devices.grant(pod, container.name), self.claims.grant(pod, container)))
+        names, given.cdi_devices = given.cdi_devices, []
+        given.add(self._cdi.resolve(names))
+        return given
+
+    def free(self, uid: str) -> None:
+        """The pod has ended: others may have what was its own."""
         self.devices.release(uid)
 
-    def retain(self, uids: set[str]) -> None:
-        """Only these pods are still there."""
+    async def release(self, uid: str) -> None:
+        """Its containers are gone. Raises OSError."""
+        self.free(uid)
+        try:
+            await self.claims.undo(uid)
+        except NotAllocated as error:
+            raise OSError(str(error)) from None
+
+    def left_behind(self, uids: set[str]) -> set[str]:
+        """At start: frees what pods other than these had; those with claims, which drivers have yet to undo."""
         self.devices.retain(uids)
+        return set(self.claims.ledger.holders()) - uids
 
     def amounts(self) -> tuple[dict[str, Quantity], dict[str, Quantity]]:
         """More of the node's capacity, and of what pods may take of it."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tiphys.api.kinds.core.pod.schema import Pod
+from tiphys.api.kinds.core.pod.facts import claim_names
 from tiphys.api.kinds.resource.deviceclass import DeviceClass
 from tiphys.api.kinds.resource.resourceclaim import AllocationResult, ResourceClaim
 from tiphys.api.kinds.resource.resourceslice import Device, ResourceSlice
@@ -79,19 +79,6 @@ class DeviceIndex:
             current = [one for one in slices if one.spec.pool.generation == newest]
             if len(current) >= current[0].spec.pool.resource_slice_count:
                 yield sorted(current, key=lambda one: one.metadata.name)
-
-
-def claim_names(pod: Pod) -> Iterator[tuple[str, str | None]]:
-    """(name in the pod, name of the claim); None while a claim from a template is not made. Claims that the pod turns
-    out not to need are left out."""
-    made = {status.name: status.resource_claim_name for status in pod.status.resource_claim_statuses}
-    for stated in pod.spec.resource_claims:
-        if stated.resource_claim_name is not None:
-            yield stated.name, stated.resource_claim_name
-        elif stated.name not in made:
-            yield stated.name, None
-        elif made[stated.name]:
-            yield stated.name, made[stated.name]
 
 
 def keys_of(pod: PodRecord) -> list[str]:

@@ -14,10 +14,11 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from tiphys.api.kinds.core.pod.facts import claim_names
 from tiphys.api.kinds.resource.resourceclaim import AllocationResult, ResourceClaim
 from tiphys.scheduler.columns import Bools
 from tiphys.scheduler.devices.allocator import Allocator, NotPossible, selects
-from tiphys.scheduler.devices.index import claim_names, keys_of
+from tiphys.scheduler.devices.index import keys_of
 from tiphys.scheduler.events import Change, Wake
 from tiphys.scheduler.nodematch import terms_mask
 from tiphys.scheduler.plugin import PluginSpec

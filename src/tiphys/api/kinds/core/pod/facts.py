@@ -58,6 +58,19 @@ def is_terminal(pod: Pod) -> bool:
     return pod.status.phase in ("Succeeded", "Failed")
 
 
+def claim_names(pod: Pod) -> Iterator[tuple[str, str | None]]:
+    """(name in the pod, name of the ResourceClaim); None while a claim from a template is not made. Claims that the
+    pod turns out not to need are left out."""
+    made = {status.name: status.resource_claim_name for status in pod.status.resource_claim_statuses}
+    for stated in pod.spec.resource_claims:
+        if stated.resource_claim_name is not None:
+            yield stated.name, stated.resource_claim_name
+        elif stated.name not in made:
+            yield stated.name, None
+        elif made[stated.name]:
+            yield stated.name, made[stated.name]
+
+
 def is_sidecar(container: Container) -> bool:
     """An init container that keeps running beside the others (`restartPolicy: Always`)."""
     return container.restart_policy == "Always"

@@ -1,8 +1,8 @@
-"""How a CSI driver tells the kubelet of itself."""
+"""How a plugin on a node tells the kubelet of itself."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tiphys.api.csi import identity as i
@@ -11,11 +11,17 @@ from tiphys.client.csi import REGISTRATION
 from tiphys.client.sockets import Method
 
 
-def registration(name: str, endpoint: Path, told: Callable[[i.RegistrationStatus], None]) -> dict[str, Method]:
-    """What a kubelet asks on a driver's registration socket. `told` hears how it went."""
+def registration(
+    name: str,
+    endpoint: Path,
+    told: Callable[[i.RegistrationStatus], None],
+    kind: str = "CSIPlugin",
+    versions: Sequence[str] = ("1.0.0",),
+) -> dict[str, Method]:
+    """What a kubelet asks on a plugin's registration socket. `told` hears how it went."""
 
     async def info(_: Struct) -> Struct:
-        return i.PluginInfo(type="CSIPlugin", name=name, endpoint=str(endpoint), supported_versions=["1.0.0"])
+        return i.PluginInfo(type=kind, name=name, endpoint=str(endpoint), supported_versions=list(versions))
 
     async def status(request: i.RegistrationStatus) -> Struct:
         told(request)
