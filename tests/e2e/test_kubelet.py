@@ -13,8 +13,9 @@ import pytest_asyncio
 
 from tiphys.api.kind import new
 from tiphys.api.kinds import CONFIGMAP, NODE, POD, SECRET, SERVICE
+from tiphys.api.kinds.core.pod.log_options import LogOptions
 from tiphys.api.kinds.core.service import ServicePort
-from tiphys.kubelet.logs import LogOptions, read_log
+from tiphys.kubelet.logs import read_log
 from tiphys.kubelet.volumes.mounts import mounted_under
 
 from .kubelet_node import BUSYBOX, TestNode, missing, node_in, own_network

@@ -22,6 +22,7 @@ from tiphys.cluster.settings import PROXY_MODES
 if TYPE_CHECKING:
     from tiphys.apiserver.security import SecuritySettings
     from tiphys.base.clock import Clock
+    from tiphys.base.pki import KeyPair
     from tiphys.client.events import EventRecorder
     from tiphys.client.rest import RestClient
 
@@ -77,6 +78,20 @@ def add_commands(
     simulate.add_argument("--zones", default="", help="deal them to these zones, separated by commas")
     simulate.add_argument("--stages", type=Path, metavar="FILE", help="what becomes of pods (docs/simulation.md)")
     simulate.add_argument("--seed", type=int, default=0, help="of chance and jitter (%(default)s)")
+    simulate.add_argument(
+        "--address",
+        default="",
+        help="where the nodes' logs, exec and the like are served, for all \
+nodes alike (an address of 127.64.0.0/10 for each)",
+    )
+    simulate.add_argument("--port", type=int, default=0, help="the port of that (any free one)")
+    simulate.add_argument(
+        "--cluster-signing-cert-file",
+        type=Path,
+        help="the authority that API servers expect \
+kubelets' certificates to be of (DATA-DIR/pki/ca.crt, if it is there)",
+    )
+    simulate.add_argument("--cluster-signing-key-file", type=Path, help="its key (DATA-DIR/pki/ca.key)")
 
 
 def _with_kubeconfig(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -328,21 +343,54 @@ def _dns(options: argparse.Namespace) -> None:
 
 
 def _simulate(options: argparse.Namespace) -> None:
-    from tiphys.simulate.lifecycle import DEFAULT_STAGES
+    from tiphys.simulate.kubelet_api.server import KubeletApi
     from tiphys.simulate.nodes import SimulatedNodes
+    from tiphys.simulate.objects import names
     from tiphys.simulate.settings import SimulationSettings
-    from tiphys.simulate.stages_file import StagesError, load
+    from tiphys.simulate.stages_file import Behaviour, StagesError, load
 
     zones = tuple(zone for zone in options.zones.split(",") if zone)
     try:
-        stages = load(options.stages) if options.stages else DEFAULT_STAGES
+        behaviour = load(options.stages, options.seed) if options.stages else Behaviour()
         settings = SimulationSettings(
-            nodes=options.nodes, name_prefix=options.name_prefix, zones=zones, stages=stages, seed=options.seed
+            nodes=options.nodes,
+            name_prefix=options.name_prefix,
+            zones=zones,
+            stages=behaviour.stages,
+            seed=options.seed,
         )
     except (StagesError, ValueError) as error:
         raise ClusterError(str(error)) from error
+    authority = _signing_pair(options)
 
     async def work(client: RestClient, clock: Clock, _recorder: EventRecorder) -> None:
-        await SimulatedNodes(client, clock, settings).run()
+        kubelets = KubeletApi(
+            client,
+            clock,
+            names(settings),
+            behaviour.answers,
+            address=options.address,
+            port=options.port,
+            authority=authority,
+        )
+        await SimulatedNodes(client, clock, settings, kubelets).run()
 
     _run(options, "simulate", work)
+
+
+def _signing_pair(options: argparse.Namespace) -> KeyPair | None:
+    """The authority of the flags, else the data directory's, else none. Raises ClusterError."""
+    from tiphys.base import pki
+    from tiphys.cluster.settings import DataDirectory
+
+    paths = (options.cluster_signing_cert_file, options.cluster_signing_key_file)
+    if (paths[0] is None) != (paths[1] is None):
+        raise ClusterError("--cluster-signing-cert-file and --cluster-signing-key-file go together")
+    directory = DataDirectory(options.data_dir).pki
+    found = pki.PairPaths(paths[0] or directory / "ca.crt", paths[1] or directory / "ca.key")
+    if paths[0] is None and not found.exist():
+        return None
+    try:
+        return pki.load(found)
+    except OSError as error:
+        raise ClusterError(f"{error.filename}: {error.strerror}") from error

@@ -147,7 +147,7 @@ async def _components(data: DataDirectory, settings: ClusterSettings, server: Ap
             tasks.create_task(_local_storage(server))
             tasks.create_task(_load_balancers(manager_client, clock, recorder, settings))
             if settings.runtime == "simulated":
-                tasks.create_task(_simulated_nodes(settings, server, clock))
+                tasks.create_task(_simulated_nodes(data, settings, server, clock))
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(recorder.run())
@@ -203,15 +203,21 @@ async def _local_storage(server: ApiServer) -> None:
         await client.create(STORAGECLASS, local)
 
 
-async def _simulated_nodes(settings: ClusterSettings, server: ApiServer, clock: Clock) -> None:
+async def _simulated_nodes(data: DataDirectory, settings: ClusterSettings, server: ApiServer, clock: Clock) -> None:
     from tiphys.apiserver.request import User
+    from tiphys.base import pki
     from tiphys.cluster.local_path import LocalPaths
+    from tiphys.simulate.kubelet_api.server import KubeletApi
     from tiphys.simulate.nodes import SimulatedNodes
+    from tiphys.simulate.objects import names
     from tiphys.simulate.settings import SimulationSettings
 
     client = server.local_client(User("system:apiserver", groups=(ADMIN_GROUP,)))
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(SimulatedNodes(client, clock, SimulationSettings(nodes=settings.nodes)).run())
+        simulation = SimulationSettings(nodes=settings.nodes)
+        authority = pki.load(pki.PairPaths(data.pki / "ca.crt", data.pki / "ca.key"))
+        kubelets = KubeletApi(client, clock, names(simulation), authority=authority)
+        tasks.create_task(SimulatedNodes(client, clock, simulation, kubelets).run())
         tasks.create_task(LocalPaths(client, clock, None).run())
 
 

@@ -15,25 +15,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from tiphys.api.kinds.core.pod.log_options import LogOptions
 from tiphys.kubelet.inotify import FileEvents
 
 _CHUNK = 64 << 10
 _MAX_LINE = 1 << 20
 _WAIT_S, _CLOSED_WAIT_S = 2.0, 0.02
 """How long to wait for more before asking whether the container still runs."""
-
-
-@dataclass(frozen=True, slots=True)
-class LogOptions:
-    """What of a log is wanted."""
-
-    follow: bool = False
-    tail_lines: int | None = None
-    since: datetime | None = None
-    timestamps: bool = False
-    limit_bytes: int | None = None
-    stream: str = "All"
-    """`Stdout`, `Stderr` or `All`."""
 
 
 @dataclass(frozen=True, slots=True)

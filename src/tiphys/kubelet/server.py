@@ -9,19 +9,19 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from tiphys.api.errors import ApiError, BadRequest, NotFound
+from tiphys.api.kinds.core.pod.log_options import log_options
 from tiphys.api.kinds.core.pod.schema import Pod
-from tiphys.base.clock import Clock, parse_rfc3339
+from tiphys.base.clock import Clock
+from tiphys.client.delegated import KubeletAuth
 from tiphys.client.interface import Client
 from tiphys.kubelet.endpoints import add_endpoints
-from tiphys.kubelet.logs import LogOptions, read_log
-from tiphys.kubelet.serverauth import ServerAuth
+from tiphys.kubelet.logs import read_log
 from tiphys.kubelet.state import ContainerRun
 from tiphys.kubelet.streaming import ROUTES
 from tiphys.kubelet.worker import PodWorker
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def make_app(kubelet: Kubelet, auth: ServerAuth, clock: Clock) -> web.Application:
+def make_app(kubelet: Kubelet, auth: KubeletAuth, clock: Clock) -> web.Application:
     """All routes, each behind `auth`."""
 
     @web.middleware
@@ -43,7 +43,7 @@ def make_app(kubelet: Kubelet, auth: ServerAuth, clock: Clock) -> web.Applicatio
             transport = request.transport
             certificate = transport.get_extra_info("peercert") if transport is not None else None
             caller = await auth.caller(certificate, request.headers.get("Authorization", ""))
-            await auth.authorize(caller, request.method, request.path)
+            await auth.authorize(caller, request.method, request.path, kubelet.settings.node_name)
             return await handler(request)
         except ApiError as error:
             return web.Response(status=error.code, text=f"{error.message}\n")
@@ -72,7 +72,7 @@ async def serve(kubelet: Kubelet, client: Client, clock: Clock) -> None:
     settings = kubelet.settings
     if settings.serving_cert is None or settings.serving_key is None:
         raise ValueError("the kubelet's server needs a certificate and its key")
-    app = make_app(kubelet, ServerAuth(client, clock, settings.node_name), clock)
+    app = make_app(kubelet, KubeletAuth(client, clock), clock)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
     await runner.setup()
     try:
@@ -154,30 +154,3 @@ def _waits(worker: PodWorker, name: str) -> str:
         if entry.name == name and entry.state.waiting is not None:
             return entry.state.waiting.reason
     return ""
-
-
-def log_options(query: Any, now: datetime) -> tuple[LogOptions, bool]:
-    """From PodLogOptions in a query; (options, previous). Raises BadRequest."""
-    try:
-        tail = int(query["tailLines"]) if "tailLines" in query else None
-        limit = int(query["limitBytes"]) if "limitBytes" in query else None
-        since = None
-        if "sinceSeconds" in query:
-            since = now - timedelta(seconds=int(query["sinceSeconds"]))
-        elif "sinceTime" in query:
-            since = parse_rfc3339(query["sinceTime"])
-    except ValueError:
-        raise BadRequest('{"message": "Unable to decode query."}') from None
-    options = LogOptions(
-        follow=_flag(query, "follow"),
-        tail_lines=tail,
-        since=since,
-        timestamps=_flag(query, "timestamps"),
-        limit_bytes=limit,
-        stream=query.get("stream", "All"),
-    )
-    return options, _flag(query, "previous")
-
-
-def _flag(query: Any, name: str) -> bool:
-    return query.get(name, "").lower() in ("1", "t", "true")

@@ -43,8 +43,9 @@ EXIT_CODE = "simulate.tiphys.dev/exit-code"
 GONE = "Gone"
 """What becomes of a pod that is to be removed from the API."""
 
-BECOMES = ("Running", "Started", "Ready", "NotReady", "Ended", "Succeeded", "Failed", GONE)
-"""Running: started and ready. Started: not ready yet. Ended: Succeeded or Failed, by the pod's annotation."""
+BECOMES = ("Running", "Started", "Ready", "NotReady", "Restarted", "Ended", "Succeeded", "Failed", GONE)
+"""Running: started and ready. Started: not ready yet. Restarted: its containers end and start again at once. Ended:
+Succeeded or Failed, by the pod's annotation."""
 
 _SPAN = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?\Z")
 
@@ -73,7 +74,7 @@ class Stage:
     jitter_s: float = 0.0
     """The delay is longer by up to so much."""
     exit_code: int = 1
-    """Of the containers, where it becomes `Failed`."""
+    """Of the containers, where it becomes `Failed` or `Restarted`."""
     reason: str = ""
     """Of the containers' end, or of not being ready."""
 
@@ -172,6 +173,8 @@ def after(stage: Stage, pod: Pod, place: Place, now: datetime) -> PodStatus:
         _run(pod, status, place, text, ready=stage.becomes == "Running")
     elif stage.becomes in ("Ready", "NotReady"):
         _turn(pod, status, stage, text)
+    elif stage.becomes == "Restarted":
+        _restart(pod, status, stage, text)
     else:
         _end(pod, status, text, *_ending(stage, pod))
     return status
@@ -208,6 +211,19 @@ def _turn(pod: Pod, status: PodStatus, stage: Stage, now: str) -> None:
     for each in status.container_statuses:
         each.ready = ready
     _judge(pod, status, now, ready, stage.reason or "ContainersNotReady")
+
+
+def _restart(pod: Pod, status: PodStatus, stage: Stage, now: str) -> None:
+    """Each container that runs ends, and the next run of it starts."""
+    status.container_statuses = [copy_of(each) for each in status.container_statuses]
+    for each in status.container_statuses:
+        if each.state.running is None:
+            continue
+        ended = _terminated(each.container_id, stage.exit_code, each.state.running.started_at or now, now, stage.reason)
+        each.last_state = ContainerState(terminated=ended)
+        each.state = ContainerState(running=ContainerStateRunning(started_at=now))
+        each.restart_count += 1
+        each.container_id = f"simulated://{pod.metadata.uid}-{each.name}-{each.restart_count}"
 
 
 def _judge(pod: Pod, status: PodStatus, now: str, ready: bool, reason: str) -> None:
@@ -256,13 +272,7 @@ def _running(pod: Pod, container: Container, now: str, *, ready: bool = True) ->
 
 def _ended(pod: Pod, container: Container, code: int, started: str, now: str, reason: str = "") -> ContainerStatus:
     container_id = _container_id(pod, container)
-    ended = ContainerStateTerminated(
-        exit_code=code,
-        reason=reason or ("Error" if code else "Completed"),
-        started_at=started,
-        finished_at=now,
-        container_id=container_id,
-    )
+    ended = _terminated(container_id, code, started, now, reason)
     return ContainerStatus(
         name=container.name,
         state=ContainerState(terminated=ended),
@@ -270,5 +280,15 @@ def _ended(pod: Pod, container: Container, code: int, started: str, now: str, re
         started=False,
         image=container.image,
         image_id=f"simulated://{container.image}",
+        container_id=container_id,
+    )
+
+
+def _terminated(container_id: str, code: int, started: str, now: str, reason: str) -> ContainerStateTerminated:
+    return ContainerStateTerminated(
+        exit_code=code,
+        reason=reason or ("Error" if code else "Completed"),
+        started_at=started,
+        finished_at=now,
         container_id=container_id,
     )

@@ -30,6 +30,7 @@ from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.meta.schema import copy_of
 from tiphys.base.clock import Clock, rfc3339, rfc3339_micro
 from tiphys.client.interface import Client, EventType, Informer
+from tiphys.simulate.kubelet_api.server import KubeletApi
 from tiphys.simulate.lifecycle import GONE, Place, Step, after, next_step
 from tiphys.simulate.objects import Addresses, lease_object, names, node_object
 from tiphys.simulate.settings import SimulationSettings
@@ -75,8 +76,16 @@ class _Agenda:
 class SimulatedNodes:
     """`settings.nodes` nodes against the API behind `client`."""
 
-    def __init__(self, client: Client, clock: Clock, settings: SimulationSettings | None = None) -> None:
-        self._client, self._clock = client, clock
+    def __init__(
+        self,
+        client: Client,
+        clock: Clock,
+        settings: SimulationSettings | None = None,
+        kubelets: KubeletApi | None = None,
+    ) -> None:
+        """`kubelets` answers for the nodes: logs, exec and the like. None: nothing answers."""
+        self._client, self._clock, self._kubelets = client, clock, kubelets
+        self._kubelet_port = 0
         self._settings = settings = settings or SimulationSettings()
         self._host_addresses = Addresses(settings.node_addresses)
         self._pod_addresses = Addresses(settings.pod_addresses)
@@ -92,6 +101,8 @@ class SimulatedNodes:
         """By pod UID: addresses that we gave out."""
         self._agenda = _Agenda()
         self._slots = asyncio.Semaphore(settings.calls_in_flight_max)
+        self.under_way = 0
+        """How many calls are."""
 
     async def run(self) -> None:
         """Register the nodes and play them until cancelled. The Node objects stay behind, as those of real nodes do."""
@@ -99,6 +110,9 @@ class SimulatedNodes:
             self._hosts[name] = self._host_addresses.take()
         pods = self._client.informer(POD)
         async with asyncio.TaskGroup() as tasks:
+            if self._kubelets is not None:
+                self._kubelet_port = self._kubelets.open(self._plays)
+                tasks.create_task(self._kubelets.run())
             for index, name in enumerate(self._hosts):
                 await self._in_slot(tasks, partial(self._register, index, name))
             with contextlib.closing(_Subscription(pods, self._on_pod)):
@@ -137,19 +151,21 @@ class SimulatedNodes:
             if pod.spec.node_name == name:
                 self._file(pod)
 
+    def _node(self, index: int, name: str) -> Node:
+        kubelet = (self._kubelets.addresses[name], self._kubelet_port) if self._kubelets is not None else None
+        return node_object(self._settings, index, name, self._hosts[name], rfc3339(self._clock.now()), kubelet)
+
     async def _report(self, index: int, name: str) -> None:
         """Say how the node is, where others may have said that it is not known."""
         try:
-            await self._refreshed(
-                node_object(self._settings, index, name, self._hosts[name], rfc3339(self._clock.now()))
-            )
+            await self._refreshed(self._node(index, name))
         except (ApiError, OSError, TimeoutError) as error:
             log.warning("node %s: its status could not be written, will try again: %s", name, error)
             self._later(self._settings.retry_s, lambda: self._report(index, name))
 
     async def _register(self, index: int, name: str) -> None:
         now = self._clock.now()
-        wanted = node_object(self._settings, index, name, self._hosts[name], rfc3339(now))
+        wanted = self._node(index, name)
         try:
             try:
                 node = await self._client.create(NODE, wanted)
@@ -307,7 +323,12 @@ class SimulatedNodes:
     async def _in_slot(self, tasks: asyncio.TaskGroup, work: Work) -> None:
         """Start `work` as soon as one of the bounded slots is free."""
         await self._slots.acquire()
-        tasks.create_task(work()).add_done_callback(lambda _task: self._slots.release())
+        self.under_way += 1
+        tasks.create_task(work()).add_done_callback(self._done)
+
+    def _done(self, _task: asyncio.Task[None]) -> None:
+        self.under_way -= 1
+        self._slots.release()
 
     async def _play(self, tasks: asyncio.TaskGroup, pods: Informer[Pod]) -> None:
         await pods.wait_synced()

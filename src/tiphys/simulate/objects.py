@@ -8,7 +8,15 @@ from collections import deque
 from tiphys.api.kind import new
 from tiphys.api.kinds import LEASE, NODE
 from tiphys.api.kinds.coordination.lease import Lease, LeaseSpec
-from tiphys.api.kinds.core.node import Node, NodeAddress, NodeCondition, NodeStatus, NodeSystemInfo
+from tiphys.api.kinds.core.node import (
+    DaemonEndpoint,
+    Node,
+    NodeAddress,
+    NodeCondition,
+    NodeDaemonEndpoints,
+    NodeStatus,
+    NodeSystemInfo,
+)
 from tiphys.api.meta.schema import Quantity
 from tiphys.api.meta.types import OwnerReference
 from tiphys.simulate.settings import SimulationSettings
@@ -30,8 +38,14 @@ def names(settings: SimulationSettings) -> list[str]:
     return [f"{settings.name_prefix}-{i:0{width}d}" for i in range(settings.nodes)]
 
 
-def node_object(settings: SimulationSettings, index: int, name: str, address: str, now: str) -> Node:
-    """The Node as its kubelet would register it, Ready from the start."""
+def node_object(
+    settings: SimulationSettings, index: int, name: str, address: str, now: str, kubelet: tuple[str, int] | None = None
+) -> Node:
+    """The Node as its kubelet would register it, Ready from the start.
+
+    Where there is a `kubelet` API (address, port), its address comes first: that is where API servers call. Names come
+    to them before addresses, by upstream's order of preference, and ours lead nowhere: then none is told.
+    """
     node = new(NODE, name)
     node.metadata.labels = {
         "kubernetes.io/hostname": name,
@@ -58,7 +72,8 @@ def node_object(settings: SimulationSettings, index: int, name: str, address: st
             )
             for type_, status, reason, message in _CONDITIONS
         ],
-        addresses=[NodeAddress(type="InternalIP", address=address), NodeAddress(type="Hostname", address=name)],
+        addresses=_addresses(name, address, kubelet),
+        daemon_endpoints=NodeDaemonEndpoints(kubelet_endpoint=DaemonEndpoint(port=kubelet[1] if kubelet else 0)),
         node_info=NodeSystemInfo(
             architecture="amd64",
             operating_system="linux",
@@ -72,6 +87,12 @@ def node_object(settings: SimulationSettings, index: int, name: str, address: st
         ),
     )
     return node
+
+
+def _addresses(name: str, address: str, kubelet: tuple[str, int] | None) -> list[NodeAddress]:
+    if kubelet is None:
+        return [NodeAddress(type="InternalIP", address=address), NodeAddress(type="Hostname", address=name)]
+    return [NodeAddress(type="InternalIP", address=each) for each in (kubelet[0], address)]
 
 
 def lease_object(settings: SimulationSettings, node: Node, now: str) -> Lease:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tiphys.simulate.stages_file import Behaviour
 from tiphys.testing.journal import Journal
 from tiphys.testing.memory_store import MemoryStore
 from tiphys.testing.traffic import Traffic
@@ -47,6 +48,8 @@ class TestClusterSettings:
     labels: dict[str, str] = field(default_factory=dict)
     """Of every node."""
     zones: tuple[str, ...] = ()
+    behaviour: Behaviour = field(default_factory=Behaviour)
+    """What pods live through, what they say and what they use."""
 
 
 class TestControlPlane:
@@ -97,11 +100,14 @@ class TestControlPlane:
 
     def _works(self, settings: TestClusterSettings, pki: Path) -> list[Coroutine[Any, Any, None]]:
         from tiphys.apiserver.request import User
+        from tiphys.base import pki as keys
         from tiphys.client.events import EventRecorder
         from tiphys.controllers._runtime import ControllerManager
         from tiphys.controllers.settings import ControllerSettings
         from tiphys.scheduler.scheduler import Scheduler
+        from tiphys.simulate.kubelet_api.server import KubeletApi
         from tiphys.simulate.nodes import SimulatedNodes
+        from tiphys.simulate.objects import names
         from tiphys.simulate.settings import SimulationSettings
 
         manager_client = self.server.local_client(User("system:kube-controller-manager", groups=("system:masters",)))
@@ -123,11 +129,18 @@ class TestControlPlane:
                 service_account_key=(pki / "sa.key").read_text(),
             ),
         )
-        self._nodes = SimulatedNodes(
-            node_client,
-            self.clock,
-            SimulationSettings(nodes=settings.nodes, name_prefix="node", labels=settings.labels, zones=settings.zones),
+        simulation = SimulationSettings(
+            nodes=settings.nodes,
+            name_prefix="node",
+            labels=settings.labels,
+            zones=settings.zones,
+            stages=settings.behaviour.stages,
         )
+        authority = keys.load(keys.PairPaths(pki / "ca.crt", pki / "ca.key"))
+        kubelets = KubeletApi(
+            node_client, self.clock, names(simulation), settings.behaviour.answers, authority=authority
+        )
+        self._nodes = SimulatedNodes(node_client, self.clock, simulation, kubelets)
         scheduler = Scheduler(scheduler_client, self.clock, scheduler_recorder)
         return [
             self.store.run(),
@@ -183,7 +196,8 @@ class TestControlPlane:
         """(revision, plans, work at hand): equal when nothing happened, the last one 0 when nothing is about to."""
         statistics = self._manager.statistics().values() if self._manager is not None else ()
         busy = sum(each.queue.ready + each.queue.working for each in statistics)
-        return self.store.revision, sum(each.plans_total for each in statistics), busy + self.traffic.active
+        busy += self.traffic.active + (self._nodes.under_way if self._nodes is not None else 0)
+        return self.store.revision, sum(each.plans_total for each in statistics), busy
 
     async def reset(self) -> int:
         """Everything as it was at the mark: objects, lost nodes, faults. Returns how many objects that took."""

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiphys.kubelet.logs import LogOptions, parse, read_log, tail_offset, tail_text, time_of
+from tiphys.api.kinds.core.pod.log_options import LogOptions
+from tiphys.kubelet.logs import parse, read_log, tail_offset, tail_text, time_of
 
 STAMP = "2026-01-02T03:04:0{}.123456789Z"
 

@@ -11,10 +11,12 @@ import pytest
 
 from tiphys.api.codec import from_json
 from tiphys.api.errors import BadRequest, Unauthorized
+from tiphys.api.kinds.core.pod.log_options import log_options
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.references import ResourceFieldSelector
 from tiphys.api.kinds.core.secret import Secret
 from tiphys.api.meta.schema import Quantity
+from tiphys.client.delegated import of_certificate
 from tiphys.kubelet.admission import refusal
 from tiphys.kubelet.backoff import RestartBackoff, go_duration
 from tiphys.kubelet.capacity import Capacity
@@ -25,8 +27,6 @@ from tiphys.kubelet.images.names import InvalidReference, credentials, normalize
 from tiphys.kubelet.images.oci import File, ImageConfig, layer_of, write_image
 from tiphys.kubelet.images.pause import waiter_elf
 from tiphys.kubelet.security import RefusedUser, container_context
-from tiphys.kubelet.server import log_options
-from tiphys.kubelet.serverauth import of_certificate
 
 
 def pod(spec: dict[str, object] | None = None, **metadata: object) -> Pod:

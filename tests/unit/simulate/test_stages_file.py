@@ -45,7 +45,7 @@ def taken(stages: tuple[Stage, ...], found: Pod) -> tuple[Pod, str, float]:
 
 
 def test_a_pod_can_run_long_before_it_is_ready(tmp_path) -> None:
-    stages = load(written(tmp_path, FILE))
+    stages = load(written(tmp_path, FILE)).stages
     started, name, delay_s = taken(stages, pod("slow"))
     assert (name, delay_s) == ("slow", 1.0)
     assert started.status.phase == "Running"
@@ -59,12 +59,12 @@ def test_a_pod_can_run_long_before_it_is_ready(tmp_path) -> None:
 
 
 def test_others_live_as_if_there_were_no_file(tmp_path) -> None:
-    assert load(written(tmp_path, FILE))[3:] == DEFAULT_STAGES
-    assert taken(load(written(tmp_path, FILE)), pod("other"))[1] == "start"
+    assert load(written(tmp_path, FILE)).stages[3:] == DEFAULT_STAGES
+    assert taken(load(written(tmp_path, FILE)).stages, pod("other"))[1] == "start"
 
 
 def test_chance_and_jitter_are_even_and_come_from_the_seed(tmp_path) -> None:
-    stages = load(written(tmp_path, FILE))
+    stages = load(written(tmp_path, FILE)).stages
     steps = [next_step(stages, pod("bad", f"uid-{n}", "Running"), NOW) for n in range(400)]
     delays = [step.delay_s for step in steps if step is not None]
     assert 150 < len(delays) < 250
@@ -75,7 +75,7 @@ def test_chance_and_jitter_are_even_and_come_from_the_seed(tmp_path) -> None:
 
 
 def test_a_failure_says_how(tmp_path) -> None:
-    stage = load(written(tmp_path, FILE))[0]
+    stage = load(written(tmp_path, FILE)).stages[0]
     status = after(stage, pod("bad", phase="Running"), PLACE, NOW)
     ended = status.container_statuses[0].state.terminated
     assert (status.phase, ended.exit_code, ended.reason) == ("Failed", 137, "OOMKilled")
@@ -84,7 +84,8 @@ def test_a_failure_says_how(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("stages: 1", "there must be a list called `stages`"),
+        ("stages: 1", "stages: must be a list"),
+        ("lives: []", "there must be a list called `stages`"),
         ("[", "expected the node content"),
         ("stages: [1]", "stages[0]: must be a mapping"),
         ("stages: [{becomes: Asleep}]", "stages[0].becomes: must be one of Running, Started"),

@@ -8,20 +8,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import hashlib
 from typing import TYPE_CHECKING
 
 from tiphys.api.errors import BadRequest
 from tiphys.apiserver.chain.exchange import Duplex, Exchange, Stream, Takeover
 from tiphys.apiserver.streaming.tunnel import protocols_of, wants_upgrade
+from tiphys.base.websocket import VERSION, accepted
 
 if TYPE_CHECKING:
     from wsproto.connection import Connection
     from wsproto.events import Event
 
 BINARY, BASE64 = "binary.k8s.io", "base64.binary.k8s.io"
-_ACCEPT_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_VERSION = "13"
 
 
 def wants_websocket(exchange: Exchange) -> bool:
@@ -34,7 +32,7 @@ def as_messages(exchange: Exchange, stream: Stream, *, text: bool = False) -> Ta
     Raises BadRequest for a handshake that is not one, or for protocols none of which we speak.
     """
     key = exchange.headers.get("Sec-WebSocket-Key", "")
-    if not key or exchange.headers.get("Sec-WebSocket-Version", "") != _VERSION:
+    if not key or exchange.headers.get("Sec-WebSocket-Version", "") != VERSION:
         stream.close()
         raise BadRequest("not a WebSocket handshake: Sec-WebSocket-Key and Sec-WebSocket-Version: 13 are needed")
     asked = list(protocols_of(exchange))
@@ -42,21 +40,12 @@ def as_messages(exchange: Exchange, stream: Stream, *, text: bool = False) -> Ta
     if asked and not protocol:
         stream.close()
         raise BadRequest(f"none of the WebSocket protocols {', '.join(asked)} is known; {BINARY} and {BASE64} are")
-    head = _handshake(key, protocol)
+    head = accepted(key, protocol)
 
     async def run(client: Duplex) -> None:
         await _send(client, stream, head, protocol, text=text)
 
     return Takeover(run)
-
-
-def _handshake(key: str, protocol: str) -> bytes:
-    digest = hashlib.sha1((key + _ACCEPT_GUID).encode("latin-1", "replace"), usedforsecurity=False).digest()
-    lines = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade"]
-    lines.append(f"Sec-WebSocket-Accept: {base64.b64encode(digest).decode()}")
-    if protocol:
-        lines.append(f"Sec-WebSocket-Protocol: {protocol}")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
 async def _send(client: Duplex, stream: Stream, head: bytes, protocol: str, *, text: bool) -> None:

@@ -1,4 +1,6 @@
-"""The client's end of a SPDY connection: streams that are read, written and half-closed on their own.
+"""One end of a SPDY connection: streams that are read, written and half-closed on their own.
+
+Clients open streams; a server is given `accept`, which is called with each stream that its client opens.
 
 Neither client-go nor the runtimes use SPDY's windows, so nobody may wait for a WINDOW_UPDATE: pressure comes from the
 connection below. A stream that is not read holds at most `STREAM_BUFFER_BYTES`; then the whole connection is not read
@@ -9,14 +11,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from tiphys.base.spdy.frames import Data, Decoder, Encoder, Frame, GoAway, Ping, Reset, SynReply, SynStream
 
 STREAM_BUFFER_BYTES = 256 * 1024
 _CHUNK = 64 * 1024
-_CANCEL = 5
+STREAMS_MAX = 1000
+"""Open at once, of those that the client opens; more are refused."""
+_REFUSED, _CANCEL = 3, 5
 
 
 class Wire(Protocol):
@@ -32,11 +36,13 @@ class Wire(Protocol):
 
 
 class Stream:
-    """Two byte streams, one each way. Made by `Connection.open`."""
+    """Two byte streams, one each way. Made by `Connection.open`, or by the client whose server we are."""
 
-    def __init__(self, connection: Connection, number: int) -> None:
+    def __init__(self, connection: Connection, number: int, headers: Mapping[str, str]) -> None:
         self._connection = connection
         self.number = number
+        self.headers = headers
+        """What it was opened with; names in lower case where the peer opened it."""
         self._chunks: deque[bytes] = deque()
         self._size = 0
         self._changed = asyncio.Event()
@@ -111,8 +117,9 @@ class Stream:
 class Connection:
     """Streams over one wire. `run` must be running for anything to be read."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, accept: Callable[[Stream], None] | None = None) -> None:
         self._wire = wire
+        self._accept = accept
         self._encoder, self._decoder = Encoder(), Decoder()
         self._sending = asyncio.Lock()
         self._streams: dict[int, Stream] = {}
@@ -122,7 +129,7 @@ class Connection:
 
     async def open(self, headers: Mapping[str, str], *, finished: bool = False) -> Stream:
         """A new stream; `finished`: we will only read it. Raises ConnectionError."""
-        stream = Stream(self, self._next)
+        stream = Stream(self, self._next, headers)
         self._next += 2
         stream.finished = finished
         self._streams[stream.number] = stream
@@ -173,16 +180,25 @@ class Connection:
                 if stream is not None:
                     stream.reset = stream.finished = True
                     stream.end()
-            case Ping(number) if not number % 2:
+            case Ping(number) if number % 2 == (self._accept is not None):
                 await self.send(Ping(number))
-            case SynStream(number, _, _):
-                # Servers open no streams in these protocols: refused.
-                await self.send(Reset(number, 3))
+            case SynStream(number, headers, fin):
+                await self._opened(number, headers, fin=fin)
             case GoAway():
                 # Streams that are open still end in order, or with the wire.
                 pass
             case _:
                 pass
+
+    async def _opened(self, number: int, headers: Mapping[str, str], *, fin: bool) -> None:
+        """By the peer. Servers open none in these protocols: refused."""
+        if self._accept is None or len(self._streams) >= STREAMS_MAX or number in self._streams:
+            await self.send(Reset(number, _REFUSED))
+            return
+        stream = self._streams[number] = Stream(self, number, headers)
+        await self.send(SynReply(number, {}))
+        self._end_if(stream, fin)
+        self._accept(stream)
 
     def _end_if(self, stream: Stream, fin: bool) -> None:
         if fin:

@@ -131,3 +131,16 @@ async def test_an_abandoned_stream_does_not_hold_up_the_others() -> None:
     assert peer.got[-1] == Reset(1, 5)
     peer.hang_up()
     await running
+
+
+async def test_a_server_accepts_streams_and_answers_its_clients_pings() -> None:
+    peer, accepted = Peer(), []
+    connection = Connection(peer, accepted.append)
+    running = asyncio.ensure_future(connection.run())
+    peer.say(SynStream(1, {"streamType": "data", "port": "80"}), Ping(1), Data(1, b"hello", fin=True))
+    peer.hang_up()
+    await running
+    [stream] = accepted
+    assert stream.headers == {"streamtype": "data", "port": "80"}
+    assert await _everything(stream) == b"hello"
+    assert [SynReply(1, {}), Ping(1)] == peer.got

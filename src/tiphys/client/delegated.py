@@ -1,4 +1,4 @@
-"""Who calls the kubelet's server, and may they: client certificates, bearer tokens, SubjectAccessReviews.
+"""Who calls a kubelet's server, and may they: the API is asked (TokenReview, SubjectAccessReview) and remembered.
 
 Source: pkg/kubelet/server/auth.go, cmd/kubelet/app/auth.go.
 """
@@ -54,11 +54,11 @@ class _Remembered(Generic[V]):
             self._answers.popitem(last=False)
 
 
-class ServerAuth:
-    """Answers for one node."""
+class KubeletAuth:
+    """Answers for the kubelet of one node, or of many."""
 
-    def __init__(self, client: Client, clock: Clock, node_name: str) -> None:
-        self._client, self._clock, self._node = client, clock, node_name
+    def __init__(self, client: Client, clock: Clock) -> None:
+        self._client, self._clock = client, clock
         self._tokens: _Remembered[Caller] = _Remembered()
         self._decisions: _Remembered[bool] = _Remembered()
 
@@ -81,20 +81,20 @@ class ServerAuth:
         self._tokens.put(token, caller, self._clock.monotonic() + _TOKEN_S)
         return caller
 
-    async def authorize(self, caller: Caller, method: str, path: str) -> None:
-        """Raises Forbidden, ApiError."""
+    async def authorize(self, caller: Caller, method: str, path: str, node: str) -> None:
+        """May this caller do so on `node`? Raises Forbidden, ApiError."""
         verb = _VERBS.get(method, method.lower())
         first = path.strip("/").partition("/")[0]
         candidates = [_FINE[first], "proxy"] if first in _FINE else [_SUBRESOURCES.get(first, "proxy")]
         for subresource in candidates:
-            if await self._allowed(caller, verb, subresource):
+            if await self._allowed(caller, verb, subresource, node):
                 return
         raise Forbidden(
             f"Forbidden (user={caller.name}, verb={verb}, resource=nodes, subresource(s)=[{' '.join(candidates)}])"
         )
 
-    async def _allowed(self, caller: Caller, verb: str, subresource: str) -> bool:
-        key = (caller, verb, subresource)
+    async def _allowed(self, caller: Caller, verb: str, subresource: str, node: str) -> bool:
+        key = (caller, verb, subresource, node)
         now_s = self._clock.monotonic()
         known = self._decisions.get(key, now_s)
         if known is not None:
@@ -105,7 +105,7 @@ class ServerAuth:
                 groups=list(caller.groups),
                 uid=caller.uid,
                 resource_attributes=ResourceAttributes(
-                    verb=verb, version="v1", resource="nodes", subresource=subresource, name=self._node
+                    verb=verb, version="v1", resource="nodes", subresource=subresource, name=node
                 ),
             )
         )
