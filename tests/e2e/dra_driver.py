@@ -18,7 +18,7 @@ class LampDriver:
     """`prepared` has the claims by UID; `refuses` makes preparing fail."""
 
     def __init__(self, kubelet_dir: Path, cdi_dir: Path, lamps: list[str]) -> None:
-        self._lamps, self._cdi_dir = lamps, cdi_dir
+        self._lamps, self._spec = lamps, cdi_dir / "tiphys-test-lamps.json"
         self.prepared: dict[str, str] = {}
         self.refuses = ""
         endpoint = kubelet_dir / "plugins" / DRIVER / "dra.sock"
@@ -33,7 +33,7 @@ class LampDriver:
         ]
 
     async def start(self) -> None:
-        self._cdi_dir.mkdir(parents=True, exist_ok=True)
+        self._spec.parent.mkdir(parents=True, exist_ok=True)
         devices = [
             {
                 "name": lamp,
@@ -45,13 +45,14 @@ class LampDriver:
             for lamp in self._lamps
         ]
         spec = {"cdiVersion": "0.6.0", "kind": "example.com/lamp", "devices": devices}
-        (self._cdi_dir / "lamps.json").write_text(json.dumps(spec))
+        self._spec.write_text(json.dumps(spec))
         for server in self._servers:
             await server.start()
 
     async def stop(self) -> None:
         for server in reversed(self._servers):
             await server.stop()
+        self._spec.unlink(missing_ok=True)
 
     def slice(self, node_name: str) -> dict[str, object]:
         """What it publishes."""

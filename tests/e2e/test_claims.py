@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e import kubelet_node
+from tests.e2e.conftest import RunningCluster, eventually
 from tests.e2e.dra_driver import DRIVER, LampDriver
 from tests.e2e.kubelet_node import BUSYBOX, TestNode, node_in, own_network
 from tiphys.api.codec import from_json
@@ -92,3 +95,59 @@ async def lamps(node: TestNode, driver: LampDriver) -> None:
 def test_claims(tmp_path: Path) -> None:
     with own_network():
         asyncio.run(scene(tmp_path))
+
+
+@contextmanager
+def running(driver: LampDriver) -> Iterator[None]:
+    """The driver, in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        asyncio.run_coroutine_threadsafe(driver.start(), loop).result(10)
+        yield
+    finally:
+        asyncio.run_coroutine_threadsafe(driver.stop(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def test_a_claim_from_a_template_to_its_end(cluster: RunningCluster, namespace: str) -> None:
+    driver = LampDriver(cluster.data_dir / "nodes" / "node-1" / "kubelet", Path("/var/run/cdi"), ["red"])
+    lamps = {"selectors": [{"cel": {"expression": f"device.driver == '{DRIVER}'"}}]}
+    request = {"devices": {"requests": [{"name": "lamp", "exactly": {"deviceClassName": "lamps"}}]}}
+    group = {"apiVersion": "resource.k8s.io/v1"}
+    container = {
+        "name": "main",
+        "image": cluster.image,
+        "imagePullPolicy": "Never",
+        "command": ["sh", "-c", "test -c /dev/red && echo lamp is $LAMP_RED; sleep 1000"],
+        "resources": {"claims": [{"name": "light"}]},
+    }
+    claims = [{"name": "light", "resourceClaimTemplateName": "lamp"}]
+
+    def pod(name: str) -> dict[str, Any]:
+        spec = {"containers": [container], "resourceClaims": claims, "terminationGracePeriodSeconds": 0}
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+
+    def phase(name: str) -> str:
+        return str(cluster.get("pod", name, "-n", namespace)["status"]["phase"])
+
+    with running(driver):
+        cluster.apply({**group, "kind": "DeviceClass", "metadata": {"name": "lamps"}, "spec": lamps})
+        cluster.apply(driver.slice("node-1"))
+        template = {**group, "kind": "ResourceClaimTemplate", "metadata": {"name": "lamp"}, "spec": {"spec": request}}
+        cluster.apply(template, namespace)
+        cluster.apply(pod("first"), namespace)
+        eventually(lambda: phase("first") == "Running", 60)
+        assert "lamp is lit" in eventually(lambda: cluster.kubectl("logs", "first", "-n", namespace).stdout)
+        cluster.apply(pod("second"), namespace)  # there is one lamp
+        cluster.kubectl("delete", "pod", "first", "-n", namespace)
+        eventually(lambda: phase("second") == "Running", 60)
+        cluster.kubectl("delete", "pod", "second", "-n", namespace)
+        eventually(lambda: not driver.prepared)
+        eventually(lambda: not cluster.get("resourceclaims", "-n", namespace)["items"], 60)
+    # Half a minute after the driver nobody offers its lamps any more.
+    eventually(lambda: not cluster.get("resourceslices")["items"], 90)
+    cluster.kubectl("delete", "deviceclass", "lamps")

@@ -245,8 +245,8 @@ def _plan_claim(world: ClaimWorld) -> Sequence[Action]:
         changed = copy_of(claim)
         changed.status.allocation = None
         return [UpdateStatus(RESOURCECLAIM, changed)]
-    if held and status.allocation is None:
-        # The scheduler puts it there with the allocation.
+    if held and ending:
+        # On a claim that stays, the scheduler may just have put it there, to allocate next.
         changed = copy_of(claim)
         changed.metadata.finalizers = [each for each in metadata.finalizers if each != FINALIZER]
         return [Update(RESOURCECLAIM, changed)]

@@ -457,9 +457,10 @@ def _same_ask(old: Pod, new: Pod) -> bool:
 
 
 def _alike(old: Pod, new: Pod) -> bool:
-    """Nothing changed but status and bookkeeping."""
+    """Nothing changed but bookkeeping and such status as placement does not depend on."""
     return (
         old.metadata.labels == new.metadata.labels
+        and old.status.resource_claim_statuses == new.status.resource_claim_statuses
         and (old.metadata.deletion_timestamp is None) == (new.metadata.deletion_timestamp is None)
         and old.spec == new.spec
     )

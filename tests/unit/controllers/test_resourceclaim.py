@@ -124,7 +124,16 @@ async def test_reservations_end_with_their_pods(pod: dict[str, Any] | None, kept
     await b.settle(ClaimKey("default", "c"))
     (claim,) = b.client.all(RESOURCECLAIM)
     assert bool(claim.status.reserved_for) == (claim.status.allocation is not None) == kept
-    assert (claim.metadata.finalizers == [resourceclaim.FINALIZER]) == kept
+
+
+async def test_the_scheduler_may_protect_a_claim_before_it_allocates() -> None:
+    b = Bench(resourceclaim.SPEC)
+    put_claim(b, allocated=True)
+    (claim,) = b.client.all(RESOURCECLAIM)
+    claim.status.allocation = None
+    b.client.put(RESOURCECLAIM, claim)
+    await b.settle(ClaimKey("default", "c"))
+    assert b.client.all(RESOURCECLAIM)[0].metadata.finalizers == [resourceclaim.FINALIZER]
 
 
 async def test_a_claim_that_was_made_for_a_pod_goes_when_the_pod_is_done() -> None:

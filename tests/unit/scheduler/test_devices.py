@@ -12,6 +12,8 @@ from tests.unit.scheduler.test_volumes import made
 from tiphys.api.kinds import DEVICECLASS, NODE, POD, RESOURCECLAIM, RESOURCESLICE
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.pod.spec import PodResourceClaim
+from tiphys.api.kinds.core.pod.status import PodResourceClaimStatus
+from tiphys.api.meta.schema import copy_of
 from tiphys.testing import builders as b
 
 DRIVER = "gpu.example.com"
@@ -153,3 +155,21 @@ async def test_claims_that_cannot_be_met_say_why(objects: list[Any], told: str) 
         c.api.put(POD, using("web", "c"))
         await c.rest()
         assert told in why(c)
+
+
+async def test_a_claim_from_a_template_counts_once_the_pod_names_it() -> None:
+    async with running() as c:
+        c.api.put(NODE, b.node("n1"))
+        c.api.put(RESOURCESLICE, offer("n1", [device("gpu-0")]))
+        c.api.put(DEVICECLASS, device_class())
+        pod = b.pod("web")
+        pod.spec.resource_claims = [PodResourceClaim(name="r", resource_claim_template_name="t")]
+        pod = c.api.put(POD, pod)
+        c.api.put(RESOURCECLAIM, claim("web-r"))
+        await c.rest()
+        assert why(c).startswith('0/1 nodes are available: pod "default/web": ResourceClaim not created yet (r).')
+        named = copy_of(c.api.informer(POD).get("web", "default"))
+        named.status.resource_claim_statuses = [PodResourceClaimStatus(name="r", resource_claim_name="web-r")]
+        c.api.put(POD, named)
+        await c.rest()
+        assert c.node_of("web") == "n1" and given(c, "web-r") == ["gpu-0"]
