@@ -17,6 +17,8 @@ from tiphys.client.kubeconfig import Access
 from tiphys.cluster.settings import ClusterSettings, DataDirectory
 
 ADMIN_GROUP = "system:masters"
+NETWORK_AGENTS = "tiphys:network-agents"
+"""The group of what connects pods on the nodes; the API server's bootstrap policy gives it its rights."""
 _COMPONENTS = {
     "kube-controller-manager": ("system:kube-controller-manager", ()),
     "kube-scheduler": ("system:kube-scheduler", ()),
@@ -73,6 +75,16 @@ def _node(data: DataDirectory, ca: KeyPair, node: str, server: str, addresses: S
     client = pki.load_or_create_client(pair(data, node), ca, user, ("system:nodes",), now=now)
     pki.load_or_create_server(pair(data, f"{node}-serving"), ca, user, (*addresses, node, "localhost"), now=now)
     _kubeconfig(data.kubeconfig(node), server, ca, user, client)
+    agent = network_agent(node)
+    user = f"tiphys:network:{node}"
+    client = pki.load_or_create_client(pair(data, agent), ca, user, (NETWORK_AGENTS,), now=now)
+    _kubeconfig(data.kubeconfig(agent), server, ca, user, client)
+
+
+def network_agent(node: str) -> str:
+    """The name of the credentials that the node's proxy, DNS and network connect with: not the kubelet's, for they
+    see what it may not."""
+    return f"{node}-network"
 
 
 def _kubeconfig(path: Path, server: str, ca: KeyPair, user: str, client: KeyPair) -> None:

@@ -1,4 +1,5 @@
-"""One node in one process: containerd, kubelet, pod network, kube-proxy and DNS, over HTTPS as `system:node:NAME`.
+"""One node in one process: containerd, kubelet, pod network, kube-proxy and DNS, over HTTPS. The kubelet connects as
+`system:node:NAME`, what connects pods as `tiphys:network:NAME`.
 
 The process acts on whatever network namespace it is started in: the machine's, or one made for this node.
 """
@@ -10,7 +11,7 @@ import logging
 import socket
 from pathlib import Path
 
-from tiphys.cluster.certificates import node_addresses, pair
+from tiphys.cluster.certificates import network_agent, node_addresses, pair
 from tiphys.cluster.failure import ClusterError
 from tiphys.cluster.node_control import await_power
 from tiphys.cluster.service import serve
@@ -63,7 +64,11 @@ async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None
 
     clock = SystemClock()
     runtime = Containerd(containerd_settings(data, name), clock)
-    client = RestClient(kubeconfig.load([data.kubeconfig(name)]).access(), clock, user_agent=f"tiphys-node/{name}")
+
+    def connected(user: str) -> RestClient:
+        return RestClient(kubeconfig.load([data.kubeconfig(user)]).access(), clock, user_agent=f"tiphys-node/{name}")
+
+    client, network_client = connected(name), connected(network_agent(name))
     recorder = EventRecorder(client, clock, "kubelet", name)
     serving = pair(data, f"{name}-serving")
     address = node_addresses(settings, name)[0]
@@ -91,7 +96,7 @@ async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None
     cni_directory = str(runtime.settings.cni_conf_dir)
     if settings.pod_network in BACKENDS:
         network = PodNetwork(
-            client,
+            network_client,
             clock,
             NetworkSettings(
                 node_name=name,
@@ -103,10 +108,10 @@ async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None
             ),
         )
     else:
-        network = OwnNetwork(client, name, address, cni_directory, Path(settings.pod_network))
-    policies = PolicyAgent(client, clock, name, lambda: network.address)
+        network = OwnNetwork(network_client, name, address, cni_directory, Path(settings.pod_network))
+    policies = PolicyAgent(network_client, clock, name, lambda: network.address)
     proxy = Proxy(
-        client,
+        network_client,
         clock,
         recorder.named("kube-proxy"),
         ProxySettings(
@@ -117,7 +122,7 @@ async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None
         ),
     )
     dns = ClusterDns(
-        client,
+        network_client,
         clock,
         DnsSettings(name, domain=settings.cluster_domain, address=network.dns_address, dns_ip=settings.dns_ip),
     )
@@ -132,6 +137,7 @@ async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None
             tasks.create_task(_run_kubelet(data, name, runtime, kubelet))
     finally:
         await client.close()
+        await network_client.close()
 
 
 async def _run_containerd(runtime: Containerd) -> None:

@@ -148,8 +148,24 @@ def test_a_node_reads_only_its_own(api: RunningServer, namespace: str) -> None:
     assert refused.status == 403
     assert refused.json["message"].endswith(": no relationship found between node 'n1' and this object")
     assert ask("/api/v1/pods?fieldSelector=spec.nodeName%3Dn1").status == 200
-    # Network policies speak of pods anywhere, and the agent of a node is the node: it sees them all.
-    assert ask("/api/v1/pods").status == 200
+    assert ask("/api/v1/pods").status == 403
+    assert ask("/apis/discovery.k8s.io/v1/endpointslices").status == 403
+
+
+def test_network_agents_see_pods_and_services_and_no_secrets(api: RunningServer, namespace: str) -> None:
+    tls = api.tls("tiphys:network:n1", ("tiphys:network-agents",))
+
+    def ask(path: str) -> int:
+        return api.request("GET", path, token=None, tls=tls).status
+
+    for path in (
+        "/api/v1/pods", "/api/v1/services", "/api/v1/nodes", "/api/v1/namespaces",
+        "/apis/discovery.k8s.io/v1/endpointslices", "/apis/networking.k8s.io/v1/networkpolicies",
+    ):  # fmt: skip
+        assert ask(path) == 200
+    assert ask("/api/v1/secrets") == 403
+    assert ask(f"/api/v1/namespaces/{namespace}/configmaps") == 403
+    assert api.request("DELETE", "/api/v1/nodes/n1", token=None, tls=tls).status == 403
 
 
 def test_pods_get_account_token_volume_and_tolerations(api: RunningServer, namespace: str) -> None:

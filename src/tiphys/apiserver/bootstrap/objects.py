@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from tiphys.api.errors import AlreadyExists, ApiError
+from tiphys.api.errors import AlreadyExists, ApiError, NotFound
 from tiphys.api.kind import new
 from tiphys.api.kinds import CONFIGMAP, ENDPOINTS, ENDPOINTSLICE, NAMESPACE, SERVICE
 from tiphys.api.kinds.core.endpoints import EndpointAddress, EndpointPort, EndpointSubset
@@ -19,7 +20,7 @@ from tiphys.api.meta.schema import copy_of
 from tiphys.apiserver.authz.authorizer import MASTERS
 from tiphys.apiserver.authz.rules import missing
 from tiphys.apiserver.bootstrap import policy
-from tiphys.apiserver.registry.interface import Registry, WriteOptions
+from tiphys.apiserver.registry.interface import DeleteOptions, Registry, WriteOptions
 from tiphys.apiserver.request import User
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,8 @@ async def namespaces(registry: Registry) -> None:
 async def rbac(registry: Registry) -> None:
     """Default roles and bindings: made where absent, widened where an older version left less.
 
-    What an administrator marked `autoupdate: "false"` is left alone. Nothing is ever taken away, as upstream.
+    What an administrator marked `autoupdate: "false"` is left alone. Nothing is ever taken away, as upstream, but for
+    the bindings of earlier versions that gave too much.
     """
     from tiphys.api.kinds import CLUSTERROLE, CLUSTERROLEBINDING, ROLE, ROLEBINDING
 
@@ -79,6 +81,10 @@ async def rbac(registry: Registry) -> None:
             else:
                 await _widen(registry, kind, entry.obj, obj)
     await _ensure_all(registry, absent)
+    for name in policy.RETIRED_BINDINGS:
+        if registry.cache_of(CLUSTERROLEBINDING).get("", name) is not None:
+            with contextlib.suppress(NotFound):
+                await registry.delete(CLUSTERROLEBINDING, "", name, DeleteOptions(), _options())
 
 
 async def _widen(registry: Registry, kind: Any, known: Any, wanted: Any) -> None:

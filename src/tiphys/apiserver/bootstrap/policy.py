@@ -49,9 +49,13 @@ _CLUSTER_BINDINGS: dict[str, tuple[str, ...]] = {
 }
 """ClusterRoleBindings by their role's name, which is theirs too; `s:` is a service account of kube-system."""
 
-_NODE_SERVICES = "tiphys:node-services"
-"""Not upstream's: a node's process is kubelet, proxy, DNS and network under one identity, so that the group
-system:nodes also holds what kube-proxy, the DNS server and the network agent need."""
+_NETWORK_AGENT = "tiphys:network-agent"
+"""Not upstream's: what a node's proxy, DNS server, pod network and policies need. They are not the kubelet, and see
+more than it may: pods and endpoints anywhere."""
+_NETWORK_AGENTS = "tiphys:network-agents"
+"""Their group; each has a certificate of its own."""
+RETIRED_BINDINGS = ("tiphys:node-services",)
+"""Made by earlier versions: it gave nodes more than upstream does."""
 
 _NAMESPACED_BINDINGS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("kube-public", "bootstrap-signer", "", ("s:bootstrap-signer",)),
@@ -154,13 +158,13 @@ def cluster_roles() -> list[Any]:
                 cluster_role_selectors=[LabelSelector(match_labels={_AGGREGATE + g: "true"}) for g in row.gathers]
             )
         roles.append(role)
-    roles.append(_marked(new(CLUSTERROLE, _NODE_SERVICES, rules=_node_service_rules())))
+    roles.append(_marked(new(CLUSTERROLE, _NETWORK_AGENT, rules=_network_agent_rules())))
     return roles
 
 
-def _node_service_rules() -> list[PolicyRule]:
+def _network_agent_rules() -> list[PolicyRule]:
     lines = (
-        "read core services,endpoints,nodes,namespaces",
+        "read core services,nodes,namespaces",
         "read,create,update,patch,delete discovery.k8s.io endpointslices",
         "create,patch,update core,events.k8s.io events",
         # Network policies are enforced on each node, against peers anywhere.
@@ -179,7 +183,7 @@ def cluster_role_bindings() -> list[Any]:
     wanted = {
         **_CLUSTER_BINDINGS,
         **{f"system:controller:{row.name}": (f"s:{row.name}",) for row in _rows("controllers")},
-        _NODE_SERVICES: ("g:system:nodes",),
+        _NETWORK_AGENT: (f"g:{_NETWORK_AGENTS}",),
     }
     return [
         _marked(
