@@ -12,15 +12,16 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from tiphys.base import netlink
+from tiphys.base.family import IPV4, IPV6, Family
 from tiphys.base.netlink import Netlink, attributes
 
 _SUBSYSTEM = 1 << 8
 _GET, _DELETE = _SUBSYSTEM | 1, _SUBSYSTEM | 2
-_HEADER = struct.pack("=BBH", socket.AF_INET, 0, 0)
+_HEADER = struct.Struct("=BBH")
 _TUPLE_ORIGINAL, _TUPLE_REPLY = 1, 2
 _TUPLE_IP, _TUPLE_PROTO = 1, 2
-_IP_SOURCE = 1
-_IP_DESTINATION = 2
+_IP_SOURCE = {IPV4: 1, IPV6: 3}
+_IP_DESTINATION = {IPV4: 2, IPV6: 4}
 _PROTO_NUMBER, _PROTO_SOURCE_PORT, _PROTO_DESTINATION_PORT = 1, 2, 3
 _ZONE, _ID = 18, 12
 
@@ -46,28 +47,29 @@ def stale(flow: Flow, fronts: Mapping[Front, Collection[tuple[str, int]]]) -> bo
     return backends is not None and flow.answering not in backends
 
 
-def forget_stale(fronts: Mapping[Front, Collection[tuple[str, int]]]) -> int:
+def forget_stale(fronts: Mapping[Front, Collection[tuple[str, int]]], family: Family = IPV4) -> int:
     """Deletes the stale ones in this thread's network namespace; returns how many. Raises OSError. For a thread."""
     with Netlink(netlink.NETFILTER) as link:
-        return _forget(link, lambda flow: stale(flow, fronts))
+        return _forget(link, family, lambda flow: stale(flow, fronts))
 
 
-def _forget(link: Netlink, condemned: Callable[[Flow], bool]) -> int:
-    flows = [flow for payload in link.dump(_GET, _HEADER) if (flow := _udp_flow(payload)) is not None]
+def _forget(link: Netlink, family: Family, condemned: Callable[[Flow], bool]) -> int:
+    header = _HEADER.pack(family.number, 0, 0)
+    flows = [flow for payload in link.dump(_GET, header) if (flow := _udp_flow(payload, family)) is not None]
     count = 0
     for flow in flows:
         if condemned(flow):
             try:
-                link.do(_DELETE, _HEADER + flow.identity)
+                link.do(_DELETE, header + flow.identity)
                 count += 1
             except FileNotFoundError:
                 pass  # It ended by itself meanwhile.
     return count
 
 
-def _udp_flow(payload: bytes) -> Flow | None:
+def _udp_flow(payload: bytes, family: Family) -> Flow | None:
     """None for what is not UDP."""
-    known = attributes(payload, len(_HEADER))
+    known = attributes(payload, _HEADER.size)
     original, reply = attributes(known.get(_TUPLE_ORIGINAL, b"")), attributes(known.get(_TUPLE_REPLY, b""))
     protocol = attributes(original.get(_TUPLE_PROTO, b""))
     if protocol.get(_PROTO_NUMBER) != bytes([socket.IPPROTO_UDP]):
@@ -79,8 +81,8 @@ def _udp_flow(payload: bytes) -> Flow | None:
         if kind in known:
             identity += netlink.attribute(kind, known[kind])
     return Flow(
-        (socket.inet_ntoa(asked[_IP_DESTINATION]), _port(protocol[_PROTO_DESTINATION_PORT])),
-        (socket.inet_ntoa(answering[_IP_SOURCE]), _port(answer_protocol[_PROTO_SOURCE_PORT])),
+        (family.text(asked[_IP_DESTINATION[family]]), _port(protocol[_PROTO_DESTINATION_PORT])),
+        (family.text(answering[_IP_SOURCE[family]]), _port(answer_protocol[_PROTO_SOURCE_PORT])),
         identity,
     )
 

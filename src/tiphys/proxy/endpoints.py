@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from tiphys.api.kinds.core.service import Service, ServicePort
 from tiphys.api.kinds.discovery.endpointslice import EndpointSlice
+from tiphys.base.family import IPV4, Family
 
 
 class Backend(NamedTuple):
@@ -34,11 +35,12 @@ class Endpoints:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where this proxy is."""
+    """Where this proxy is, and whose rules are asked for: those of one family."""
 
     node: str
     zone: str = ""
     """The node's `topology.kubernetes.io/zone`; empty: none."""
+    family: Family = IPV4
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def endpoints_of(port: ServicePort, slices: Iterable[EndpointSlice], place: Plac
     seen: dict[Backend, _Seen] = {}
     protocol = port.protocol or "TCP"
     for piece in slices:
-        if piece.address_type not in ("IPv4", ""):
+        if (piece.address_type or IPV4.name) != place.family.name:
             continue
         numbers = [
             p.port for p in piece.ports if p.port and (p.name or "") == port.name and (p.protocol or "TCP") == protocol

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tiphys.api.kinds.core.service import Service, ServicePort
 from tiphys.api.kinds.discovery.endpointslice import EndpointSlice
+from tiphys.base.family import IPV4
 from tiphys.proxy.endpoints import Backend, Endpoints, Place, endpoints_of, proxied
 from tiphys.proxy.ruleset import CHAIN, MASQUERADE_MARK, Fragment, Item, Surroundings, external_ips
 from tiphys.proxy.table import Changes
@@ -43,10 +44,11 @@ def jumps(around: Surroundings) -> list[tuple[str, str, str]]:
     found = [("nat", hook, "-j KUBE-SERVICES") for hook in ("PREROUTING", "OUTPUT")]
     found += [("nat", hook, f"{local} -j KUBE-NODEPORTS") for hook in ("PREROUTING", "OUTPUT")]
     found.append(("nat", "POSTROUTING", "-j KUBE-POSTROUTING"))
-    # route_localnet opens loopback to neighbours; this closes it again.
-    found.append(
-        ("filter", "INPUT", "! -i lo -d 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP")
-    )
+    if around.family == IPV4:
+        # route_localnet opens loopback to neighbours; this closes it again.
+        found.append(
+            ("filter", "INPUT", "! -i lo -d 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP")
+        )
     for hook in ("INPUT", "FORWARD", "OUTPUT"):
         found += [("filter", hook, f"{_NEW} -j {chain}") for chain in FILTER_FRONTS]
         if around.service_cidr:
@@ -70,7 +72,7 @@ class _ServicePort:
         self, items: Fragment, service: Service, port: ServicePort, endpoints: Endpoints, around: Surroundings
     ) -> None:
         self._items, self._service, self._port, self._endpoints = items, service, port, endpoints
-        self._around = around
+        self._around, self._family = around, around.family
         self._protocol = (port.protocol or "TCP").lower()
         self._name = f"{service.metadata.namespace}/{service.metadata.name}" + (f":{port.name}" if port.name else "")
         config = service.spec.session_affinity_config
@@ -82,17 +84,17 @@ class _ServicePort:
         spec, everywhere, here = self._service.spec, self._endpoints.cluster, self._endpoints.local
         only_here = spec.internal_traffic_policy == "Local"
         inside = here if only_here else everywhere
-        cluster_ips = _v4(dict.fromkeys([spec.cluster_ip, *spec.cluster_ips]))
+        cluster_ips = self._family.of(dict.fromkeys([spec.cluster_ip, *spec.cluster_ips]))
         for ip in cluster_ips:
             front = self._front(ip)
-            self._items[STRAY, f"-d {ip}/32 -j REJECT"] = ""
+            self._items[STRAY, f"-d {ip}/{self._family.bits} -j REJECT"] = ""
             if inside:
                 chain = self._pick("KUBE-SVL-" if only_here else "KUBE-SVC-", inside)
                 self._items["KUBE-SERVICES", f"{front} -j {chain}"] = ""
                 self._masquerade_strangers(front)
             else:
                 self._unserved(front, local=only_here)
-        outside = [self._front(ip) for ip in external_ips(self._service)]
+        outside = [self._front(ip) for ip in external_ips(self._service, self._family)]
         for front in outside:
             self._external("KUBE-SERVICES", front)
         if self._port.node_port:
@@ -108,7 +110,7 @@ class _ServicePort:
             self._items[STRANGERS, f"{front} ! -s {cidr} -j KUBE-MARK-MASQ"] = ""
 
     def _front(self, ip: str) -> str:
-        return f"-d {ip}/32 -p {self._protocol} -m {self._protocol} --dport {self._port.port}"
+        return f"-d {ip}/{self._family.bits} -p {self._protocol} -m {self._protocol} --dport {self._port.port}"
 
     def _external(self, collection: str, front: str, filtered: str = "") -> None:
         local = self._service.spec.external_traffic_policy == "Local"
@@ -145,10 +147,11 @@ class _ServicePort:
 
     def _end(self, backend: Backend) -> str:
         chain = self._named("KUBE-SEP-", f"{backend.ip}:{backend.port}")
+        target = self._family.with_port(*backend)
         remember = f"-m recent --name {chain} --set " if self._affinity_s else ""
         self._items[CHAIN, chain] = (
-            f"-s {backend.ip}/32 -j KUBE-MARK-MASQ\n"
-            f"-p {self._protocol} -m {self._protocol} {remember}-j DNAT --to-destination {backend.ip}:{backend.port}"
+            f"-s {backend.ip}/{self._family.bits} -j KUBE-MARK-MASQ\n"
+            f"-p {self._protocol} -m {self._protocol} {remember}-j DNAT --to-destination {target}"
         )
         return chain
 
@@ -161,18 +164,16 @@ class _ServicePort:
         if self._service.spec.type != "LoadBalancer" or not ranges:
             return
         chain = self._named(FENCES)
-        self._items[CHAIN, chain] = "\n".join([*(f"-s {text} -j RETURN" for text in _v4(ranges)), "-j DROP"])
-        for ip in _v4(entry.ip for entry in self._service.status.load_balancer.ingress):
+        self._items[CHAIN, chain] = "\n".join(
+            [*(f"-s {text} -j RETURN" for text in self._family.of(ranges)), "-j DROP"]
+        )
+        for ip in self._family.of(entry.ip for entry in self._service.status.load_balancer.ingress):
             asked = f"-m conntrack --ctorigdst {ip} --ctorigdstport {self._port.port}"
             self._items["KUBE-FIREWALL", f"-p {self._protocol} {asked} -j {chain}"] = ""
 
     def _named(self, prefix: str, endpoint: str = "") -> str:
         digest = hashlib.sha256(f"{self._name}{self._protocol}{endpoint}".encode()).digest()
         return prefix + base64.b32encode(digest).decode()[:16]
-
-
-def _v4(addresses: Iterable[str]) -> list[str]:
-    return [address for address in addresses if address and address != "None" and ":" not in address]
 
 
 # --- text for iptables-restore

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from tiphys.api.kinds.core.service import Service
 from tiphys.api.kinds.discovery.endpointslice import EndpointSlice
+from tiphys.base.family import FAMILIES, IPV4, Family
 from tiphys.base.nft import NftError
 from tiphys.proxy import conntrack
 from tiphys.proxy.endpoints import Place
@@ -38,7 +39,7 @@ class IptablesKernel:
     """The iptables mode; see `kernel.Mode`."""
 
     def __init__(self, around: Surroundings) -> None:
-        self._around = around
+        self._around, self._tool = around, _Tool(around.family)
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tiphys-iptables")
 
     def fragment(self, service: Service, slices: Sequence[EndpointSlice], place: Place) -> Fragment:
@@ -49,27 +50,31 @@ class IptablesKernel:
 
     async def load(self, items: Mapping[Item, str]) -> None:
         def work() -> None:
-            _restore(whole(items, {table: _chains(table, (*MADE, FENCES)) for table in ("nat", "filter")}))
+            tool = self._tool
+            tool.restore(whole(items, {table: tool.chains(table, (*MADE, FENCES)) for table in ("nat", "filter")}))
             # Each goes to the top, the last one first; one that was there already moves.
             for table, chain, rule in reversed(jumps(self._around)):
-                _succeeds("-t", table, "-D", chain, *rule.split())
-                _run("iptables-nft", *_WAIT, "-t", table, "-I", chain, *rule.split())
+                tool.succeeds("-t", table, "-D", chain, *rule.split())
+                tool.run("-t", table, "-I", chain, *rule.split())
 
         await self._in_thread(work)
 
     async def apply(self, changes: Changes) -> None:
         text = commands(changes)
         if text:
-            await self._in_thread(lambda: _restore(text))
+            await self._in_thread(lambda: self._tool.restore(text))
 
     async def present(self) -> bool:
         def work() -> bool:
-            return all(_succeeds("-t", table, "-C", chain, *rule.split()) for table, chain, rule in jumps(self._around))
+            return all(
+                self._tool.succeeds("-t", table, "-C", chain, *rule.split())
+                for table, chain, rule in jumps(self._around)
+            )
 
         return await self._in_thread(work)
 
     async def forget_flows(self, fronts: Mapping[conntrack.Front, Collection[tuple[str, int]]]) -> int:
-        return await self._in_thread(lambda: conntrack.forget_stale(fronts))
+        return await self._in_thread(lambda: conntrack.forget_stale(fronts, self._around.family))
 
     async def close(self) -> None:
         self._executor.shutdown(wait=False)
@@ -78,41 +83,54 @@ class IptablesKernel:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
 
+class _Tool:
+    """iptables, or ip6tables. What it refuses is raised as NftError."""
+
+    def __init__(self, family: Family) -> None:
+        self._name = "iptables-nft" if family == IPV4 else "ip6tables-nft"
+
+    def restore(self, text: str) -> None:
+        _run(f"{self._name}-restore", *_WAIT, "--noflush", stdin=text)
+
+    def run(self, *words: str) -> str:
+        return _run(self._name, *_WAIT, *words)
+
+    def succeeds(self, *words: str) -> bool:
+        try:
+            self.run(*words)
+        except NftError:
+            return False
+        return True
+
+    def chains(self, table: str, prefixes: tuple[str, ...]) -> list[str]:
+        """The chains of `table` that begin so; none where there is no iptables."""
+        try:
+            listed = _run(f"{self._name}-save", "-t", table)
+        except NftError:
+            return []
+        marks = tuple(f":{prefix}" for prefix in prefixes)
+        return [line[1:].split(" ")[0] for line in listed.splitlines() if line.startswith(marks)]
+
+    def clean(self) -> None:
+        """Takes every chain of this mode away."""
+        for table in ("nat", "filter"):
+            ours = self.chains(table, _OURS)
+            if not ours:
+                continue
+            leading = [
+                line for line in self.run("-t", table, "-S").splitlines()
+                if line.startswith("-A ") and line.split(" ")[1] not in ours and line.rpartition(" -j ")[2] in ours
+            ]  # fmt: skip
+            lines = [f"*{table}", *(f":{chain} - [0:0]" for chain in ours)]
+            lines += ["-D" + line.removeprefix("-A") for line in leading]
+            lines += [f"-X {chain}" for chain in ours]
+            self.restore("\n".join([*lines, "COMMIT"]) + "\n")
+
+
 def cleanup() -> None:
     """Takes every chain of this mode away, whatever configuration made it. Idempotent. Raises NftError."""
-    for table in ("nat", "filter"):
-        ours = _chains(table, _OURS)
-        if not ours:
-            continue
-        leading = [
-            line for line in _run("iptables-nft", *_WAIT, "-t", table, "-S").splitlines()
-            if line.startswith("-A ") and line.split(" ")[1] not in ours and line.rpartition(" -j ")[2] in ours
-        ]  # fmt: skip
-        lines = [f"*{table}", *(f":{chain} - [0:0]" for chain in ours)]
-        lines += ["-D" + line.removeprefix("-A") for line in leading]
-        lines += [f"-X {chain}" for chain in ours]
-        _restore("\n".join([*lines, "COMMIT"]) + "\n")
-
-
-def _chains(table: str, prefixes: tuple[str, ...]) -> list[str]:
-    """The chains of `table` that begin so; none where there is no iptables."""
-    try:
-        listed = _run("iptables-nft-save", "-t", table)
-    except NftError:
-        return []
-    return [line[1:].split(" ")[0] for line in listed.splitlines() if line.startswith(tuple(f":{p}" for p in prefixes))]
-
-
-def _restore(text: str) -> None:
-    _run("iptables-nft-restore", *_WAIT, "--noflush", stdin=text)
-
-
-def _succeeds(*words: str) -> bool:
-    try:
-        _run("iptables-nft", *_WAIT, *words)
-    except NftError:
-        return False
-    return True
+    for family in FAMILIES:
+        _Tool(family).clean()
 
 
 def _run(*command: str, stdin: str = "") -> str:

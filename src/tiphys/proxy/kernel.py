@@ -51,28 +51,28 @@ class Kernel:
         }
 
         def work() -> None:
-            self._nft(whole(items.items(), base(provided, self._around)))
+            self._nft(whole(items.items(), base(provided, self._around), self._around.family))
 
         await self._in_thread(work)
         self._sizes = provided
 
     async def apply(self, changes: Changes) -> None:
         """Brings `changes` about. Raises NftError; then nothing has changed, and `load` is called for."""
-        text = commands(changes)
+        text = commands(changes, self._around.family)
         if text:
             await self._in_thread(lambda: self._nft(text))
 
     async def present(self) -> bool:
         """Whether the table is there: another program may have flushed everything."""
         try:
-            await self._in_thread(lambda: self._nft(f"list chain ip {TABLE} services-chain"))
+            await self._in_thread(lambda: self._nft(f"list chain {self._around.family.nft} {TABLE} services-chain"))
         except nft.NftError:
             return False
         return True
 
     async def forget_flows(self, fronts: Mapping[conntrack.Front, Collection[tuple[str, int]]]) -> int:
         """See `conntrack.forget_stale`."""
-        return await self._in_thread(lambda: conntrack.forget_stale(fronts))
+        return await self._in_thread(lambda: conntrack.forget_stale(fronts, self._around.family))
 
     async def close(self) -> None:
         """The table stays: connections go on while the proxy restarts."""

@@ -9,6 +9,7 @@ from typing import Protocol
 from tiphys.api.kinds.core.service import Service
 from tiphys.api.kinds.discovery.endpointslice import EndpointSlice
 from tiphys.base import nft
+from tiphys.base.family import FAMILIES, IPV4, Family
 from tiphys.proxy import conntrack, iptables_kernel
 from tiphys.proxy.endpoints import Place
 from tiphys.proxy.kernel import Kernel
@@ -45,7 +46,7 @@ class Mode(Protocol):
 
 def _forget_nftables() -> None:
     with contextlib.suppress(nft.NftError):
-        nft.run(f"table ip {TABLE}\ndelete table ip {TABLE}\n")
+        nft.run("".join(f"table {f.nft} {TABLE}\ndelete table {f.nft} {TABLE}\n" for f in FAMILIES))
 
 
 _MODES: dict[str, tuple[Callable[[Surroundings], Mode], Callable[[], None]]] = {
@@ -59,6 +60,11 @@ NAMES = tuple(_MODES)
 def mode_of(name: str, around: Surroundings) -> Mode:
     """Raises KeyError for a name that is not in `NAMES`."""
     return _MODES[name][0](around)
+
+
+def serves(name: str, family: Family) -> bool:
+    """Relays listen on 127.0.0.1, which IPv6 has nothing like: `::1` cannot be reached from another interface."""
+    return name != "userspace" or family == IPV4
 
 
 def cleanup(*, but: str = "") -> None:

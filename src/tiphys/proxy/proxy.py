@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,15 @@ from tiphys.api.kinds.discovery.endpointslice import ENDPOINTSLICE, EndpointSlic
 from tiphys.base import nft
 from tiphys.base.backoff import Backoff
 from tiphys.base.clock import Clock, rfc3339
+from tiphys.base.family import IPV4, families_of
 from tiphys.client.events import Recorder
 from tiphys.client.interface import Client, EventType
 from tiphys.proxy import modes
-from tiphys.proxy.conntrack import Front
-from tiphys.proxy.endpoints import Backend, Place, endpoints_of, proxied
+from tiphys.proxy.endpoints import Place, endpoints_of, proxied
 from tiphys.proxy.health import HealthServer
-from tiphys.proxy.ruleset import Surroundings, udp_fronts
-from tiphys.proxy.table import Changes, DesiredTable, ServiceKey, merge
+from tiphys.proxy.ruleset import Surroundings
+from tiphys.proxy.sides import Side
+from tiphys.proxy.table import ServiceKey
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +43,6 @@ STUCK_AFTER_S = 60.0
 _INDEX = "service"
 ZONE_LABEL = "topology.kubernetes.io/zone"
 
-Backends = frozenset[Backend]
-
 
 @dataclass(frozen=True, slots=True)
 class ProxySettings:
@@ -53,8 +52,10 @@ class ProxySettings:
     mode: str = modes.DEFAULT
     """One of `modes.NAMES`."""
     cluster_cidr: str = "10.244.0.0/16"
-    """Pods' addresses; empty: nobody is taken for a pod, nobody for a stranger."""
+    """Pods' addresses, one network for each family, separated by a comma; empty: nobody is taken for a pod, nobody for
+    a stranger."""
     service_cidr: str = "10.96.0.0/16"
+    """Services' addresses, likewise: its families are those that the proxy serves."""
     health_address: str = ""
     """Empty: all addresses."""
     health_port: int = 10256
@@ -78,19 +79,11 @@ class Proxy:
         self._slices = client.informer(ENDPOINTSLICE)
         self._nodes = client.informer(NODE)
         self._place = Place(settings.node_name)
-        around = Surroundings(
-            settings.cluster_cidr, settings.service_cidr, settings.node_port_addresses, settings.masquerade_all
-        )
-        self._kernel = modes.mode_of(settings.mode, around)
+        self._sides = [Side(settings.mode, around) for around in _surroundings(settings)]
         self._health = HealthServer(settings.health_address)
-        self._table = DesiredTable()
-        self._udp: dict[ServiceKey, dict[Front, Backends]] = {}
-        self._stale: dict[Front, Backends] = {}
-        """UDP fronts whose flows are to be looked through once the kernel holds the new rules."""
         self._health_ports: dict[ServiceKey, tuple[int, int]] = {}
         self._dirty: set[ServiceKey] = set()
         self._wake = asyncio.Event()
-        self._reload = True
         self._pending_since_s: float | None = None
         self._last_updated = clock.now()
         self.synced = asyncio.Event()
@@ -114,7 +107,8 @@ class Proxy:
             for stop in stops:
                 stop()
             await self._health.close()
-            await self._kernel.close()
+            for side in self._sides:
+                await side.close()
 
     # --- what changed
 
@@ -162,7 +156,6 @@ class Proxy:
                 await self._sync()
             except (nft.NftError, OSError) as error:
                 failures += 1
-                self._reload = True
                 self._wake.set()
                 log.error("node %s: Service rules: %s", self._settings.node_name, error)
                 await self._clock.sleep(RETRY.delay_s(failures))
@@ -173,48 +166,25 @@ class Proxy:
             if not self.synced.is_set():
                 await asyncio.to_thread(modes.cleanup, but=self._settings.mode)
                 self.synced.set()
-                log.info("node %s: rules of %d Services are in place", self._settings.node_name, len(self._udp))
+                log.info(
+                    "node %s: rules of %d Services are in place",
+                    self._settings.node_name,
+                    sum(1 for _ in self._services.list()),
+                )
                 self._say_started()
 
     async def _sync(self) -> None:
         dirty, self._dirty = self._dirty, set()
-        changes: Changes = {}
         for count, key in enumerate(sorted(dirty), start=1):
-            merge(changes, self._plan(key))
+            service, slices = self._read(key)
+            for side in self._sides:
+                side.plan(key, service, slices, replace(self._place, family=side.family))
             if count % PLANNED_PER_TURN == 0:
                 await asyncio.sleep(0)
-        if self._reload or not self._kernel.provides_for(changes):
-            self._reload = True
-            await self._kernel.load(dict(self._table.items()))
-            self._reload = False
-        else:
-            await self._kernel.apply(changes)
-        if self._stale:
-            stale, self._stale = self._stale, {}
-            try:
-                count = await self._kernel.forget_flows(stale)
-            except OSError as error:
-                log.warning("node %s: clearing UDP flows: %s", self._settings.node_name, error)
-            else:
-                log.debug("node %s: %d UDP flows cleared", self._settings.node_name, count)
+        for side in self._sides:
+            await side.sync()
         for key in dirty:
             await self._keep_health_port(key)
-
-    def _plan(self, key: ServiceKey) -> Changes:
-        """Plans one Service into the desired table; notes the UDP fronts that lost a backend."""
-        service, slices = self._read(key)
-        fronts = udp_fronts(service, slices, self._place) if service else {}
-        before = self._udp.get(key, {})
-        for front in before.keys() | fronts.keys():
-            had, has = before.get(front, frozenset()), fronts.get(front, frozenset())
-            # From nobody to somebody counts too: flows that were let through untranslated would stay so.
-            if had - has or (has and not had):
-                self._stale[front] = has
-        if service is None:
-            self._udp.pop(key, None)
-        else:
-            self._udp[key] = fronts
-        return self._table.replace(key, self._kernel.fragment(service, slices, self._place) if service else {})
 
     def _read(self, key: ServiceKey) -> tuple[Service | None, list[EndpointSlice]]:
         namespace, name = key
@@ -226,10 +196,11 @@ class Proxy:
         await self.synced.wait()
         while True:
             await self._clock.sleep(self._settings.check_period_s)
-            if not await self._kernel.present():
-                log.warning("node %s: its rules are gone, loading them anew", self._settings.node_name)
-                self._reload = True
-                self._wake.set()
+            for side in self._sides:
+                if not await side.present():
+                    log.warning("node %s: its rules are gone, loading them anew", self._settings.node_name)
+                    side.load_again()
+                    self._wake.set()
 
     def _answer(self, path: str) -> tuple[int, dict[str, Any]]:
         if path not in ("/healthz", "/livez"):
@@ -251,7 +222,9 @@ class Proxy:
             port = service.spec.health_check_node_port
         local = 0
         if service is not None and port:
-            local = len({b.ip for p in service.spec.ports for b in endpoints_of(p, slices, self._place).local})
+            places = [replace(self._place, family=side.family) for side in self._sides]
+            found = [endpoints_of(port, slices, place).local for port in service.spec.ports for place in places]
+            local = len({backend.ip for backends in found for backend in backends})
         old_port, _ = self._health_ports.pop(key, (0, 0))
         if old_port and old_port != port:
             await self._health.forget(old_port)
@@ -273,6 +246,21 @@ class Proxy:
         name = self._settings.node_name
         node = ObjectReference(kind="Node", api_version="v1", name=name, uid=name)
         self._recorder.event(node, "Normal", "Starting", "", action="StartKubeProxy")
+
+
+def _surroundings(settings: ProxySettings) -> Iterator[Surroundings]:
+    """One for each family that Services have and the mode serves."""
+    for family in families_of(settings.service_cidr) or (IPV4,):
+        if not modes.serves(settings.mode, family):
+            log.warning("the proxy mode %s serves no %s: such Services do not work", settings.mode, family.name)
+            continue
+        yield Surroundings(
+            family.network(settings.cluster_cidr),
+            family.network(settings.service_cidr),
+            tuple(family.of(settings.node_port_addresses)),
+            family,
+            settings.masquerade_all,
+        )
 
 
 def _service_of(piece: EndpointSlice) -> Iterable[str]:

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 
 from tiphys.api.kinds.core.service import Service, ServicePort
 from tiphys.api.kinds.discovery.endpointslice import EndpointSlice
+from tiphys.base.family import IPV4, Family
 from tiphys.proxy.endpoints import Backend, Endpoints, Place, endpoints_of, proxied
 
 TABLE = "tiphys-proxy"
@@ -39,40 +40,59 @@ picking chains of that many endpoints, or (map or set, key) with the element's v
 Fragment = dict[Item, str]
 """All items that one Service asks for."""
 
-_FRONT = "type ipv4_addr . inet_proto . inet_service : verdict;"
 _NODE_FRONT = "type inet_proto . inet_service : verdict;"
-_PICK = "typeof ip daddr . meta l4proto . th dport . numgen random mod 65536 : ip daddr . th dport;"
-_NODE_PICK = "typeof meta l4proto . th dport . numgen random mod 65536 : ip daddr . th dport;"
-MAPS = {
-    # Who is asked, from anywhere.
-    "services": _FRONT,
-    "node-ports": _NODE_FRONT,
-    # externalTrafficPolicy Local: asked from inside the cluster, and from outside of it.
-    "services-inside": _FRONT,
-    "node-ports-inside": _NODE_FRONT,
-    "services-outside": _FRONT,
-    "node-ports-outside": _NODE_FRONT,
-    # Who answers.
-    "endpoints": _PICK,
-    "node-endpoints": _NODE_PICK,
-    "endpoints-outside": _PICK,
-    "node-endpoints-outside": _NODE_PICK,
-    # Who does not.
-    "unserved": _FRONT,
-    "unserved-node-ports": _NODE_FRONT,
-    # loadBalancerSourceRanges.
-    "fenced": _FRONT,
-}
-SETS = {"cluster-ips": "type ipv4_addr;", "hairpins": "type ipv4_addr . ipv4_addr;"}
-ELEMENT_COLLECTIONS = (*MAPS, *SETS)
+
+
+def maps(family: Family) -> dict[str, str]:
+    """The table's maps and how they are declared."""
+    front = f"type {family.nft_type} . inet_proto . inet_service : verdict;"
+    ends = f"{family.nft} daddr . th dport"
+    pick = f"typeof {_address_key(family)} . numgen random mod 65536 : {ends};"
+    node_pick = f"typeof {_PORT_KEY} . numgen random mod 65536 : {ends};"
+    return {
+        # Who is asked, from anywhere.
+        "services": front,
+        "node-ports": _NODE_FRONT,
+        # externalTrafficPolicy Local: asked from inside the cluster, and from outside of it.
+        "services-inside": front,
+        "node-ports-inside": _NODE_FRONT,
+        "services-outside": front,
+        "node-ports-outside": _NODE_FRONT,
+        # Who answers.
+        "endpoints": pick,
+        "node-endpoints": node_pick,
+        "endpoints-outside": pick,
+        "node-endpoints-outside": node_pick,
+        # Who does not.
+        "unserved": front,
+        "unserved-node-ports": _NODE_FRONT,
+        # loadBalancerSourceRanges.
+        "fenced": front,
+    }
+
+
+def sets(family: Family) -> dict[str, str]:
+    return {"cluster-ips": f"type {family.nft_type};", "hairpins": f"type {family.nft_type} . {family.nft_type};"}
+
+
+_LOOPBACK_CLOSED = (
+    '  iifname != "lo" ip daddr 127.0.0.0/8 ct state { new, invalid, untracked } ct status & dnat == 0 drop\n'
+)
+"""`route_localnet` opens loopback to neighbours; this closes it again."""
 
 SIZES = range(1, 17)
 """The endpoint counts that every load provides for."""
 
-_ADDRESS_KEY = "ip daddr . meta l4proto . th dport"
 _PORT_KEY = "meta l4proto . th dport"
 _MARK = f"meta mark set meta mark | {MASQUERADE_MARK:#x}"
 _PROTOCOLS = "meta l4proto { tcp, udp, sctp }"
+
+
+def _address_key(family: Family) -> str:
+    return f"{family.nft} daddr . {_PORT_KEY}"
+
+
+ELEMENT_COLLECTIONS = (*maps(IPV4), *sets(IPV4))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +105,8 @@ class Surroundings:
     """Addresses of it that belong to nobody are dropped, so that they never leave the machine."""
     node_port_addresses: tuple[str, ...] = ()
     """Networks; node ports answer on the node's addresses in them alone. Empty: on all."""
+    family: Family = IPV4
+    """Of all addresses here."""
     masquerade_all: bool = False
     """Whether every connection to a cluster address is masqueraded."""
 
@@ -96,39 +118,39 @@ def base(sizes: Iterable[int], around: Surroundings = Surroundings()) -> str:
     look into: libnftables 1.0.6 takes no rule that uses a `typeof` map read back from the kernel ("conflicting
     protocols specified"), so a new count costs a whole load; see `SIZES` and `Kernel`.
     """
-    cluster_cidr, service_cidr = around.cluster_cidr, around.service_cidr
-    maps = "".join(f" map {name} {{ {kind} }}\n" for name, kind in MAPS.items())
-    sets = "".join(f" set {name} {{ {kind} }}\n" for name, kind in SETS.items())
-    strangers = f"  ip daddr @cluster-ips ip saddr != {cluster_cidr} {_MARK}\n" if cluster_cidr else ""
+    cluster_cidr, service_cidr, family = around.cluster_cidr, around.service_cidr, around.family
+    word, address_key = family.nft, _address_key(family)
+    declared = "".join(f" map {name} {{ {kind} }}\n" for name, kind in maps(family).items())
+    declared += "".join(f" set {name} {{ {kind} }}\n" for name, kind in sets(family).items())
+    strangers = f"  {word} daddr @cluster-ips {word} saddr != {cluster_cidr} {_MARK}\n" if cluster_cidr else ""
     if around.masquerade_all:
-        strangers = f"  ip daddr @cluster-ips {_MARK}\n"
+        strangers = f"  {word} daddr @cluster-ips {_MARK}\n"
     listed = ", ".join(around.node_port_addresses)
-    faces = f"ip daddr {{ {listed} }} fib daddr type local" if listed else "fib daddr type local"
-    picks = "".join(_picks(size) for size in sorted(set(sizes)))
-    unowned = f"  ip daddr {service_cidr} drop\n" if service_cidr else ""
+    faces = f"{word} daddr {{ {listed} }} fib daddr type local" if listed else "fib daddr type local"
+    picks = "".join(_picks(size, family) for size in sorted(set(sizes)))
+    unowned = f"  {word} daddr {service_cidr} drop\n" if service_cidr else ""
     return (
-        f"table ip {TABLE} {{\n{maps}{sets}{picks}"
+        f"table {word} {TABLE} {{\n{declared}{picks}"
         f" chain refuse {{\n  reject\n }}\n"
-        f" chain unserved-chain {{\n  {_ADDRESS_KEY} vmap @unserved\n"
-        f"  ip daddr @cluster-ips goto refuse\n{unowned} }}\n"
-        f"{_by_origin('service', _ADDRESS_KEY, 'services', cluster_cidr)}"
-        f"{_by_origin('node', _PORT_KEY, 'node-ports', cluster_cidr)}"
-        f" chain services-chain {{\n{strangers}  {_ADDRESS_KEY} vmap @services\n"
+        f" chain unserved-chain {{\n  {address_key} vmap @unserved\n"
+        f"  {word} daddr @cluster-ips goto refuse\n{unowned} }}\n"
+        f"{_by_origin('service', address_key, 'services', around)}"
+        f"{_by_origin('node', _PORT_KEY, 'node-ports', around)}"
+        f" chain services-chain {{\n{strangers}  {address_key} vmap @services\n"
         f"  {faces} {_PORT_KEY} vmap @node-ports\n }}\n"
         " chain fence-prerouting {\n  type filter hook prerouting priority -110; policy accept;\n"
-        f"  ct state new {_ADDRESS_KEY} vmap @fenced\n }}\n"
+        f"  ct state new {address_key} vmap @fenced\n }}\n"
         " chain fence-output {\n  type filter hook output priority -110; policy accept;\n"
-        f"  ct state new {_ADDRESS_KEY} vmap @fenced\n }}\n"
+        f"  ct state new {address_key} vmap @fenced\n }}\n"
         " chain prerouting {\n  type nat hook prerouting priority -100; policy accept;\n  jump services-chain\n }\n"
         " chain output {\n  type nat hook output priority -100; policy accept;\n  jump services-chain\n }\n"
         " chain postrouting {\n  type nat hook postrouting priority 100; policy accept;\n"
         '  oifname "lo" return\n'
-        "  ip saddr . ip daddr @hairpins masquerade fully-random\n"
+        f"  {word} saddr . {word} daddr @hairpins masquerade fully-random\n"
         f"  meta mark & {MASQUERADE_MARK:#x} == 0 return\n"
         f"  meta mark set meta mark ^ {MASQUERADE_MARK:#x}\n  masquerade fully-random\n }}\n"
         " chain input {\n  type filter hook input priority 0; policy accept;\n"
-        # route_localnet opens loopback to neighbours; this closes it again.
-        '  iifname != "lo" ip daddr 127.0.0.0/8 ct state { new, invalid, untracked } ct status & dnat == 0 drop\n'
+        f"{_LOOPBACK_CLOSED if family == IPV4 else ''}"
         f"  ct state new {faces} {_PORT_KEY} vmap @unserved-node-ports\n  ct state new jump unserved-chain\n }}\n"
         " chain forward {\n  type filter hook forward priority 0; policy accept;\n"
         "  ct state new jump unserved-chain\n }\n"
@@ -138,24 +160,26 @@ def base(sizes: Iterable[int], around: Surroundings = Surroundings()) -> str:
     )
 
 
-def _picks(size: int) -> str:
+def _picks(size: int, family: Family) -> str:
     """The chains that send a connection to one of `size` endpoints."""
+    address_key = _address_key(family)
 
     def dnat(asked: str, places: str) -> str:
-        return f"  {_PROTOCOLS} dnat ip to {asked} . numgen random mod {size} map @{places}\n"
+        return f"  {_PROTOCOLS} dnat {family.nft} to {asked} . numgen random mod {size} map @{places}\n"
 
     return (
-        f" chain service-{size} {{\n{dnat(_ADDRESS_KEY, 'endpoints')} }}\n"
+        f" chain service-{size} {{\n{dnat(address_key, 'endpoints')} }}\n"
         f" chain service-{size}-masq {{\n  {_MARK}\n  goto service-{size}\n }}\n"
-        f" chain service-{size}-outside {{\n{dnat(_ADDRESS_KEY, 'endpoints-outside')} }}\n"
+        f" chain service-{size}-outside {{\n{dnat(address_key, 'endpoints-outside')} }}\n"
         f" chain node-{size}-masq {{\n  {_MARK}\n{dnat(_PORT_KEY, 'node-endpoints')} }}\n"
         f" chain node-{size}-outside {{\n{dnat(_PORT_KEY, 'node-endpoints-outside')} }}\n"
     )
 
 
-def _by_origin(face: str, key: str, front: str, cluster_cidr: str) -> str:
+def _by_origin(face: str, key: str, front: str, around: Surroundings) -> str:
     """externalTrafficPolicy Local holds for the outside only: pods and the node itself may use every endpoint."""
-    pods = f"  ip saddr {cluster_cidr} {key} vmap @{front}-inside\n" if cluster_cidr else ""
+    cidr = around.cluster_cidr
+    pods = f"  {around.family.nft} saddr {cidr} {key} vmap @{front}-inside\n" if cidr else ""
     return (
         f" chain {face}-by-origin {{\n{pods}  fib saddr type local {key} vmap @{front}-inside\n"
         f"  {key} vmap @{front}-outside\n }}\n"
@@ -165,15 +189,15 @@ def _by_origin(face: str, key: str, front: str, cluster_cidr: str) -> str:
 def fragment_of(service: Service, slices: Sequence[EndpointSlice], place: Place) -> Fragment:
     """Everything that this Service puts into the table of this node; nothing where it is not ours to translate."""
     owned = [piece for piece in slices if "service.kubernetes.io/headless" not in piece.metadata.labels]
-    return fragment_with(service, lambda port: endpoints_of(port, owned, place))
+    return fragment_with(service, lambda port: endpoints_of(port, owned, place), place.family)
 
 
-def fragment_with(service: Service, endpoints: Callable[[ServicePort], Endpoints]) -> Fragment:
+def fragment_with(service: Service, endpoints: Callable[[ServicePort], Endpoints], family: Family = IPV4) -> Fragment:
     """The same, with the endpoints that `endpoints` tells for each port."""
     items: Fragment = {}
     if proxied(service):
         for port in service.spec.ports:
-            _ServicePort(items, service, port, endpoints(port)).add()
+            _ServicePort(items, service, port, endpoints(port), family).add()
     return items
 
 
@@ -189,24 +213,28 @@ def udp_fronts(
             continue
         endpoints = endpoints_of(port, slices, place)
         backends = frozenset(endpoints.cluster + endpoints.local)
-        for ip in _v4([*service.spec.cluster_ips, service.spec.cluster_ip, *external_ips(service)]):
+        asked = [*service.spec.cluster_ips, service.spec.cluster_ip, *external_ips(service, place.family)]
+        for ip in place.family.of(asked):
             fronts[ip, port.port] = backends
         if port.node_port:
             fronts["", port.node_port] = backends
     return fronts
 
 
-def external_ips(service: Service) -> list[str]:
-    """externalIPs, and what a load balancer delivers with the destination unchanged. IPv4."""
+def external_ips(service: Service, family: Family) -> list[str]:
+    """externalIPs, and what a load balancer delivers with the destination unchanged."""
     ingress = service.status.load_balancer.ingress if service.spec.type == "LoadBalancer" else []
     delivered = [entry.ip for entry in ingress if entry.ip_mode != "Proxy"]
-    return list(dict.fromkeys(_v4([*service.spec.external_ips, *delivered])))
+    return list(dict.fromkeys(family.of([*service.spec.external_ips, *delivered])))
 
 
 class _ServicePort:
     """Adds the items of one port of one Service to `items`."""
 
-    def __init__(self, items: Fragment, service: Service, port: ServicePort, endpoints: Endpoints) -> None:
+    def __init__(
+        self, items: Fragment, service: Service, port: ServicePort, endpoints: Endpoints, family: Family
+    ) -> None:
+        self._family = family
         self._items, self._service, self._port, self._endpoints = items, service, port, endpoints
         self._protocol = (port.protocol or "TCP").lower()
         name = f"{service.metadata.namespace}/{service.metadata.name}/{self._protocol}/{port.port}"
@@ -217,7 +245,7 @@ class _ServicePort:
         for ip in self._endpoints.hairpins:
             self._items["hairpins", f"{ip} . {ip}"] = ""
         only_here = spec.internal_traffic_policy == "Local"
-        for ip in dict.fromkeys(_v4([spec.cluster_ip, *spec.cluster_ips])):
+        for ip in dict.fromkeys(self._family.of([spec.cluster_ip, *spec.cluster_ips])):
             self._items["cluster-ips", ip] = ""
             key = f"{ip} . {self._protocol} . {self._port.port}"
             chosen = here if only_here else everywhere
@@ -225,7 +253,7 @@ class _ServicePort:
                 self._items["services", key] = self._pick("service", key, chosen, masquerade=False)
             else:
                 self._unserved("unserved", key, local=only_here)
-        for ip in external_ips(self._service):
+        for ip in external_ips(self._service, self._family):
             self._external("service", "services", "unserved", f"{ip} . {self._protocol} . {self._port.port}")
         if self._port.node_port:
             key = f"{self._protocol} . {self._port.node_port}"
@@ -275,18 +303,21 @@ class _ServicePort:
         config = self._service.spec.session_affinity_config
         client_ip = config.client_ip if config else None
         timeout_s = (client_ip.timeout_seconds if client_ip else None) or 10800
+        word = self._family.nft
         targets = []
         rules = []
         for backend in backends:
             name = _short(f"{self._id}/{backend.ip}/{backend.port}/{timeout_s}")
             remembered, target = f"clients-{name}", f"endpoint-{name}"
             # A dynamic set; a full one forgets nobody, it only learns no more.
-            self._items[SET, remembered] = f"type ipv4_addr; size 65535; flags dynamic,timeout; timeout {timeout_s}s;"
-            self._items[CHAIN, target] = (
-                f"update @{remembered} {{ ip saddr }}\n"
-                f"meta l4proto {self._protocol} dnat to {backend.ip}:{backend.port}"
+            self._items[SET, remembered] = (
+                f"type {self._family.nft_type}; size 65535; flags dynamic,timeout; timeout {timeout_s}s;"
             )
-            rules.append(f"ip saddr @{remembered} goto {target}")
+            self._items[CHAIN, target] = (
+                f"update @{remembered} {{ {word} saddr }}\n"
+                f"meta l4proto {self._protocol} dnat to {self._family.with_port(*backend)}"
+            )
+            rules.append(f"{word} saddr @{remembered} goto {target}")
             targets.append(target)
         among = ", ".join(f"{index} : goto {target}" for index, target in enumerate(targets))
         rules.append(f"numgen random mod {len(targets)} vmap {{ {among} }}")
@@ -300,15 +331,11 @@ class _ServicePort:
         if self._service.spec.type != "LoadBalancer" or not ranges:
             return
         chain = f"fence-{self._id}"
-        allowed = ", ".join(sorted(text for text in ranges if ":" not in text))
-        self._items[CHAIN, chain] = (f"ip saddr {{ {allowed} }} return\n" if allowed else "") + "drop"
+        allowed = ", ".join(sorted(self._family.of(ranges)))
+        self._items[CHAIN, chain] = (f"{self._family.nft} saddr {{ {allowed} }} return\n" if allowed else "") + "drop"
         for entry in self._service.status.load_balancer.ingress:
-            for ip in _v4([entry.ip]):
+            for ip in self._family.of([entry.ip]):
                 self._items["fenced", f"{ip} . {self._protocol} . {self._port.port}"] = f"goto {chain}"
-
-
-def _v4(addresses: Iterable[str]) -> list[str]:
-    return [address for address in addresses if address and address != "None" and ":" not in address]
 
 
 def _short(name: str) -> str:

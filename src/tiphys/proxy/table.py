@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from tiphys.base.family import IPV4, Family
 from tiphys.proxy.ruleset import CHAIN, ELEMENT_COLLECTIONS, PICK, SET, TABLE, Fragment, Item
 
 _ELEMENTS_PER_COMMAND = 1000
@@ -108,13 +109,14 @@ def merge(changes: Changes, later: Changes) -> None:
             changes[item] = Change(old, change.new)
 
 
-def whole(items: Iterable[tuple[Item, str]], base: str) -> str:
+def whole(items: Iterable[tuple[Item, str]], base: str, family: Family = IPV4) -> str:
     """The nft commands that make the table hold exactly this, whatever it held: one transaction, no gap in it.
 
     `base` must provide for all `sizes` of the items.
     """
     changes = {item: Change(None, value) for item, value in items}
-    return f"table ip {TABLE}\ndelete table ip {TABLE}\n{base}{commands(changes)}"
+    where = f"{family.nft} {TABLE}"
+    return f"table {where}\ndelete table {where}\n{base}{commands(changes, family)}"
 
 
 def sizes(items: Iterable[Item]) -> set[int]:
@@ -122,25 +124,26 @@ def sizes(items: Iterable[Item]) -> set[int]:
     return {int(item[1]) for item in items if item[0] == PICK}
 
 
-def commands(changes: Mapping[Item, Change]) -> str:
+def commands(changes: Mapping[Item, Change], family: Family = IPV4) -> str:
     """The nft commands that bring these changes about, in an order that one transaction accepts: what is referred to is
     made before, and taken away after, what refers to it."""
     lines: list[str] = []
+    where = f"{family.nft} {TABLE}"
     chains = {item[1]: change for item, change in changes.items() if item[0] == CHAIN}
     sets = {item[1]: change for item, change in changes.items() if item[0] == SET}
-    lines += [f"add set ip {TABLE} {name} {{ {c.new} }}" for name, c in sets.items() if c.old is None]
-    lines += [f"add chain ip {TABLE} {name}" for name, c in chains.items() if c.old is None]
-    lines += [f"flush chain ip {TABLE} {name}" for name, c in chains.items() if c.old is not None and c.new is not None]
+    lines += [f"add set {where} {name} {{ {c.new} }}" for name, c in sets.items() if c.old is None]
+    lines += [f"add chain {where} {name}" for name, c in chains.items() if c.old is None]
+    lines += [f"flush chain {where} {name}" for name, c in chains.items() if c.old is not None and c.new is not None]
     for name, change in chains.items():
-        lines += [f"add rule ip {TABLE} {name} {rule}" for rule in (change.new or "").split("\n") if rule]
-    lines += _elements(changes)
-    lines += [f"flush chain ip {TABLE} {name}" for name, c in chains.items() if c.new is None]
-    lines += [f"delete chain ip {TABLE} {name}" for name, c in chains.items() if c.new is None]
-    lines += [f"delete set ip {TABLE} {name}" for name, c in sets.items() if c.new is None]
+        lines += [f"add rule {where} {name} {rule}" for rule in (change.new or "").split("\n") if rule]
+    lines += _elements(changes, where)
+    lines += [f"flush chain {where} {name}" for name, c in chains.items() if c.new is None]
+    lines += [f"delete chain {where} {name}" for name, c in chains.items() if c.new is None]
+    lines += [f"delete set {where} {name}" for name, c in sets.items() if c.new is None]
     return "\n".join(lines) + "\n" if lines else ""
 
 
-def _elements(changes: Mapping[Item, Change]) -> Iterator[str]:
+def _elements(changes: Mapping[Item, Change], where: str) -> Iterator[str]:
     gone: dict[str, list[str]] = {name: [] for name in ELEMENT_COLLECTIONS}
     fresh: dict[str, list[str]] = {name: [] for name in ELEMENT_COLLECTIONS}
     for (collection, key), change in changes.items():
@@ -154,4 +157,4 @@ def _elements(changes: Mapping[Item, Change]) -> Iterator[str]:
         for collection, elements in by_collection.items():
             for start in range(0, len(elements), _ELEMENTS_PER_COMMAND):
                 listed = ", ".join(elements[start : start + _ELEMENTS_PER_COMMAND])
-                yield f"{verb} element ip {TABLE} {collection} {{ {listed} }}"
+                yield f"{verb} element {where} {collection} {{ {listed} }}"
