@@ -101,7 +101,7 @@ def ways():
 pods, far = Route("10.244.1.0/24", gateway="172.30.0.12"), Route("10.244.9.0/24", gateway="203.0.113.1")
 guard, story = Route("10.244.0.0/16"), []
 for wanted in ({pods}, {pods}, {pods, far}, {pods}, {Route("10.244.0.0/16", gateway="172.30.0.12")}):
-    refused = apply_routes(frozenset(wanted), guard)
+    refused = apply_routes(frozenset(wanted), [guard])
     story.append([*ways(), [route.destination for route in refused]])
 print(json.dumps(story))
 """

@@ -93,9 +93,9 @@ class Lab:
         self.namespace(self.client)
         prepare = (
             "from tiphys.network.pod_network import *;"
-            "prepare(NetworkSettings('node-1', '/nowhere'), '10.244.0.0/24');"
+            "prepare(NetworkSettings('node-1', '/nowhere'), ['10.244.0.0/24']);"
             "ways = frozenset({Route('10.96.0.0/16', device='tiphys0', source='10.244.0.1')});"
-            "print(apply_routes(ways, Route('10.244.0.0/16')))"
+            "print(apply_routes(ways, [Route('10.244.0.0/16')]))"
         )
         self.inside(self.node, sys.executable, "-c", prepare)
         ip("-n", self.node, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", self.client)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 CONFIG_NAME = "10-tiphys.conflist"
@@ -28,12 +29,14 @@ def plugin_directory(candidates: tuple[str, ...] = PLUGIN_DIRECTORIES) -> str:
 
 def gateway_of(subnet: str) -> str:
     """The node's own address in its pod subnet, which the bridge carries: the first one."""
-    return str(ipaddress.IPv4Network(subnet)[1])
+    return str(ipaddress.ip_network(subnet)[1])
 
 
-def config(subnet: str, mtu: int, bridge: str, state: str) -> dict[str, object]:
-    """The network list. `mtu` 0 leaves it to the kernel; `state` is where host-local remembers what it gave away."""
-    ipaddress.IPv4Network(subnet)
+def config(subnets: Sequence[str], mtu: int, bridge: str, state: str) -> dict[str, object]:
+    """The network list: a pod gets an address of each subnet. `mtu` 0 leaves it to the kernel; `state` is where
+    host-local remembers what it gave away."""
+    for subnet in subnets:
+        ipaddress.ip_network(subnet)
     plug: dict[str, object] = {
         "type": "bridge",
         "bridge": bridge,
@@ -42,7 +45,7 @@ def config(subnet: str, mtu: int, bridge: str, state: str) -> dict[str, object]:
         "hairpinMode": True,
         # What leaves the cluster is masqueraded by PodNetwork's own table: the plugin would do it per pod, by iptables.
         "ipMasq": False,
-        "ipam": {"type": "host-local", "ranges": [[{"subnet": subnet}]], "dataDir": state},
+        "ipam": {"type": "host-local", "ranges": [[{"subnet": subnet}] for subnet in subnets], "dataDir": state},
     }
     if mtu:
         plug["mtu"] = mtu
@@ -50,7 +53,7 @@ def config(subnet: str, mtu: int, bridge: str, state: str) -> dict[str, object]:
     return {"cniVersion": "1.0.0", "name": "tiphys", "plugins": [plug, ports]}
 
 
-def write_config(directory: Path | str, subnet: str, mtu: int, bridge: str, state: Path | str = "") -> Path:
+def write_config(directory: Path | str, subnets: Sequence[str], mtu: int, bridge: str, state: Path | str = "") -> Path:
     """Makes `directory` hold exactly this network's configuration, whole at any moment; returns the file.
 
     `state` defaults to `allocations` beside `directory`, so that two nodes on one machine never share it. An unchanged
@@ -59,7 +62,7 @@ def write_config(directory: Path | str, subnet: str, mtu: int, bridge: str, stat
     """
     directory = Path(directory)
     state = Path(state) if state else directory.parent / "allocations"
-    return write_file(directory, CONFIG_NAME, json.dumps(config(subnet, mtu, bridge, str(state)), indent=2) + "\n")
+    return write_file(directory, CONFIG_NAME, json.dumps(config(subnets, mtu, bridge, str(state)), indent=2) + "\n")
 
 
 def write_file(directory: Path, name: str, text: str) -> Path:

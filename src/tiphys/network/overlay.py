@@ -2,8 +2,9 @@
 
     pod ── tiphys0 ── route via 10.244.1.0 ── tiphys-vxlan ── UDP 8472 to 172.30.0.12 ── tiphys-vxlan ── tiphys0 ── pod
 
-Every node's end has the first address of its pod subnet and a hardware address derived from it, so that a node's
-address and subnet say everything: nothing is learned, nothing asked by broadcast, nothing else to be agreed on.
+Every node's end has the first address of its pod subnet (for IPv6 a link-local one) and a hardware address, both
+derived from what its Node says: nothing is learned, nothing asked by broadcast, nothing else to be agreed on.
+Pods of both families travel between IPv4 addresses of nodes.
 Source: RFC 7348, the kernel's linux/neighbour.h and if_link.h.
 """
 
@@ -13,9 +14,11 @@ import errno
 import ipaddress
 import socket
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tiphys.base import netlink
+from tiphys.base.family import FAMILIES
 from tiphys.base.netlink import Netlink, attribute, attributes, nested
 from tiphys.network import links
 
@@ -32,6 +35,7 @@ _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINKINFO = 1, 3, 4, 18
 _INFO_KIND, _INFO_DATA = 1, 2
 _VXLAN_ID, _VXLAN_LOCAL, _VXLAN_LEARNING, _VXLAN_PORT = 1, 4, 7, 15
 _NDA_DST, _NDA_LLADDR = 1, 2
+_LINK_LOCAL = int(ipaddress.IPv6Address("fe80::5efe:0:0"))
 _PERMANENT, _SELF = 0x80, 0x02
 _UP = 1
 _LINK = struct.Struct("=BxHiII")
@@ -47,30 +51,33 @@ class Far:
 
     @property
     def address(self) -> str:
-        return end_of(self.subnet)
+        return end_of(self.subnet, self.node)
 
     @property
     def hardware(self) -> bytes:
-        return hardware_of(self.subnet)
+        return hardware_of(self.node)
 
 
-def end_of(subnet: str) -> str:
-    """The overlay address of the node with these pods: the subnet's first, which no pod gets."""
-    return str(ipaddress.IPv4Network(subnet)[0])
+def end_of(subnet: str, node: str) -> str:
+    """The overlay address of the node with these pods: the subnet's first, which no pod gets. With IPv6 that one means
+    all routers; there it is a link-local address of the node's."""
+    if ":" not in subnet:
+        return subnet.partition("/")[0]
+    return str(ipaddress.IPv6Address(_LINK_LOCAL + int(ipaddress.IPv4Address(node))))
 
 
-def hardware_of(subnet: str) -> bytes:
-    return b"\x0a\x59" + ipaddress.IPv4Network(subnet)[0].packed
+def hardware_of(node: str) -> bytes:
+    return b"\x0a\x59" + socket.inet_aton(node)
 
 
-def ensure_device(link: Netlink, subnet: str, node: str, mtu: int) -> None:
+def ensure_device(link: Netlink, subnets: Sequence[str], node: str, mtu: int) -> None:
     """Makes this node's end exist with the right address, at `node`. One with other parameters is made anew, for the
     kernel changes them no more. Raises OSError."""
     head = _LINK.pack(socket.AF_UNSPEC, 0, 0, _UP, _UP)
     body = (
         head
         + attribute(_IFLA_IFNAME, DEVICE.encode() + b"\0")
-        + attribute(_IFLA_ADDRESS, hardware_of(subnet))
+        + attribute(_IFLA_ADDRESS, hardware_of(node))
         + attribute(_IFLA_MTU, struct.pack("=I", mtu))
         + nested(_IFLA_LINKINFO, attribute(_INFO_KIND, b"vxlan"), nested(_INFO_DATA, _parameters(node)))
     )
@@ -81,7 +88,8 @@ def ensure_device(link: Netlink, subnet: str, node: str, mtu: int) -> None:
             raise
         links.remove_link(link, DEVICE)
         link.do(_NEWLINK, body, netlink.F_CREATE | netlink.F_EXCL)
-    links.ensure_address(link, DEVICE, ipaddress.IPv4Interface(f"{end_of(subnet)}/32"))
+    for subnet in subnets:
+        links.ensure_address(link, DEVICE, ipaddress.ip_interface(end_of(subnet, node)))
 
 
 def _parameters(node: str) -> bytes:
@@ -96,12 +104,12 @@ def _parameters(node: str) -> bytes:
 def sync(link: Netlink, wanted: frozenset[Far]) -> None:
     """Makes the overlay know exactly these ends: where each one's hardware address is, and who has its address."""
     index = links.index_of(DEVICE)
-    neighbours = {(socket.inet_aton(far.address), far.hardware) for far in wanted}
-    forwarding = {(socket.inet_aton(far.node), far.hardware) for far in wanted}
-    for family, flags, entries in (
-        (socket.AF_INET, 0, neighbours),
-        (socket.AF_BRIDGE, _SELF, forwarding),
-    ):
+    entries_of = {
+        (family.number, 0): {(family.packed(far.address), far.hardware) for far in wanted if family.has(far.subnet)}
+        for family in FAMILIES
+    }
+    entries_of[socket.AF_BRIDGE, _SELF] = {(socket.inet_aton(far.node), far.hardware) for far in wanted}
+    for (family, flags), entries in entries_of.items():
         present = _present(link, index, family)
         head = _NEIGHBOUR.pack(family, index, _PERMANENT, flags, 0)
         for where, hardware in present - entries:
@@ -119,6 +127,6 @@ def _present(link: Netlink, index: int, family: int) -> set[tuple[bytes, bytes]]
         known = attributes(payload, _NEIGHBOUR.size)
         where = known.get(_NDA_DST, b"")
         ours = of == family and device == index and state & _PERMANENT
-        if ours and len(where) == 4 and _NDA_LLADDR in known:
+        if ours and where and _NDA_LLADDR in known:
             found.add((where, known[_NDA_LLADDR]))
     return found

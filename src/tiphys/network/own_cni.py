@@ -1,6 +1,7 @@
 """A pod network of the user's own: any CNI plugins, by their configuration file.
 
-The file is given to the runtime as it is, but for `${podCIDR}`, which stands for the node's pod subnet. Bridges, routes
+The file is given to the runtime as it is, but for `${podCIDR}`, which stands for the node's pod subnet, and
+`${podCIDR6}`, which stands for that of IPv6. Bridges, routes
 and masquerading are then the plugins' business; Services, DNS and network policies work as ever.
 """
 
@@ -12,13 +13,14 @@ import logging
 from pathlib import Path
 
 from tiphys.api.kinds.core.node import NODE, Node
+from tiphys.base.family import IPV6
 from tiphys.client.interface import Client, EventType
 from tiphys.network.cni import CONFIG_NAME, write_file
 from tiphys.network.pod_network import pod_subnet
 
 log = logging.getLogger(__name__)
 
-SUBNET = "${podCIDR}"
+SUBNET, SUBNET6 = "${podCIDR}", "${podCIDR6}"
 
 
 class OwnNetwork:
@@ -42,11 +44,14 @@ class OwnNetwork:
             while True:
                 await self._changed.wait()
                 self._changed.clear()
-                subnet = pod_subnet(self._nodes.get(self._node_name))
+                node = self._nodes.get(self._node_name)
+                subnet = pod_subnet(node)
                 if not subnet:
                     continue
                 try:
-                    text = configuration(await asyncio.to_thread(self._config.read_text), subnet)
+                    text = configuration(
+                        await asyncio.to_thread(self._config.read_text), subnet, pod_subnet(node, IPV6)
+                    )
                     await asyncio.to_thread(write_file, self._directory, CONFIG_NAME, text)
                 except (OSError, ValueError) as error:
                     log.error("pod network of node %s: %s: %s", self._node_name, self._config, error)
@@ -60,9 +65,11 @@ class OwnNetwork:
             self._changed.set()
 
 
-def configuration(text: str, subnet: str) -> str:
-    """The list of plugins for a node with this subnet; one plugin alone becomes a list. Raises ValueError."""
-    found = json.loads(text.replace(SUBNET, subnet))
+def configuration(text: str, subnet: str, subnet6: str = "") -> str:
+    """The list of plugins for a node with these subnets; one plugin alone becomes a list. Raises ValueError."""
+    if SUBNET6 in text and not subnet6:
+        raise ValueError(f"it speaks of {SUBNET6}, and the node has no IPv6 pod subnet")
+    found = json.loads(text.replace(SUBNET, subnet).replace(SUBNET6, subnet6))
     if not isinstance(found, dict):
         raise ValueError("a CNI configuration is a JSON object")
     if "plugins" not in found and "type" in found:

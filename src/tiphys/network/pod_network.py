@@ -15,10 +15,9 @@ reported and left out. With `vxlan` packets travel in UDP (`overlay`), and nodes
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -26,6 +25,7 @@ from typing import Literal
 from tiphys.api.kinds.core.node import NODE, Node
 from tiphys.base import netlink
 from tiphys.base.clock import Clock
+from tiphys.base.family import FAMILIES, IPV4, IPV6, Family, families_of
 from tiphys.base.netlink import Netlink
 from tiphys.client.interface import Client, EventType
 from tiphys.network import links, overlay
@@ -57,12 +57,18 @@ class NetworkSettings:
     cni_state: str = ""
     """Where host-local keeps the addresses in use; empty: `allocations` beside `cni_directory`."""
     cluster_cidr: str = "10.244.0.0/16"
+    """Pods' addresses, one network for each family that pods have, separated by a comma."""
     service_cidr: str = "10.96.0.0/16"
+    """Services' addresses, likewise."""
     bridge: str = BRIDGE
     backend: Backend = "host-gw"
     """How pods of other nodes are reached."""
     mtu: int = 0
     """What the pods' links carry; 0: 1500, less what the backend adds."""
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        return families_of(self.cluster_cidr)
 
     @property
     def pod_mtu(self) -> int:
@@ -75,7 +81,7 @@ class Plan:
     """What the kernel should hold, as far as it follows from the nodes."""
 
     routes: frozenset[Route]
-    guard: Route
+    guards: tuple[Route, ...]
     """Where packets to pods' addresses that no node has end: they must not leave by the default route."""
     not_masqueraded: tuple[str, ...]
     """Destinations that see a pod's own address."""
@@ -83,52 +89,58 @@ class Plan:
     """The overlay's other ends, where there is one."""
 
 
-def internal_address(node: Node) -> str:
-    """The node's first IPv4 InternalIP, or empty."""
-    for address in node.status.addresses:
-        if address.type == "InternalIP" and ":" not in address.address:
-            return address.address
-    return ""
+def internal_address(node: Node, family: Family = IPV4) -> str:
+    """The node's first InternalIP of the family, or empty."""
+    return next(iter(family.of(a.address for a in node.status.addresses if a.type == "InternalIP")), "")
 
 
-def pod_subnet(node: Node | None) -> str:
-    """The node's IPv4 podCIDR, or empty while it has none."""
-    if node is None:
-        return ""
-    return next((cidr for cidr in [node.spec.pod_cidr, *node.spec.pod_cidrs] if cidr and ":" not in cidr), "")
+def pod_subnet(node: Node | None, family: Family = IPV4) -> str:
+    """The node's podCIDR of the family, or empty while it has none."""
+    return next(iter(family.of([node.spec.pod_cidr, *node.spec.pod_cidrs])), "") if node is not None else ""
 
 
 def plan(nodes: Iterable[Node], settings: NetworkSettings) -> Plan:
     """Pure. Without an overlay node addresses are not masqueraded, for every node has the way back to every pod. With
     one that way is the overlay, which routers between nodes do not know: there only the own node sees its pods."""
-    overlaid = settings.backend == "vxlan"
-    routes, ends, direct = set(), set(), {settings.cluster_cidr}
-    for node in nodes:
-        address, subnet = internal_address(node), pod_subnet(node)
-        own = node.metadata.name == settings.node_name
-        if address and (own or not overlaid):
-            direct.add(address)
-        if not subnet:
-            continue
-        if own:
-            routes.add(Route(settings.service_cidr, device=settings.bridge, source=gateway_of(subnet)))
-        elif address and overlaid:
-            ends.add(Far(subnet, address))
-            routes.add(Route(subnet, gateway=overlay.end_of(subnet), device=overlay.DEVICE))
-        elif address:
-            routes.add(Route(subnet, gateway=address))
-    return Plan(frozenset(routes), Route(settings.cluster_cidr), tuple(sorted(direct)), frozenset(ends))
+    known = list(nodes)
+    routes: set[Route] = set()
+    ends: set[Far] = set()
+    direct: set[str] = set()
+    for family in settings.families:
+        direct.add(family.network(settings.cluster_cidr))
+        own_subnet = pod_subnet(next((n for n in known if n.metadata.name == settings.node_name), None), family)
+        for node in known:
+            address, subnet = internal_address(node, family), pod_subnet(node, family)
+            own, overlaid = node.metadata.name == settings.node_name, settings.backend == "vxlan"
+            if address and (own or not overlaid):
+                direct.add(address)
+            service_cidr, end = family.network(settings.service_cidr), internal_address(node)
+            if own and subnet and service_cidr:
+                routes.add(Route(service_cidr, device=settings.bridge, source=gateway_of(subnet)))
+            elif not own and subnet and overlaid and end:
+                far = Far(subnet, end)
+                ends.add(far)
+                # A link-local end is no source for packets that go further.
+                source = gateway_of(own_subnet) if family == IPV6 and own_subnet else ""
+                routes.add(Route(subnet, gateway=far.address, device=overlay.DEVICE, source=source))
+            elif not own and subnet and not overlaid and address:
+                routes.add(Route(subnet, gateway=address))
+    guards = tuple(Route(family.network(settings.cluster_cidr)) for family in settings.families)
+    return Plan(frozenset(routes), guards, tuple(sorted(direct)), frozenset(ends))
 
 
-def masquerade_rules(not_masqueraded: tuple[str, ...], cluster_cidr: str) -> str:
+_EVERYBODY = {IPV4: "224.0.0.0/4", IPV6: "ff00::/8"}
+
+
+def masquerade_rules(not_masqueraded: Iterable[str], cluster_cidr: str, family: Family = IPV4) -> str:
     """Pods' packets leave the cluster under the node's address. A whole table, replaced in one transaction."""
-    direct = ", ".join(not_masqueraded)
+    word, direct = family.nft, ", ".join(family.of(not_masqueraded))
     return (
-        f"table ip {TABLE}\ndelete table ip {TABLE}\n"
-        f"table ip {TABLE} {{\n"
-        f" set direct {{ type ipv4_addr; flags interval; auto-merge; elements = {{ {direct} }}; }}\n"
+        f"table {word} {TABLE}\ndelete table {word} {TABLE}\n"
+        f"table {word} {TABLE} {{\n"
+        f" set direct {{ type {family.nft_type}; flags interval; auto-merge; elements = {{ {direct} }}; }}\n"
         " chain postrouting {\n  type nat hook postrouting priority srcnat; policy accept;\n"
-        f"  ip saddr {cluster_cidr} ip daddr != @direct ip daddr != 224.0.0.0/4"
+        f"  {word} saddr {family.network(cluster_cidr)} {word} daddr != @direct {word} daddr != {_EVERYBODY[family]}"
         " masquerade fully-random\n }\n}\n"
     )
 
@@ -140,7 +152,7 @@ class PodNetwork:
         self._clock, self._settings = clock, settings
         self._nodes = client.informer(NODE)
         self._changed = asyncio.Event()
-        self._subnet = ""
+        self._subnets: tuple[str, ...] = ()
         self._direct: tuple[str, ...] = ()
         self._refused: set[Route] = set()
         self.ready = asyncio.Event()
@@ -152,7 +164,7 @@ class PodNetwork:
     @property
     def address(self) -> str:
         """The node's own address among its pods, where it also answers DNS; empty until there is one."""
-        return gateway_of(self._subnet) if self._subnet else ""
+        return gateway_of(self._subnets[0]) if self._subnets else ""
 
     async def run(self) -> None:
         """Runs until cancelled. What it made stays: running pods keep their network."""
@@ -179,7 +191,11 @@ class PodNetwork:
         if (
             old is None
             or new is None
-            or (internal_address(old), pod_subnet(old)) != (internal_address(new), pod_subnet(new))
+            or any(
+                (internal_address(old, family), pod_subnet(old, family))
+                != (internal_address(new, family), pod_subnet(new, family))
+                for family in self._settings.families
+            )
         ):
             self._changed.set()
 
@@ -197,27 +213,29 @@ class PodNetwork:
     async def _sync(self) -> bool:
         """False when something was refused and should be tried again."""
         node = self._nodes.get(self._settings.node_name)
-        subnet, address = pod_subnet(node), internal_address(node) if node is not None else ""
-        overlaid = self._settings.backend == "vxlan"
-        if not subnet or (overlaid and not address):
+        settings = self._settings
+        subnets = tuple(pod_subnet(node, family) for family in settings.families)
+        address = internal_address(node) if node is not None else ""
+        overlaid = settings.backend == "vxlan"
+        if not all(subnets) or (overlaid and not address):
             return True
-        wanted = plan(self._nodes.list(), self._settings)
-        if subnet != self._subnet:
-            await asyncio.to_thread(prepare, self._settings, subnet)
+        wanted = plan(self._nodes.list(), settings)
+        if subnets != self._subnets:
+            await asyncio.to_thread(prepare, settings, subnets)
         if overlaid:
-            await asyncio.to_thread(apply_overlay, wanted.ends, subnet, address, self._settings.pod_mtu)
-        refused = await asyncio.to_thread(apply_routes, wanted.routes, wanted.guard)
+            await asyncio.to_thread(apply_overlay, wanted.ends, subnets, address, settings.pod_mtu)
+        refused = await asyncio.to_thread(apply_routes, wanted.routes, wanted.guards)
         self._report(refused)
         if wanted.not_masqueraded != self._direct:
-            await asyncio.to_thread(_nft, masquerade_rules(wanted.not_masqueraded, self._settings.cluster_cidr))
+            tables = [masquerade_rules(wanted.not_masqueraded, settings.cluster_cidr, f) for f in settings.families]
+            await asyncio.to_thread(_nft, "".join(tables))
             self._direct = wanted.not_masqueraded
-        if subnet != self._subnet:
+        if subnets != self._subnets:
             # Last: from here on the runtime believes that pods can be connected.
-            settings = self._settings
             directory, state = settings.cni_directory, settings.cni_state
-            await asyncio.to_thread(write_config, directory, subnet, settings.pod_mtu, settings.bridge, state)
-            self._subnet = subnet
-            log.info("pod network of node %s: pods get addresses of %s", settings.node_name, subnet)
+            await asyncio.to_thread(write_config, directory, subnets, settings.pod_mtu, settings.bridge, state)
+            self._subnets = subnets
+            log.info("pod network of node %s: pods get addresses of %s", settings.node_name, " and ".join(subnets))
             self.ready.set()
         return not refused
 
@@ -228,7 +246,7 @@ class PodNetwork:
         self._refused = set(refused)
 
 
-def prepare(settings: NetworkSettings, subnet: str) -> None:
+def prepare(settings: NetworkSettings, subnets: Sequence[str]) -> None:
     """Bridge, address and forwarding of this node. Idempotent. Raises OSError."""
     if not Path("/proc/sys/net/bridge").exists():
         # Without it bridged packets never meet the Service rules; where the module is missing, pods of one node reach
@@ -237,9 +255,11 @@ def prepare(settings: NetworkSettings, subnet: str) -> None:
         if not Path("/proc/sys/net/bridge").exists():
             log.warning("the kernel has no br_netfilter: a pod cannot reach a neighbour on its node through a Service")
     _set_sysctl("net/ipv4/ip_forward", "1")
-    prefix = ipaddress.IPv4Network(subnet).prefixlen
+    if IPV6 in settings.families:
+        _forward_ipv6()
+    addresses = [f"{gateway_of(subnet)}/{subnet.partition('/')[2]}" for subnet in subnets]
     with Netlink(netlink.ROUTE) as link:
-        links.ensure_bridge(link, settings.bridge, f"{gateway_of(subnet)}/{prefix}", settings.pod_mtu)
+        links.ensure_bridge(link, settings.bridge, addresses, settings.pod_mtu)
         if settings.backend != "vxlan":
             links.remove_link(link, overlay.DEVICE)
     # A pod that asks for a Service address is routed back out of the bridge it came in by. Told about that by ICMP
@@ -248,22 +268,31 @@ def prepare(settings: NetworkSettings, subnet: str) -> None:
         _set_sysctl(f"net/ipv4/conf/{scope}/send_redirects", "0")
 
 
-def apply_overlay(ends: frozenset[Far], subnet: str, address: str, mtu: int) -> None:
+def _forward_ipv6() -> None:
+    """A machine that forwards takes no advice from routers any more, unless told to: one that had its default route
+    from them keeps it."""
+    for advised in Path("/proc/sys/net/ipv6/conf").glob("*/accept_ra"):
+        if advised.read_text().strip() == "1":
+            advised.write_text("2")
+    _set_sysctl("net/ipv6/conf/all/forwarding", "1")
+
+
+def apply_overlay(ends: frozenset[Far], subnets: Sequence[str], address: str, mtu: int) -> None:
     """Makes this node's end of the overlay, at `address`, know the others. Idempotent. Raises OSError."""
     with Netlink(netlink.ROUTE) as link:
-        overlay.ensure_device(link, subnet, address, mtu)
+        overlay.ensure_device(link, subnets, address, mtu)
         overlay.sync(link, ends)
 
 
-def apply_routes(wanted: frozenset[Route], guard: Route) -> dict[Route, str]:
+def apply_routes(wanted: frozenset[Route], guards: Collection[Route]) -> dict[Route, str]:
     """Makes our routes these; returns those the kernel refused, and why. Raises OSError when it refuses to talk.
 
-    `guard` comes last, and not where a route was refused: behind a router, the default route may know the way.
+    `guards` come last, and not where a route was refused: behind a router, the default route may know the way.
     """
     refused = {}
     with Netlink(netlink.ROUTE) as link:
         present = links.our_routes(link)
-        for route in present - wanted - {guard}:
+        for route in present - wanted - set(guards):
             if all(route.destination != other.destination for other in wanted):
                 links.remove_route(link, route)
         for route in sorted(wanted - present):
@@ -271,7 +300,8 @@ def apply_routes(wanted: frozenset[Route], guard: Route) -> dict[Route, str]:
                 links.add_route(link, route)
             except OSError as error:
                 refused[route] = error.strerror or str(error)
-        (links.remove_route if refused else links.add_route)(link, guard)
+        for guard in guards:
+            (links.remove_route if refused else links.add_route)(link, guard)
     return refused
 
 
@@ -283,7 +313,7 @@ def cleanup(bridge: str = BRIDGE) -> None:
                 links.remove_route(link, route)
             links.remove_link(link, bridge)
             links.remove_link(link, overlay.DEVICE)
-        _nft(f"table ip {TABLE}\ndelete table ip {TABLE}\n")
+        _nft("".join(f"table {f.nft} {TABLE}\ndelete table {f.nft} {TABLE}\n" for f in FAMILIES))
     except (OSError, subprocess.SubprocessError) as error:
         log.warning("removing the pod network: %s", _reason(error))
 

@@ -2,7 +2,7 @@
 
 Pods and namespaces are watched from the first policy on: a cluster without policies pays nothing for them. Changes that
 come together are planned once and go to the kernel as one transaction. What was let through before a change goes on.
-Without IPv6 in the pod network only IPv4 is filtered.
+Each family that pods have is a table of its own.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from tiphys.api.kinds.networking.networkpolicy import NETWORKPOLICY, NetworkPoli
 from tiphys.base import nft
 from tiphys.base.backoff import Backoff
 from tiphys.base.clock import Clock
+from tiphys.base.family import IPV4, Family
 from tiphys.client.interface import Client, EventType
 from tiphys.network.policy_rules import TABLE, Content, Peer, content_of, peer_of
-from tiphys.network.policy_table import GONE, commands, whole
+from tiphys.network.policy_table import commands, gone, whole
 
 log = logging.getLogger(__name__)
 
@@ -39,13 +40,20 @@ class PolicyAgent:
     kube-dns, as is usual, mean it.
     """
 
-    def __init__(self, client: Client, clock: Clock, node_name: str, dns_address: Callable[[], str] = str) -> None:
+    def __init__(
+        self,
+        client: Client,
+        clock: Clock,
+        node_name: str,
+        dns_address: Callable[[], str] = str,
+        families: tuple[Family, ...] = (IPV4,),
+    ) -> None:
         self._client, self._clock, self._node_name, self._dns_address = client, clock, node_name, dns_address
         self._policies = client.informer(NETWORKPOLICY)
-        self._peers: dict[tuple[str, str], Peer] = {}
+        self._peers: dict[Family, dict[tuple[str, str], Peer]] = {family: {} for family in families}
         self._namespaces: dict[str, dict[str, str]] = {}
         self._changed = asyncio.Event()
-        self._held: Content | None = None
+        self._held: dict[Family, Content | None] = dict.fromkeys(families)
         """What the kernel holds; None: not known."""
         self._stops: list[Callable[[], None]] = []
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tiphys-policy")
@@ -75,14 +83,15 @@ class PolicyAgent:
         if pod is None:
             return
         key = (pod.metadata.namespace, pod.metadata.name)
-        peer = peer_of(new, self._node_name) if new is not None else None
-        if self._peers.get(key) == peer:
-            return  # Most changes of pods say nothing here.
-        if peer is None:
-            del self._peers[key]
-        else:
-            self._peers[key] = peer
-        self._changed.set()
+        for family, peers in self._peers.items():
+            peer = peer_of(new, self._node_name, family) if new is not None else None
+            if peers.get(key) == peer:
+                continue  # Most changes of pods say nothing here.
+            if peer is None:
+                del peers[key]
+            else:
+                peers[key] = peer
+            self._changed.set()
 
     def _on_namespace(self, _change: EventType, old: Namespace | None, new: Namespace | None) -> None:
         if new is not None:
@@ -103,7 +112,7 @@ class PolicyAgent:
                 await self._sync()
             except (nft.NftError, OSError) as error:
                 failures += 1
-                self._held = None
+                self._held = dict.fromkeys(self._held)
                 self._changed.set()
                 log.error("node %s: network policies: %s", self._node_name, error)
                 await self._clock.sleep(RETRY.delay_s(failures))
@@ -112,20 +121,24 @@ class PolicyAgent:
 
     async def _sync(self) -> None:
         policies = list(self._policies.list())
-        new = Content()
         if policies:
             await self._follow_pods()
-            new = content_of(policies, self._all_peers(), self._namespaces)
+        for family in self._held:
+            await self._sync_family(policies, family)
+
+    async def _sync_family(self, policies: list[NetworkPolicy], family: Family) -> None:
+        held = self._held[family]
+        new = content_of(policies, self._all_peers(family), self._namespaces, family)
         if not new.chains:
             # No pod of this node is isolated: there is no table either.
-            text = GONE if self._held is None or self._held.chains else ""
-        elif self._held is None or not self._held.chains:
-            text = whole(new)
+            text = gone(family) if held is None or held.chains else ""
+        elif held is None or not held.chains:
+            text = whole(new, family)
         else:
-            text = commands(self._held, new)
+            text = commands(held, new, family)
         if text:
             await self._apply(text)
-        self._held = new
+        self._held[family] = new
 
     async def _follow_pods(self) -> None:
         if len(self._stops) > 1:
@@ -134,22 +147,23 @@ class PolicyAgent:
         await asyncio.gather(pods.wait_synced(), namespaces.wait_synced())
         self._stops += [pods.subscribe(self._on_pod), namespaces.subscribe(self._on_namespace)]
 
-    def _all_peers(self) -> list[Peer]:
+    def _all_peers(self, family: Family) -> list[Peer]:
         address = self._dns_address()
         dns = [Peer("kube-system", _DNS_LABELS, address, (("dns", "udp", 53), ("dns-tcp", "tcp", 53)))]
-        return [*self._peers.values(), *(dns if address else ())]
+        return [*self._peers[family].values(), *(dns if family.of([address]) else ())]
 
     async def _check(self) -> None:
         while True:
             await self._clock.sleep(CHECK_PERIOD_S)
-            if self._held is None or not self._held.chains:
-                continue
-            try:
-                await self._apply(f"list chain ip {TABLE} forward-ingress")
-            except nft.NftError:
-                log.warning("node %s: table %s is gone, loading it anew", self._node_name, TABLE)
-                self._held = None
-                self._changed.set()
+            for family, held in self._held.items():
+                if held is None or not held.chains:
+                    continue
+                try:
+                    await self._apply(f"list chain {family.nft} {TABLE} forward-ingress")
+                except nft.NftError:
+                    log.warning("node %s: table %s is gone, loading it anew", self._node_name, TABLE)
+                    self._held[family] = None
+                    self._changed.set()
 
     async def _apply(self, text: str) -> None:
         def work() -> None:

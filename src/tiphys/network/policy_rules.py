@@ -30,9 +30,9 @@ from tiphys.api.kinds.networking.networkpolicy import (
 )
 from tiphys.api.labels import selector_of
 from tiphys.api.meta.types import LabelSelector
+from tiphys.base.family import IPV4, Family
 
 TABLE = "tiphys-policy"
-_ADDRESSES, _NAMED_PORTS = "type ipv4_addr;", "type ipv4_addr . inet_proto . inet_service;"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +63,13 @@ class Content:
     """A pod's address to its chain."""
 
 
-def peer_of(pod: Pod, node_name: str) -> Peer | None:
-    """None for pods without an IPv4 address of their own: those not started, those that ended, those on the host's
-    network (which are the node, as far as packets tell)."""
+def peer_of(pod: Pod, node_name: str, family: Family = IPV4) -> Peer | None:
+    """None for pods without an address of the family that is their own: those not started, those that ended, those on
+    the host's network (which are the node, as far as packets tell)."""
     status = pod.status
     if pod.spec.host_network or status.phase in ("Succeeded", "Failed"):
         return None
-    ip = next((text for text in (status.pod_ip, *(p.ip for p in status.pod_ips)) if text and ":" not in text), "")
+    ip = next(iter(family.of([status.pod_ip, *(p.ip for p in status.pod_ips)])), "")
     if not ip:
         return None
     sidecars = [c for c in pod.spec.init_containers if c.restart_policy == "Always"]
@@ -84,15 +84,18 @@ def peer_of(pod: Pod, node_name: str) -> Peer | None:
 
 
 def content_of(
-    policies: Iterable[NetworkPolicy], peers: Collection[Peer], namespaces: Mapping[str, Mapping[str, str]]
+    policies: Iterable[NetworkPolicy],
+    peers: Collection[Peer],
+    namespaces: Mapping[str, Mapping[str, str]],
+    family: Family = IPV4,
 ) -> Content:
-    """The table's content. `namespaces`: their labels, by name."""
-    return _Builder(peers, namespaces).build(policies)
+    """The content of one family's table. `peers` are of that family; `namespaces`: their labels, by name."""
+    return _Builder(peers, namespaces, family).build(policies)
 
 
 class _Builder:
-    def __init__(self, peers: Collection[Peer], namespaces: Mapping[str, Mapping[str, str]]) -> None:
-        self._peers, self._namespaces = peers, namespaces
+    def __init__(self, peers: Collection[Peer], namespaces: Mapping[str, Mapping[str, str]], family: Family) -> None:
+        self._peers, self._namespaces, self._family = peers, namespaces, family
         self._by_namespace: dict[str, list[Peer]] = {}
         for peer in peers:
             self._by_namespace.setdefault(peer.namespace, []).append(peer)
@@ -138,7 +141,7 @@ class _Builder:
 
     def _peer(self, namespace: str, peer: NetworkPolicyPeer, side: str) -> str | None:
         if peer.ip_block is not None:
-            return _block(peer.ip_block, side)
+            return _block(peer.ip_block, side, self._family)
         if peer.namespace_selector is None:
             found = self._matching(peer.pod_selector, namespace)
             name = f"in {namespace}: {_text(peer.pod_selector)}"
@@ -152,7 +155,8 @@ class _Builder:
                 for one in self._matching(pods, where)
             )
             name = f"where {_text(peer.namespace_selector)}: {_text(pods)}"
-        return f"ip {side} @{self._set('peers', name, _ADDRESSES, (one.ip for one in found))}"
+        placed = self._set("peers", name, f"type {self._family.nft_type};", (one.ip for one in found))
+        return f"{self._family.nft} {side} @{placed}"
 
     def _ports(self, ports: list[NetworkPolicyPort]) -> Iterator[str]:
         if not ports:
@@ -170,8 +174,9 @@ class _Builder:
                     for name, of, number in peer.ports
                     if (name, of) == (port.port, protocol)
                 )
-                placed = self._set("ports", f"{protocol} {port.port}", _NAMED_PORTS, known)
-                yield f"ip daddr . meta l4proto . th dport @{placed}"
+                declaration = f"type {self._family.nft_type} . inet_proto . inet_service;"
+                placed = self._set("ports", f"{protocol} {port.port}", declaration, known)
+                yield f"{self._family.nft} daddr . meta l4proto . th dport @{placed}"
             else:
                 last = f"-{port.end_port}" if port.end_port and port.end_port > port.port else ""
                 numbers.setdefault(protocol, set()).add(f"{port.port}{last}")
@@ -201,15 +206,17 @@ def _apart(listed: Collection[str]) -> Iterator[str]:
     yield from sorted(text for text in listed if "-" in text)
 
 
-def _block(block: IPBlock, side: str) -> str | None:
-    if ":" in block.cidr:
+def _block(block: IPBlock, side: str, family: Family) -> str | None:
+    if not family.has(block.cidr):
         return None
-    but = [f"ip {side} != {cidr}" for cidr in block.except_ if ":" not in cidr]
-    return " ".join([f"ip {side} {_plain(block.cidr)}", *but])
+    but = [f"{family.nft} {side} != {cidr}" for cidr in family.of(block.except_)]
+    return " ".join([*_within(block.cidr, side, family), *but])
 
 
-def _plain(cidr: str) -> str:
-    return "0.0.0.0-255.255.255.255" if cidr.endswith("/0") else cidr
+def _within(cidr: str, side: str, family: Family) -> Iterator[str]:
+    """nft takes no prefix of length 0; whatever is in this table is of the family anyway."""
+    if not cidr.endswith("/0"):
+        yield f"{family.nft} {side} {cidr}"
 
 
 def _text(selector: LabelSelector | None) -> str:

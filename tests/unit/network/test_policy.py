@@ -16,8 +16,9 @@ from tiphys.api.kinds.core.pod.kind import POD
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.networking.networkpolicy import NETWORKPOLICY, NetworkPolicy
 from tiphys.network.policy import PolicyAgent
+from tiphys.base.family import IPV6
 from tiphys.network.policy_rules import Content, Peer, content_of, peer_of
-from tiphys.network.policy_table import GONE, commands, whole
+from tiphys.network.policy_table import commands, gone, whole
 from tiphys.testing.memory_api import MemoryApi
 
 NAMESPACES = {"a": {"team": "red"}, "b": {"team": "blue"}}
@@ -56,6 +57,30 @@ def test_a_policy_without_rules_isolates_the_pods_of_its_namespace_on_this_node(
     assert rules(found, found.ingress, WEB.ip) == []
 
 
+def test_ipv6_has_a_table_of_its_own() -> None:
+    six = Peer("a", {"app": "web"}, "fd00:10::2", (("http", "tcp", 8080),), local=True)
+    rule = {
+        "from": [{"podSelector": {}}, {"ipBlock": {"cidr": "10.0.0.0/8"}}, {"ipBlock": {"cidr": "fd00::/8"}}],
+        "ports": [{"port": "http"}],
+    }
+    asked = policy(ingress=[rule])
+    found = content_of([asked], [six], NAMESPACES, IPV6)
+    named = "ip6 daddr . meta l4proto . th dport @"
+    assert [text.partition("@ports")[0] + "@" for text in rules_as_made(found)] == [
+        f"ip6 saddr <fd00:10::2> {named}",
+        f"ip6 saddr fd00::/8 {named}",
+    ]
+    text = whole(found, IPV6)
+    assert "table ip6 tiphys-policy {" in text and "table ip " not in text and "ipv4" not in text
+    assert "nd-neighbor-solicit" in text and "icmpv6" not in whole(content(asked))
+
+
+def rules_as_made(found: Content) -> list[str]:
+    (chain,) = (name for name in found.chains if name.startswith("policy-"))
+    (peers,) = (name for name in found.sets if name.startswith("peers-"))
+    return [rule.replace(f"@{peers}", f"<{'|'.join(found.elements[peers])}>") for rule in found.chains[chain]]
+
+
 def test_both_directions_are_apart() -> None:
     found = content(policy(types=("Ingress", "Egress"), podSelector={"matchLabels": {"app": "web"}}, ingress=[{}]))
     assert set(found.ingress) == set(found.egress) == {WEB.ip}
@@ -78,12 +103,12 @@ def test_both_directions_are_apart() -> None:
             {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16", "10.2.0.0/16"]}},
             "ip saddr 10.0.0.0/8 ip saddr != 10.1.0.0/16 ip saddr != 10.2.0.0/16",
         ),
-        ({"ipBlock": {"cidr": "0.0.0.0/0"}}, "ip saddr 0.0.0.0-255.255.255.255"),
+        ({"ipBlock": {"cidr": "0.0.0.0/0"}}, ""),
     ],
 )
 def test_peers(peer: dict[str, Any], matched: str) -> None:
     found = content(policy(ingress=[{"from": [peer]}]))
-    assert rules(found, found.ingress, WEB.ip) == [f"{matched} accept"]
+    assert rules(found, found.ingress, WEB.ip) == [f"{matched} accept".strip()]
 
 
 def test_a_block_of_the_other_family_allows_nobody() -> None:
@@ -275,7 +300,7 @@ def test_changes_lead_to_the_table_built_anew(history: list[tuple[list[NetworkPo
 def test_no_change_is_no_command() -> None:
     found = content(policy(ingress=[{"from": [{"podSelector": {}}]}]))
     assert commands(found, found) == ""
-    assert whole(found).startswith(GONE)
+    assert whole(found).startswith(gone())
 
 
 # --- the agent
@@ -303,20 +328,20 @@ async def _settled(agent: PolicyAgent, api: MemoryApi, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(agent, "_apply", apply)
     running = asyncio.create_task(agent.run())
-    assert await so_far() == [GONE]
+    assert await so_far() == [gone()]
     api.put(NAMESPACE, from_json(NAMESPACE.schema, {"metadata": {"name": "a"}}))
     api.put(POD, pod("web", "10.244.0.2"))
     assert await so_far() == []
     api.put(NETWORKPOLICY, policy(ingress=[{"from": [{"podSelector": {}}]}]))
     (loaded,) = await so_far()
-    assert loaded.startswith(GONE) and "10.244.0.2 : goto pod-" in loaded
+    assert loaded.startswith(gone()) and "10.244.0.2 : goto pod-" in loaded
     api.put(POD, pod("other", "10.244.1.9", node="node-2"))
     (step,) = await so_far()
     assert step.startswith("add element ip tiphys-policy peers-") and step.count("\n") == 1
     api.put(POD, pod("other", "10.244.1.9", node="node-2"))
     assert await so_far() == []
     api.remove(NETWORKPOLICY, "p", "a")
-    assert await so_far() == [GONE]
+    assert await so_far() == [gone()]
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await running
