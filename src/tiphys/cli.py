@@ -83,6 +83,9 @@ def _parser() -> argparse.ArgumentParser:
         "--pod-network", metavar="KIND", help="host-gw (default), vxlan, or the path of a CNI configuration"
     )
     up.add_argument("--proxy-mode", choices=PROXY_MODES, help="how Services are made to work: %(choices)s (nftables)")
+    up.add_argument("--dual-stack", action="store_true", help="IPv6 addresses, too, for pods, Services and nodes")
+    up.add_argument("--cluster-cidr", metavar="CIDRS", help="the pods' addresses; an IPv6 range may follow by a comma")
+    up.add_argument("--service-cidr", metavar="CIDRS", help="the Services' addresses, likewise")
     up.add_argument("--mtu", type=_mtu, help="what pods' links carry (as much as the network leaves room for)")
     etcd_flags.add_up_flags(up)
     snapshot_command.add_flags(up)
@@ -180,12 +183,14 @@ def _up(options: argparse.Namespace) -> None:
             ("pod_network", _pod_network(options.pod_network)),
             ("mtu", options.mtu),
             ("proxy_mode", options.proxy_mode),
+            ("pod_cidr", options.cluster_cidr),
+            ("service_cidr", options.service_cidr),
         )
         if value is not None
     }
     chosen |= etcd_flags.chosen(options, data) | snapshot_command.chosen(options)
     wanted = msgspec.structs.replace(data.load_settings() or ClusterSettings(), **chosen)
-    up(data, wanted, progress, install=options.install)
+    up(data, wanted, progress, install=options.install, dual_stack=options.dual_stack)
     where = "" if options.data_dir == _default_dir() else f" --data-dir {options.data_dir}"
     progress.say()
     progress.say("Next:")

@@ -56,7 +56,7 @@ def _default_address() -> str:
 def serving_names(settings: ApiServerSettings) -> list[str]:
     """Everything that clients may call us: the Service's names, its address, what we listen on."""
     domain = settings.cluster_domain
-    service_ip = str(ipaddress.ip_network(settings.service_cidr)[1])
+    service_ip = str(ipaddress.ip_network(settings.service_cidr.partition(",")[0])[1])
     names = [
         "kubernetes", "kubernetes.default", "kubernetes.default.svc", f"kubernetes.default.svc.{domain}", "localhost",
         "127.0.0.1", "::1", service_ip, advertised(settings), *settings.server_names,

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from tiphys.base import pki
+from tiphys.base.family import IPV4, IPV6, Family
 from tiphys.base.pki import KeyPair, PairPaths
 from tiphys.client import kubeconfig
 from tiphys.client.kubeconfig import Access
@@ -53,20 +54,32 @@ def create_admin(data: DataDirectory, server: str, now: datetime) -> None:
 
 
 def node_addresses(settings: ClusterSettings, node: str) -> Sequence[str]:
-    """The InternalIP first, then what else the node answers on."""
-    return (settings.networks.address_of(node) if settings.namespaced else host_address(), "127.0.0.1")
+    """The InternalIPs first (one of each family that pods have, IPv4 first), then what else the node answers on."""
+    return (*internal_addresses(settings, node), "127.0.0.1")
+
+
+def internal_addresses(settings: ClusterSettings, node: str) -> tuple[str, ...]:
+    """The node's InternalIPs; of IPv6 none where this machine has none that others could use."""
+    if settings.namespaced:
+        return settings.networks.addresses_of(node)
+    second = _source_for(IPV6, "2001:db8::1") if settings.dual_stack else ""
+    return (host_address(), *((second,) if second else ()))
 
 
 def host_address() -> str:
     """The address that this machine is reached at: that of the default route, else loopback."""
+    return _source_for(IPV4, "192.0.2.1") or "127.0.0.1"
+
+
+def _source_for(family: Family, far: str) -> str:
     import socket
 
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+    with socket.socket(family.number, socket.SOCK_DGRAM) as probe:
         try:
             # Connecting a datagram socket sends nothing: the kernel only chooses the source address.
-            probe.connect(("192.0.2.1", 9))
+            probe.connect((far, 9))
         except OSError:
-            return "127.0.0.1"
+            return ""
         return str(probe.getsockname()[0])
 
 

@@ -116,7 +116,9 @@ def _api_server_flags(parser: argparse.ArgumentParser) -> None:
 
 def _kubelet_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hostname-override", default=_NODE_NAME, help="the node's name (%(default)s)")
-    parser.add_argument("--node-ip", help="the node's address (that of the default route)")
+    parser.add_argument(
+        "--node-ip", help="the node's address, or one of each family by a comma (that of the default route)"
+    )
     parser.add_argument("--root-dir", type=Path, default=Path("/var/lib/kubelet"), help="volumes of pods (%(default)s)")
     parser.add_argument(
         "--container-runtime-endpoint",

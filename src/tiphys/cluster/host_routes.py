@@ -13,6 +13,7 @@ import logging
 
 from tiphys.api.kinds import NODE
 from tiphys.api.kinds.core.node import Node
+from tiphys.base.family import IPV4
 from tiphys.client.interface import Client, EventType
 from tiphys.cluster.failure import ClusterError
 from tiphys.cluster.namespaces import NodeNetworks
@@ -53,9 +54,12 @@ class HostRoutes:
         seen = new or old
         if seen is None:
             return
-        address = next((a.address for a in seen.status.addresses if a.type == "InternalIP"), "")
-        if new is not None and address and new.spec.pod_cidr:
-            self._want(new.spec.pod_cidr, address)
+        addresses = [a.address for a in seen.status.addresses if a.type == "InternalIP"]
+        address = next(iter(IPV4.of(addresses)), "")
+        for cidr in (new.spec.pod_cidrs or [new.spec.pod_cidr]) if new is not None else ():
+            gateway = next((a for a in addresses if (":" in a) == (":" in cidr)), "")
+            if cidr and gateway:
+                self._want(cidr, gateway)
         ready = new is not None and any(c.type == "Ready" and c.status == "True" for c in new.status.conditions)
         if ready and address:
             self._ready[seen.metadata.name] = address

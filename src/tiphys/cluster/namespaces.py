@@ -36,6 +36,8 @@ class NodeNetworks(msgspec.Struct, frozen=True):
     """The networks of one cluster's nodes."""
 
     number: int
+    dual_stack: bool = False
+    """Whether nodes have IPv6 addresses, too."""
 
     @property
     def bridge(self) -> str:
@@ -50,6 +52,23 @@ class NodeNetworks(msgspec.Struct, frozen=True):
     def pod_cidr(self) -> str:
         """Pods' addresses, other ones in each cluster, so that the machine can reach them all."""
         return f"100.{64 + self.number}.0.0/16"
+
+    @property
+    def pod_cidr6(self) -> str:
+        return f"fd74:6970:{self.number:x}::/56"
+
+    @property
+    def service_cidr6(self) -> str:
+        return f"fd74:6970:{self.number:x}:fe00::/112"
+
+    @property
+    def host_address6(self) -> str:
+        return f"fd74:6970:{self.number:x}:ff00::1"
+
+    def addresses_of(self, node: str) -> tuple[str, ...]:
+        """The node's InternalIPs, IPv4 first."""
+        second = (f"fd74:6970:{self.number:x}:ff00::{10 + _index(node):x}",) if self.dual_stack else ()
+        return (self.address_of(node), *second)
 
     def address_of(self, node: str) -> str:
         """The node's InternalIP: `node-1` is ....11."""
@@ -76,6 +95,10 @@ class NodeNetworks(msgspec.Struct, frozen=True):
             _ip("link", "add", self.bridge, "type", "bridge")
             _ip("address", "add", f"{self.host_address}/24", "dev", self.bridge)
             _ip("link", "set", self.bridge, "up")
+        if self.dual_stack:
+            _ip("address", "replace", f"{self.host_address6}/64", "dev", self.bridge, "nodad")
+            # For our pods we know better than the default route.
+            _ip("route", "replace", "unreachable", self.pod_cidr6)
         Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
         self._masquerade()
         _ip("route", "replace", "unreachable", self.pod_cidr)
@@ -90,6 +113,7 @@ class NodeNetworks(msgspec.Struct, frozen=True):
             _try("ip", "link", "delete", self.link_of(node))
         _try("ip", "link", "delete", self.bridge)
         _try("ip", "route", "delete", "unreachable", self.pod_cidr)
+        _try("ip", "route", "delete", "unreachable", self.pod_cidr6)
         _try("nft", "delete", "table", "ip", self._table)
 
     def route(self, cidr: str, address: str) -> None:
@@ -110,6 +134,10 @@ class NodeNetworks(msgspec.Struct, frozen=True):
         _ip(*inside, "address", "add", f"{self.address_of(node)}/24", "dev", "eth0")
         _ip(*inside, "link", "set", "eth0", "up")
         _ip(*inside, "route", "add", "default", "via", self.host_address)
+        if self.dual_stack:
+            second = self.addresses_of(node)[1]
+            _ip(*inside, "address", "add", f"{second}/64", "dev", "eth0", "nodad")
+            _ip(*inside, "route", "add", "default", "via", self.host_address6)
 
     @property
     def _table(self) -> str:

@@ -11,7 +11,7 @@ import logging
 import socket
 from pathlib import Path
 
-from tiphys.cluster.certificates import network_agent, node_addresses, pair
+from tiphys.cluster.certificates import internal_addresses, network_agent, pair
 from tiphys.cluster.failure import ClusterError
 from tiphys.cluster.node_control import await_power
 from tiphys.cluster.service import serve
@@ -50,6 +50,7 @@ def main(data_dir: Path, name: str) -> None:
 async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None:
     """All parts of the node until cancelled. Raises ClusterError when containerd cannot be started."""
     from tiphys.base.clock import SystemClock
+    from tiphys.base.family import families_of
     from tiphys.client import kubeconfig
     from tiphys.client.events import EventRecorder
     from tiphys.client.rest import RestClient
@@ -71,14 +72,14 @@ async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None
     client, network_client = connected(name), connected(network_agent(name))
     recorder = EventRecorder(client, clock, "kubelet", name)
     serving = pair(data, f"{name}-serving")
-    address = node_addresses(settings, name)[0]
+    addresses = internal_addresses(settings, name)
     kubelet = Kubelet(
         client,
         clock,
         recorder.named("kubelet"),
         KubeletSettings(
             node_name=name,
-            node_ip=address,
+            node_ip=",".join(addresses),
             root_dir=data.node(name) / "kubelet",
             cri_socket=runtime.settings.socket,
             static_pod_path=data.node(name) / "manifests",
@@ -108,8 +109,8 @@ async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None
             ),
         )
     else:
-        network = OwnNetwork(network_client, name, address, cni_directory, Path(settings.pod_network))
-    policies = PolicyAgent(network_client, clock, name, lambda: network.address)
+        network = OwnNetwork(network_client, name, addresses[0], cni_directory, Path(settings.pod_network))
+    policies = PolicyAgent(network_client, clock, name, lambda: network.address, families_of(settings.pod_cidr))
     proxy = Proxy(
         network_client,
         clock,

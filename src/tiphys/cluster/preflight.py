@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import platform
 import shutil
@@ -80,6 +81,22 @@ def install(needs: list[Need], progress: Progress) -> None:
             raise ClusterError(
                 f"apt-get {arguments[0]} failed: {result.stderr.strip()[-500:]}", "is this machine online?"
             )
+
+
+def check_ranges(pods: str, services: str) -> None:
+    """Raises ClusterError unless both are one IPv4 network, or an IPv4 and an IPv6 one."""
+    for what, listed in (("pods", pods), ("Services", services)):
+        try:
+            versions = [ipaddress.ip_network(text).version for text in listed.split(",")]
+        except ValueError as error:
+            raise ClusterError(f"the range of {what}, {listed}: {error}", "write it as 10.0.0.0/16") from error
+        if versions not in ([4], [4, 6]):
+            raise ClusterError(
+                f"the range of {what}, {listed}, is neither one IPv4 network nor an IPv4 and an IPv6 one",
+                "write it as 10.0.0.0/16, or as 10.0.0.0/16,fd00::/56",
+            )
+    if pods.count(",") != services.count(","):
+        raise ClusterError("pods and Services have different families of addresses", "give both an IPv6 range")
 
 
 def check_port(port: int) -> None:

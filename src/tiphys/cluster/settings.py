@@ -19,6 +19,8 @@ Runtime = Literal["containerd", "simulated"]
 ProxyMode = Literal["nftables", "iptables", "userspace"]
 PROXY_MODES: tuple[ProxyMode, ...] = ("nftables", "iptables", "userspace")
 
+POD_CIDR = "10.244.0.0/16"
+
 
 class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Chosen by `tiphys up` and kept in the data directory, so that later commands and restarts agree with it."""
@@ -32,9 +34,10 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     runtime: Runtime = "containerd"
     api_port: int = 6443
     """The API server's port on 127.0.0.1 and, with several nodes, on the bridge that joins them."""
-    pod_cidr: str = "10.244.0.0/16"
-    """Cut into one /24 for each node."""
+    pod_cidr: str = POD_CIDR
+    """Cut into one /24 for each node (IPv6: /64). With two families one network of each, IPv4 first, and a comma."""
     service_cidr: str = "10.96.0.0/16"
+    """Likewise."""
     cluster_domain: str = "cluster.local"
     pod_network: str = "host-gw"
     """How pods of different nodes reach each other: `host-gw`, `vxlan`, or the path of a CNI configuration."""
@@ -60,7 +63,12 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         """The tenth address of the Service range."""
         import ipaddress
 
-        return str(ipaddress.ip_network(self.service_cidr)[10])
+        return str(ipaddress.ip_network(self.service_cidr.partition(",")[0])[10])
+
+    @property
+    def dual_stack(self) -> bool:
+        """Whether pods, Services and nodes have IPv6 addresses, too."""
+        return "," in self.pod_cidr
 
     @property
     def namespaced(self) -> bool:
@@ -72,7 +80,7 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         """The nodes' networks, where they have networks of their own."""
         from tiphys.cluster.namespaces import NodeNetworks
 
-        return NodeNetworks(self.number)
+        return NodeNetworks(self.number, self.dual_stack)
 
     @property
     def load_balancer_pool(self) -> str:

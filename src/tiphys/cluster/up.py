@@ -7,13 +7,14 @@ from collections.abc import Callable
 
 import msgspec
 
+from tiphys.base.family import ipv6_obstacle
 from tiphys.cluster import certificates, etcd_members, namespaces, preflight, probe
 from tiphys.cluster.down import stop_processes
 from tiphys.cluster.failure import ClusterError
 from tiphys.cluster.node_control import off_mark
 from tiphys.cluster.process import launch, running, tail
 from tiphys.cluster.progress import Progress
-from tiphys.cluster.settings import ClusterSettings, DataDirectory
+from tiphys.cluster.settings import POD_CIDR, ClusterSettings, DataDirectory
 from tiphys.cluster.supervisor import stopping_mark, supervisor_program
 from tiphys.store.etcd.address import EtcdAddress
 
@@ -23,8 +24,13 @@ NODES_MAX = 200
 NODES_TIMEOUT_S = 120.0
 
 
-def up(data: DataDirectory, wanted: ClusterSettings, progress: Progress, *, install: bool = False) -> ClusterSettings:
-    """Make `wanted` run and wait until its nodes are ready; returns what really runs. Raises ClusterError."""
+def up(
+    data: DataDirectory, wanted: ClusterSettings, progress: Progress, *, install: bool = False, dual_stack: bool = False
+) -> ClusterSettings:
+    """Make `wanted` run and wait until its nodes are ready; returns what really runs. Raises ClusterError.
+
+    `dual_stack` adds the usual IPv6 ranges to those of `wanted`, where there are none yet.
+    """
     kept = data.load_settings()
     already = running(supervisor_program(data).pid_file(data.run))
     settings = wanted if wanted.runtime == "simulated" else _real_or_simulated(wanted, progress, install=install)
@@ -35,7 +41,10 @@ def up(data: DataDirectory, wanted: ClusterSettings, progress: Progress, *, inst
         )
     if settings.namespaced and not settings.number:
         networks = namespaces.NodeNetworks(namespaces.free_number(data.root))
-        settings = msgspec.structs.replace(settings, number=networks.number, pod_cidr=networks.pod_cidr)
+        settings = msgspec.structs.replace(settings, number=networks.number)
+        if settings.pod_cidr == POD_CIDR:
+            settings = msgspec.structs.replace(settings, pod_cidr=networks.pod_cidr)
+    settings = _with_families(settings, kept, dual_stack=dual_stack)
     if settings.etcd_ports is not None:
         etcd_members.check_installed()
     _keep_objects(data, kept, settings)
@@ -58,6 +67,24 @@ def up(data: DataDirectory, wanted: ClusterSettings, progress: Progress, *, inst
         with progress.step("Networks of the nodes"):
             settings.networks.create(settings.node_names)
     _start(data, settings, progress)
+    return settings
+
+
+def _with_families(settings: ClusterSettings, kept: ClusterSettings | None, *, dual_stack: bool) -> ClusterSettings:
+    """Ranges of both families where that is asked for and possible. Raises ClusterError."""
+    if dual_stack and not settings.dual_stack:
+        pods, services = f"{settings.pod_cidr},{settings.networks.pod_cidr6}", settings.service_cidr
+        if "," not in services:
+            services += f",{settings.networks.service_cidr6}"
+        settings = msgspec.structs.replace(settings, pod_cidr=pods, service_cidr=services)
+    preflight.check_ranges(settings.pod_cidr, settings.service_cidr)
+    if settings.dual_stack and settings.runtime == "containerd" and (why := ipv6_obstacle()):
+        raise ClusterError(f"pods cannot have IPv6 addresses here: {why}", "go on with IPv4 alone")
+    if kept is not None and kept.dual_stack != settings.dual_stack:
+        raise ClusterError(
+            "the families of addresses cannot change: nodes and Services keep what they were given",
+            "`tiphys reset` first, or use another --data-dir",
+        )
     return settings
 
 

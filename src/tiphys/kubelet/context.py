@@ -66,4 +66,4 @@ class NodeContext:
 
     @property
     def node_ips(self) -> tuple[str, ...]:
-        return (self.settings.node_ip,)
+        return tuple(self.settings.node_ip.split(","))

@@ -212,7 +212,7 @@ class NodeReporter:
         for name, amount in status.capacity.items():
             status.allocatable.setdefault(name, amount)
         status.addresses = [
-            NodeAddress(type="InternalIP", address=settings.node_ip),
+            *(NodeAddress(type="InternalIP", address=address) for address in settings.node_ip.split(",")),
             NodeAddress(type="Hostname", address=settings.node_name),
         ]
         status.daemon_endpoints = NodeDaemonEndpoints(kubelet_endpoint=DaemonEndpoint(port=settings.port))

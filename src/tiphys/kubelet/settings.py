@@ -18,6 +18,7 @@ class KubeletSettings:
 
     node_name: str
     node_ip: str
+    """The node's address, or one of each family separated by a comma; the first is the usual one."""
     root_dir: Path
     """Volumes and bookkeeping of pods; private to this node."""
     cri_socket: Path

@@ -15,8 +15,8 @@ from tiphys.api.kinds.core.namespace import NAMESPACE
 from tiphys.api.kinds.core.pod.kind import POD
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.networking.networkpolicy import NETWORKPOLICY, NetworkPolicy
-from tiphys.network.policy import PolicyAgent
 from tiphys.base.family import IPV6
+from tiphys.network.policy import PolicyAgent
 from tiphys.network.policy_rules import Content, Peer, content_of, peer_of
 from tiphys.network.policy_table import commands, gone, whole
 from tiphys.testing.memory_api import MemoryApi

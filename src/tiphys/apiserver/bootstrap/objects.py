@@ -17,10 +17,11 @@ from tiphys.api.kinds.core.service import ServicePort, ServiceSpec
 from tiphys.api.kinds.discovery.endpointslice import Endpoint, EndpointConditions
 from tiphys.api.kinds.discovery.endpointslice import EndpointPort as SlicePort
 from tiphys.api.meta.schema import copy_of
+from tiphys.api.meta.types import DeleteOptions
 from tiphys.apiserver.authz.authorizer import MASTERS
 from tiphys.apiserver.authz.rules import missing
 from tiphys.apiserver.bootstrap import policy
-from tiphys.apiserver.registry.interface import DeleteOptions, Registry, WriteOptions
+from tiphys.apiserver.registry.interface import Registry, WriteOptions
 from tiphys.apiserver.request import User
 
 log = logging.getLogger(__name__)
@@ -116,12 +117,12 @@ async def service_range(registry: Registry, service_cidr: str) -> None:
     from tiphys.api.meta.types import Condition
 
     wanted = new(SERVICECIDR, "kubernetes")
-    wanted.spec.cidrs = [service_cidr]
+    wanted.spec.cidrs = service_cidr.split(",")
     await _ensure(registry, wanted, SERVICECIDR)
 
     def ready(current: Any) -> Any:
         changed = copy_of(current)
-        if not changed.status.conditions and changed.spec.cidrs == [service_cidr]:
+        if not changed.status.conditions and changed.spec.cidrs == wanted.spec.cidrs:
             now = changed.metadata.creation_timestamp or ""
             text = "Kubernetes default Service CIDR is ready"
             changed.status.conditions = [Condition(type="Ready", status="True", message=text, last_transition_time=now)]
@@ -132,7 +133,7 @@ async def service_range(registry: Registry, service_cidr: str) -> None:
 
 async def kubernetes_service(registry: Registry, service_cidr: str, address: str, port: int) -> None:
     """The Service `default/kubernetes` at the range's first address, leading to this server."""
-    network = ipaddress.ip_network(service_cidr)
+    network = ipaddress.ip_network(service_cidr.partition(",")[0])
     service_ip = str(network[1])
     labels = {"component": "apiserver", "provider": "kubernetes"}
     spec = ServiceSpec(

@@ -53,6 +53,7 @@ _OWN = WriteOptions(user=User("system:apiserver", groups=("system:masters",)), f
 
 class RegistrySettings(msgspec.Struct, frozen=True):
     service_cidr: str = "10.96.0.0/16"
+    """One network, or one of each family separated by a comma; the usual family's first."""
     node_ports: tuple[int, int] = (30000, 32767)
     """First and last."""
     compaction_interval_s: float = 300.0
@@ -67,13 +68,16 @@ class StoredRegistry:
         self._caches = caches
         self._clock = clock
         self._settings = settings
-        addresses = ServiceAddresses(
-            settings.service_cidr,
-            caches,
-            create=lambda obj: self.create(IPADDRESS, "", obj, _OWN),
-            delete=lambda name: self.delete(IPADDRESS, "", name, DeleteOptions(), _OWN),
-        )
-        self._services = ServiceAllocator(addresses, settings.node_ports)
+        pools = [
+            ServiceAddresses(
+                cidr,
+                caches,
+                create=lambda obj: self.create(IPADDRESS, "", obj, _OWN),
+                delete=lambda name: self.delete(IPADDRESS, "", name, DeleteOptions(), _OWN),
+            )
+            for cidr in settings.service_cidr.split(",")
+        ]
+        self._services = ServiceAllocator(pools, settings.node_ports)
         storage = Storage(store, caches, clock)
         self._fresh = Freshness(caches)
         self._reads = Reads(store, caches)

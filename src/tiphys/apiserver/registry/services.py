@@ -9,15 +9,14 @@ Source: pkg/registry/core/service/{storage/alloc.go,portallocator}.
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from tiphys.api.errors import InternalError, invalid, invalid_object
 from tiphys.api.kinds.core.service import Service
 from tiphys.apiserver.cache.entry import Entry
 from tiphys.apiserver.registry.service_addresses import Full, Refused, ServiceAddresses, canonical
-
-_MARKED = "None"
+from tiphys.apiserver.registry.service_families import MARKED, left_alone, set_families
 
 
 class Pool:
@@ -66,10 +65,27 @@ class Pool:
         self._taken.add(number)
 
 
+class Addresses:
+    """The pools of the families that Services have."""
+
+    def __init__(self, pools: Sequence[ServiceAddresses]) -> None:
+        """The usual family's first."""
+        self._pools = {pool.family: pool for pool in pools}
+        self.families = tuple(self._pools)
+
+    def __getitem__(self, family: str) -> ServiceAddresses:
+        """Raises KeyError."""
+        return self._pools[family]
+
+    def of(self, address: str) -> ServiceAddresses:
+        """Of an address whose family is not here any more, the usual pool takes care: only its object is left."""
+        return self._pools.get("IPv6" if ":" in address else "IPv4") or self._pools[self.families[0]]
+
+
 class Allocation:
     """What one write holds. Exactly one of `commit` and `revert` must follow."""
 
-    def __init__(self, ports: Pool, addresses: ServiceAddresses) -> None:
+    def __init__(self, ports: Pool, addresses: Addresses) -> None:
         self._ports, self._addresses = ports, addresses
         self.ports: list[int] = []
         """Taken for this write."""
@@ -80,23 +96,22 @@ class Allocation:
 
     async def commit(self) -> None:
         for address in self.addresses:
-            self._addresses.settled(address)
+            self._addresses.of(address).settled(address)
         for address in self.freed:
-            await self._addresses.give_back(address)
+            await self._addresses.of(address).give_back(address)
 
     async def revert(self) -> None:
         for port in self.ports:
             self._ports.give_back(port)
         for address in self.addresses:
-            await self._addresses.give_back(address)
+            await self._addresses.of(address).give_back(address)
 
 
 class ServiceAllocator:
-    """Addresses and ports of one cluster; addresses of one family."""
+    """Addresses and ports of one cluster."""
 
-    def __init__(self, addresses: ServiceAddresses, node_ports: tuple[int, int]) -> None:
-        self._addresses = addresses
-        self._family = addresses.family
+    def __init__(self, pools: Sequence[ServiceAddresses], node_ports: tuple[int, int]) -> None:
+        self._addresses = Addresses(pools)
         low, high = node_ports
         reserved = 0 if high - low < 31 else min(max(16, (high - low + 1) // 32), 128)
         self._ports = Pool(
@@ -117,16 +132,16 @@ class ServiceAllocator:
             for port in set(_held_ports(before)) - ports:
                 self._ports.give_back(port)
             for address in set(_held_addresses(before)) - addresses:
-                self._addresses.drop(address)
+                self._addresses.of(address).drop(address)
         for port in ports:
             self._ports.adopt(port)
         for address in addresses:
-            self._addresses.adopt(address)
+            self._addresses.of(address).adopt(address)
 
     async def release(self, service: Service) -> None:
         """A Service is gone."""
         for address in _held_addresses(service):
-            await self._addresses.give_back(address)
+            await self._addresses.of(address).give_back(address)
 
     async def for_create(self, service: Service, dry_run: bool) -> Allocation:
         """Fill in addresses and ports. Raises Invalid, InternalError; then nothing is held."""
@@ -159,10 +174,8 @@ class ServiceAllocator:
 
     async def _fill_new(self, service: Service, held: Allocation, dry_run: bool) -> None:
         spec = service.spec
-        if spec.type != "ExternalName":
-            self._set_families(service)
-            if _MARKED not in spec.cluster_ips[:1]:
-                await self._take_address(service, held, dry_run)
+        set_families(service, None, self._addresses.families)
+        await self._take_addresses(service, [], held, dry_run)
         if spec.type in ("NodePort", "LoadBalancer"):
             self._fill_ports(service, set(), held)
         if _needs_health_check(service):
@@ -170,60 +183,46 @@ class ServiceAllocator:
 
     async def _fill_changed(self, service: Service, old: Service, held: Allocation, dry_run: bool) -> None:
         spec, before = service.spec, old.spec
-        if spec.type != "ExternalName" and before.type != "ExternalName":
-            spec.ip_family_policy = spec.ip_family_policy or before.ip_family_policy
-            spec.ip_families = spec.ip_families or list(before.ip_families)
-        if spec.type != "ExternalName":
-            self._set_families(service)
-        headless = before.cluster_ips[:1] == [_MARKED]
-        if before.type == "ExternalName" and spec.type != "ExternalName":
-            if _MARKED not in spec.cluster_ips[:1]:
-                await self._take_address(service, held, dry_run)
-        elif before.type != "ExternalName" and spec.type == "ExternalName" and not headless:
-            held.freed += _held_addresses(old)
+        untouched = left_alone(service, old)
+        set_families(service, old, self._addresses.families)
+        known = _held_addresses(old)
+        if not untouched and before.cluster_ips[:1] != [MARKED]:
+            await self._take_addresses(service, known, held, dry_run)
+            held.freed += [address for address in known if address not in _held_addresses(service)]
         had = {port.node_port for port in before.ports if port.node_port}
         if spec.type in ("NodePort", "LoadBalancer"):
             self._fill_ports(service, had, held)
         self._change_health_check(service, old, held)
 
-    def _set_families(self, service: Service) -> None:
+    async def _take_addresses(self, service: Service, known: list[str], held: Allocation, dry_run: bool) -> None:
+        """An address of each family: the one asked for, or any. Those in `known` it has already."""
         spec = service.spec
-        if spec.ip_family_policy is None:
-            selectorless = spec.cluster_ip == _MARKED and not spec.selector
-            spec.ip_family_policy = "RequireDualStack" if selectorless else "SingleStack"
-        headless = spec.cluster_ip == _MARKED and not spec.selector
-        if not spec.ip_families:
-            spec.ip_families = [self._family]
-            if headless and spec.ip_family_policy != "SingleStack":
-                spec.ip_families.append("IPv6" if self._family == "IPv4" else "IPv4")
-        if headless:
+        if spec.type == "ExternalName" or MARKED in spec.cluster_ips[:1]:
             return
-        errors = []
-        if spec.ip_family_policy == "RequireDualStack":
-            text = "this cluster is not configured for dual-stack services"
-            errors.append(invalid("spec.ipFamilyPolicy", spec.ip_family_policy, text))
+        asked = list(spec.cluster_ips)
+        given: list[str] = []
         for index, family in enumerate(spec.ip_families):
-            if family != self._family:
-                errors.append(invalid(f"spec.ipFamilies[{index}]", family, "not configured on this cluster"))
-        if errors:
-            raise invalid_object("", "Service", service.metadata.name, errors)
+            requested = asked[index] if index < len(asked) else ""
+            if canonical(requested) in known:
+                given.append(requested)
+                continue
+            address = await self._take_address(service, family, requested, asked, dry_run)
+            if not dry_run:
+                held.addresses.append(address)
+            given.append(address)
+        spec.cluster_ip, spec.cluster_ips = given[0], given
 
-    async def _take_address(self, service: Service, held: Allocation, dry_run: bool) -> None:
-        spec = service.spec
-        requested = spec.cluster_ips[0] if spec.cluster_ips else spec.cluster_ip
-        if requested:
-            try:
-                address = await self._addresses.take(requested, service, dry_run)
-            except (Refused, ValueError) as error:
-                shown = [requested] if not spec.cluster_ips else spec.cluster_ips
-                why = f"failed to allocate IP {requested}: {error}"
-                raise _invalid_list(service, "spec.clusterIPs", shown, why) from None
-        else:
-            address = await self._addresses.take_any(service, dry_run)
-        if not dry_run:
-            held.addresses.append(address)
-        spec.cluster_ip = address
-        spec.cluster_ips = [address]
+    async def _take_address(
+        self, service: Service, family: str, requested: str, asked: list[str], dry_run: bool
+    ) -> str:
+        pool = self._addresses[family]
+        if not requested:
+            return await pool.take_any(service, dry_run)
+        try:
+            return await pool.take(requested, service, dry_run)
+        except (Refused, ValueError) as error:
+            why = f"failed to allocate IP {requested}: {error}"
+            raise _invalid_list(service, "spec.clusterIPs", asked, why) from None
 
     def _fill_ports(self, service: Service, had: set[int], held: Allocation) -> None:
         spec = service.spec
@@ -283,7 +282,7 @@ def _normalize(service: Service) -> None:
 
 def _held_addresses(service: Service) -> list[str]:
     spec = service.spec
-    if spec.type == "ExternalName" or not spec.cluster_ip or spec.cluster_ip == _MARKED:
+    if spec.type == "ExternalName" or not spec.cluster_ip or spec.cluster_ip == MARKED:
         return []
     return [canonical(address) for address in spec.cluster_ips or [spec.cluster_ip]]
 

@@ -121,13 +121,78 @@ async def test_ranges_come_and_go(registry, opts) -> None:
     assert (await create(registry, opts, service("a", cluster_ip="203.0.113.10"))).cluster_ip == "203.0.113.10"
     with pytest.raises(Invalid, match=r"does not match the current range"):
         await create(registry, opts, service("b", cluster_ip="198.51.100.7"))
-    with pytest.raises(Invalid, match=r"does not match the current range"):
+    with pytest.raises(Invalid, match=r"clusterIPs\[0\].*IPv6 is not configured on this cluster"):
         await create(registry, opts, service("b", cluster_ip="2001:db8::7"))
     specs = [await create(registry, opts, service(f"s{number}")) for number in range(15)]
     assert sum(spec.cluster_ip.startswith("203.0.113.") for spec in specs) == 1
     await registry.delete(SERVICECIDR, "", "more", DeleteOptions(), opts)
     with pytest.raises(InternalError, match=r"range is full"):
         await create(registry, opts, service("full"))
+
+
+@pytest.fixture
+async def dual(store, clock):
+    settings = RegistrySettings(service_cidr="10.96.0.0/28,fd00:96::/112", node_ports=(30000, 30009))
+    opened = await open_registry(store, clock, settings)
+    yield opened
+    await opened.close()
+
+
+def families_of(spec) -> tuple[object, list[str], list[bool]]:
+    return spec.ip_family_policy, spec.ip_families, [":" in address for address in spec.cluster_ips]
+
+
+@pytest.mark.parametrize(
+    ("asked", "families", "policy"),
+    [
+        ({}, ["IPv4"], "SingleStack"),
+        ({"ip_families": ["IPv6"]}, ["IPv6"], "SingleStack"),
+        ({"ip_family_policy": "PreferDualStack"}, ["IPv4", "IPv6"], "PreferDualStack"),
+        ({"ip_family_policy": "RequireDualStack", "ip_families": ["IPv6"]}, ["IPv6", "IPv4"], "RequireDualStack"),
+        ({"cluster_ip": "fd00:96::7"}, ["IPv6"], "SingleStack"),
+        (
+            {"cluster_ip": "fd00:96::7", "cluster_ips": ["fd00:96::7"], "ip_family_policy": "PreferDualStack"},
+            ["IPv6", "IPv4"],
+            "PreferDualStack",
+        ),
+    ],
+)
+async def test_families_are_asked_for_or_told_by_addresses(dual, opts, asked, families, policy) -> None:
+    spec = await create(dual, opts, service("a", **asked))
+    assert families_of(spec) == (policy, families, [family == "IPv6" for family in families])
+    assert spec.cluster_ip == spec.cluster_ips[0]
+    assert sorted(addresses(dual)) == sorted(spec.cluster_ips)
+
+
+async def test_a_second_family_comes_and_goes(dual, opts) -> None:
+    first = await create(dual, opts, service("a"))
+    both = await change(dual, opts, "a", ip_family_policy="PreferDualStack")
+    assert families_of(both) == ("PreferDualStack", ["IPv4", "IPv6"], [False, True])
+    assert both.cluster_ip == first.cluster_ip
+    assert sorted(addresses(dual)) == sorted(both.cluster_ips)
+    with pytest.raises(Invalid, match=r"must be 'SingleStack' to release the secondary cluster IP"):
+        await change(dual, opts, "a", cluster_ips=[both.cluster_ip])
+    single = await change(dual, opts, "a", ip_family_policy="SingleStack")
+    assert families_of(single) == ("SingleStack", ["IPv4"], [False])
+    assert list(addresses(dual)) == [single.cluster_ip]
+    await dual.delete(SERVICE, "default", "a", DeleteOptions(), opts)
+    assert addresses(dual) == {}
+
+
+async def test_two_of_a_family_are_refused(dual, opts) -> None:
+    two = {"cluster_ip": "10.96.0.3", "cluster_ips": ["10.96.0.3", "10.96.0.4"]}
+    with pytest.raises(Invalid, match=r"may specify no more than one IP for each IP family"):
+        await create(dual, opts, service("a", **two, ip_family_policy="PreferDualStack"))
+    two["cluster_ips"] = ["10.96.0.3", "fd00:96::3"]
+    with pytest.raises(Invalid, match=r"when multiple cluster IPs are specified"):
+        await create(dual, opts, service("a", **two, ip_family_policy="SingleStack"))
+    assert addresses(dual) == {}
+
+
+async def test_one_family_refuses_two(registry, opts) -> None:
+    with pytest.raises(Invalid, match=r"this cluster is not configured for dual-stack services"):
+        await create(registry, opts, service("a", ip_family_policy="RequireDualStack"))
+    assert (await create(registry, opts, service("a", ip_family_policy="PreferDualStack"))).ip_families == ["IPv4"]
 
 
 async def test_what_another_server_wrote_is_taken(registry, store, clock, opts) -> None:

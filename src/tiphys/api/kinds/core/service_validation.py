@@ -50,7 +50,7 @@ def validate(service: Service, old: Service | None) -> Iterator[FieldError]:
     yield from _validate_ports(service)
     yield from validate_labels(spec.selector, "spec.selector")
     yield from _validate_affinity(spec)
-    yield from _validate_cluster_ips(service, old)
+    yield from validate_cluster_ips(service, old)
     yield from _validate_external_ips(service, old)
     if not spec.type:
         yield required("spec.type")
@@ -144,7 +144,7 @@ def _validate_affinity(spec: ServiceSpec) -> Iterator[FieldError]:
             )
 
 
-def _validate_cluster_ips(service: Service, old: Service | None) -> Iterator[FieldError]:
+def validate_cluster_ips(service: Service, old: Service | None) -> Iterator[FieldError]:
     spec = service.spec
     if spec.type == "ExternalName":
         return
