@@ -50,8 +50,9 @@ def driver(cluster: RunningCluster, tmp_path: Path) -> Iterator[Path]:
     """The directory driver beside node-1, and its class; the volumes are below the path."""
     command = [*TIPHYS, "csi-directory", "--kubeconfig", str(cluster.kubeconfig), "--node-name", "node-1"]
     command += ["--kubelet-dir", str(cluster.data_dir / "nodes" / "node-1" / "kubelet"), "--root", str(tmp_path)]
-    process = subprocess.Popen([*command, "--capacity", "100Mi"], env={**os.environ})
-    spec = {"attachRequired": False, "storageCapacity": True, "fsGroupPolicy": "File"}
+    process = subprocess.Popen([*command, "--capacity", "100Mi", "--attach"], env={**os.environ})
+    spec: dict[str, Any] = {"attachRequired": True, "storageCapacity": True, "fsGroupPolicy": "File"}
+    spec |= {"volumeLifecycleModes": ["Persistent", "Ephemeral"], "podInfoOnMount": True}
     kind = {"apiVersion": "storage.k8s.io/v1", "metadata": {"name": _DRIVER}, "kind": "CSIDriver", "spec": spec}
     cluster.apply(kind)
     storage_class = {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": _CLASS}}
@@ -72,16 +73,24 @@ def claim(name: str, size: str, **more: Any) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": {**spec, **more}}
 
 
+def volumes(cluster: RunningCluster) -> list[dict[str, Any]]:
+    """Of the class."""
+    return [each for each in cluster.get("pv")["items"] if each["spec"]["storageClassName"] == _CLASS]
+
+
 def user(name: str, image: str) -> dict[str, Any]:
     command = "echo started >> /files/log; exec sleep 1000"
     container = {
         "name": "c",
         "image": image,
         "command": ["sh", "-c", command],
-        "volumeMounts": [{"name": "files", "mountPath": "/files"}],
+        "volumeMounts": [{"name": "files", "mountPath": "/files"}, {"name": "inline", "mountPath": "/inline"}],
         "volumeDevices": [{"name": "raw", "devicePath": "/dev/raw"}],
     }
-    volumes = [{"name": each, "persistentVolumeClaim": {"claimName": each}} for each in ("files", "raw")]
+    volumes: list[dict[str, Any]] = [
+        {"name": each, "persistentVolumeClaim": {"claimName": each}} for each in ("files", "raw")
+    ]
+    volumes.append({"name": "inline", "csi": {"driver": _DRIVER, "volumeAttributes": {"size": "2Mi"}}})
     security = {"runAsUser": 1000, "fsGroup": 2000}
     spec = {"containers": [container], "volumes": volumes, "securityContext": security}
     meta = {"name": name}
@@ -93,7 +102,15 @@ def test_csi_volumes_from_claim_to_deletion(cluster: RunningCluster, namespace: 
         cluster.apply(wanted, namespace)
     eventually(lambda: ready(cluster, namespace, "first"), 60)
     assert cluster.get("pod", "first", "-n", namespace)["spec"]["nodeName"] == "node-1"
-    cluster.kubectl("exec", "-n", namespace, "first", "--", "sh", "-c", "test -b /dev/raw")
+    cluster.kubectl("exec", "-n", namespace, "first", "--", "sh", "-c", "test -b /dev/raw && touch /inline/here")
+    handles = {each["spec"]["csi"]["volumeHandle"] for each in volumes(cluster)}
+    unique = {f"kubernetes.io/csi/{_DRIVER}^{handle}" for handle in handles}
+    status = cluster.get("node", "node-1")["status"]
+    assert len(unique) == 2 and {each["name"] for each in status["volumesAttached"]} == unique
+    assert set(status["volumesInUse"]) == unique
+    attachments = cluster.get("volumeattachments")["items"]
+    assert [each["status"]["attached"] for each in attachments] == [True, True]
+    assert all("device" in each["status"]["attachmentMetadata"] for each in attachments)
     full = "dd if=/dev/zero of=/files/big bs=1M count=30; rm /files/big"
     said = cluster.kubectl("exec", "-n", namespace, "first", "--", "sh", "-c", full)
     assert "No space left on device" in said.stdout + said.stderr
@@ -112,6 +129,9 @@ def test_csi_volumes_from_claim_to_deletion(cluster: RunningCluster, namespace: 
     cluster.kubectl("delete", "pod", "first", "-n", namespace)
     cluster.apply(user("second", cluster.image), namespace)
     eventually(lambda: ready(cluster, namespace, "second"), 60)
+    eventually(lambda: capacity() == "40Mi" and not conditions(), 60)
+    larger = "dd if=/dev/zero of=/files/big bs=1M count=30 && rm /files/big"
+    cluster.kubectl("exec", "-n", namespace, "second", "--", "sh", "-c", larger)
     log = cluster.kubectl("exec", "-n", namespace, "second", "--", "cat", "/files/log").stdout
     assert log == "started\nstarted\n"
     large = claim("large", "500Mi")
@@ -119,6 +139,7 @@ def test_csi_volumes_from_claim_to_deletion(cluster: RunningCluster, namespace: 
     cluster.kubectl("delete", "pod", "second", "-n", namespace)
     cluster.kubectl("delete", "pvc", "--all", "-n", namespace)
     eventually(lambda: not list(driver.iterdir()), 60)
-    eventually(lambda: not [v for v in cluster.get("pv")["items"] if v["spec"]["storageClassName"] == _CLASS])
+    eventually(lambda: not volumes(cluster) and not cluster.get("volumeattachments")["items"])
+    eventually(lambda: not {"volumesAttached", "volumesInUse"} & cluster.get("node", "node-1")["status"].keys())
     mounts = Path("/proc/mounts").read_text()
     assert f"{cluster.data_dir}/nodes/node-1/kubelet/plugins/kubernetes.io/csi" not in mounts

@@ -50,8 +50,11 @@ class Counter(_Metric):
 
     type = "counter"
 
-    def __init__(self, name: str, help_text: str, labels: Labels = ()) -> None:
+    def __init__(
+        self, name: str, help_text: str, labels: Labels = (), collect: Callable[[], dict[Labels, float]] | None = None
+    ) -> None:
         super().__init__(name, help_text, labels)
+        self._collect = collect
         self.values: dict[Labels, float] = {} if labels else {(): 0.0}
 
     def inc(self, *labels: str, by: float = 1.0) -> None:
@@ -63,6 +66,8 @@ class Counter(_Metric):
             values[labels] = by
 
     def lines(self) -> Iterator[str]:
+        if self._collect is not None:
+            self.values = self._collect()
         for labels, value in self.values.items():
             shown = f"{{{_pairs(self.labels, labels)}}}" if labels else ""
             yield f"{self.name}{shown} {_number(value)}"
@@ -81,9 +86,8 @@ class Gauge(Counter):
         read: Callable[[], float] | None = None,
         collect: Callable[[], dict[Labels, float]] | None = None,
     ) -> None:
-        super().__init__(name, help_text, labels)
+        super().__init__(name, help_text, labels, collect)
         self._read = read
-        self._collect = collect
 
     def set(self, value: float, *labels: str) -> None:
         if labels in self.values or len(self.values) < _MAX_SERIES:
@@ -92,8 +96,6 @@ class Gauge(Counter):
     def lines(self) -> Iterator[str]:
         if self._read is not None:
             self.values[()] = float(self._read())
-        if self._collect is not None:
-            self.values = self._collect()
         yield from super().lines()
 
 
@@ -157,8 +159,11 @@ class Metrics:
     def __init__(self) -> None:
         self._metrics: dict[str, _Metric] = {}
 
-    def counter(self, name: str, help_text: str, *labels: str) -> Counter:
-        return self._add(Counter(name, help_text, labels))
+    def counter(
+        self, name: str, help_text: str, *labels: str, collect: Callable[[], dict[Labels, float]] | None = None
+    ) -> Counter:
+        """`collect`: where it is counted elsewhere, all values by labels, whenever the page is shown."""
+        return self._add(Counter(name, help_text, labels, collect))
 
     def gauge(
         self,

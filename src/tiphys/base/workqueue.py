@@ -33,6 +33,10 @@ class QueueStatistics:
     delayed: int
     added_total: int
     failed_total: int
+    unfinished_s: float = 0.0
+    """How long the keys in work have been there, in sum."""
+    longest_s: float = 0.0
+    """The longest of them."""
 
 
 class WorkQueue(Generic[K]):
@@ -44,7 +48,10 @@ class WorkQueue(Generic[K]):
         self._failing_wake_s = failing_wake_s
         self._ready: deque[K] = deque()
         self._queued: set[K] = set()
-        self._working: set[K] = set()
+        self._working: dict[K, float] = {}
+        """Since when."""
+        self._since: dict[K, float] = {}
+        """When the keys that are ready became so."""
         self._again: set[K] = set()
         self._due: dict[K, float] = {}
         # Entries of the heap that no longer agree with `_due` are stale and skipped: moving a key forward is one push.
@@ -53,6 +60,8 @@ class WorkQueue(Generic[K]):
         self._arrived = asyncio.Event()
         self._timer_changed = asyncio.Event()
         self._added_total = self._failed_total = 0
+        self.last_wait_s = 0.0
+        """How long the key that `get` gave last had been ready."""
 
     def add(self, key: K) -> None:
         """Have `key` looked at soon."""
@@ -104,11 +113,13 @@ class WorkQueue(Generic[K]):
             await self._arrived.wait()
         key = self._ready.popleft()
         self._queued.discard(key)
-        self._working.add(key)
+        now_s = self._clock.monotonic()
+        self._working[key] = now_s
+        self.last_wait_s = now_s - self._since.pop(key, now_s)
         return key
 
     def done(self, key: K) -> None:
-        self._working.discard(key)
+        self._working.pop(key, None)
         if key in self._again:
             self._again.discard(key)
             self._push(key)
@@ -130,8 +141,16 @@ class WorkQueue(Generic[K]):
                 changed.cancel()
 
     def statistics(self) -> QueueStatistics:
+        now_s = self._clock.monotonic()
+        works_s = [now_s - since_s for since_s in self._working.values()]
         return QueueStatistics(
-            len(self._ready), len(self._working), len(self._due), self._added_total, self._failed_total
+            len(self._ready),
+            len(self._working),
+            len(self._due),
+            self._added_total,
+            self._failed_total,
+            sum(works_s),
+            max(works_s, default=0.0),
         )
 
     def _push(self, key: K) -> None:
@@ -139,6 +158,7 @@ class WorkQueue(Generic[K]):
             self._again.add(key)
         elif key not in self._queued:
             self._queued.add(key)
+            self._since[key] = self._clock.monotonic()
             self._ready.append(key)
             self._arrived.set()
             self._added_total += 1

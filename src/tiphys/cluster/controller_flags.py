@@ -85,13 +85,16 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--local-path-dir", default="", metavar="DIR", help="where nodes keep local volumes (none are made)"
     )
+    parser.add_argument(
+        "--disable-force-detach-on-timeout", action="store_true", help="silent nodes keep volumes for ever, not 6m"
+    )
     for flag, controller in WORKERS.items():
         parser.add_argument(f"--{flag}", type=int, metavar="N", help=f"how much {controller} does at once")
 
 
 def settings(options: argparse.Namespace, identity: str) -> ControllerSettings:
     """Raises ClusterError for files that cannot be read."""
-    from tiphys.controllers.settings import ControllerSettings
+    from tiphys.controllers.settings import FORCE_DETACH_S, ControllerSettings
 
     chosen = {controller: getattr(options, flag.replace("-", "_")) for flag, controller in WORKERS.items()}
     return ControllerSettings(
@@ -115,6 +118,7 @@ def settings(options: argparse.Namespace, identity: str) -> ControllerSettings:
         max_endpoints_per_slice=options.max_endpoints_per_slice,
         mirroring_max_endpoints_per_subset=options.mirroring_max_endpoints_per_subset,
         local_path_dir=options.local_path_dir,
+        force_detach_after_s=0.0 if options.disable_force_detach_on_timeout else FORCE_DETACH_S,
         workers_of={controller: count for controller, count in chosen.items() if count},
     )
 

@@ -29,6 +29,7 @@ def add_commands(
         "--root", type=Path, default=Path("/var/lib/tiphys/csi-directory"), help="where volumes are (%(default)s)"
     )
     directory.add_argument("--capacity", default="10Gi", help="what the volumes may have in sum (%(default)s)")
+    directory.add_argument("--attach", action="store_true", help="volumes are attached to the node before their use")
     controller = command(
         "csi-controller", _controller, "Provisioner, attacher and resizer for a CSI driver without sidecars."
     )
@@ -47,7 +48,9 @@ def _directory(options: argparse.Namespace) -> None:
         capacity_bytes = value(options.capacity)
     except ValueError:
         raise ClusterError(f"--capacity {options.capacity!r} is not a quantity", "write it like 10Gi") from None
-    settings = DriverSettings(options.node_name, options.kubelet_dir.resolve(), options.root.resolve(), capacity_bytes)
+    settings = DriverSettings(
+        options.node_name, options.kubelet_dir.resolve(), options.root.resolve(), capacity_bytes, options.attach
+    )
 
     async def work(client: RestClient, clock: Clock, recorder: EventRecorder) -> None:
         await serve(client, clock, recorder, settings)

@@ -25,8 +25,10 @@ from tiphys.base.workqueue import QueueStatistics, WorkQueue
 from tiphys.client.events import EventRecorder, Recorder
 from tiphys.client.interface import Client, EventType, Handler, Informer
 from tiphys.client.leases import LeaderElector
+from tiphys.controllers._actions import Action
 from tiphys.controllers._apply import Applier, Stale
 from tiphys.controllers._expectations import Expectations
+from tiphys.controllers._measures import Measured, Turn
 from tiphys.controllers._metrics import ControllerMetrics
 from tiphys.controllers._registry import CONTROLLERS, selected
 from tiphys.controllers._spec import ControllerSpec, Listers, Watch
@@ -74,7 +76,7 @@ class Controller:
         self._queue: WorkQueue[Hashable] = WorkQueue(
             clock, Backoff(first_s=settings.backoff_first_s, cap_s=settings.backoff_cap_s)
         )
-        self._listers = self._new_listers()
+        self.listers = self._new_listers()
         self._plans_total = self._actions_total = self._errors_total = 0
 
     def _new_listers(self) -> Listers:
@@ -88,7 +90,7 @@ class Controller:
     async def run(self) -> None:
         """Fills the caches, then works until cancelled."""
         await asyncio.gather(*(informer.wait_synced() for informer in self._informers.values()))
-        self._listers = self._new_listers()
+        self.listers = self._new_listers()
         stops = [informer.subscribe(self._observe) for informer in self._informers.values()]
         stops += [self._subscribe(watch) for watch in self._spec.watches]
         if self._spec.custom is not None:
@@ -144,10 +146,10 @@ class Controller:
                 self._tallies.count(what, self._clock.now())
             if watch.when is not None and not watch.when(old, new):
                 return
-            for key in watch.keys(self._listers, last):
+            for key in watch.keys(self.listers, last):
                 self._queue.add(key)
             if old is not None and new is not None:
-                for key in watch.keys(self._listers, old):
+                for key in watch.keys(self.listers, old):
                     self._queue.add(key)
 
         handler: Handler[Any] = changed
@@ -170,6 +172,7 @@ class Controller:
     async def _work(self) -> None:
         while True:
             key = await self._queue.get()
+            self._metrics.wait_s.observe(self._queue.last_wait_s, self._spec.name)
             started_s = self._clock.monotonic()
             try:
                 if await self._sync(key):
@@ -201,8 +204,10 @@ class Controller:
         if waits:
             # What is awaited wakes the key when it shows; the delay is for what never shows.
             self._queue.add_after(key, SERIAL_WAIT_S if spec.serial else self._settings.expectation_timeout_s)
+            if spec.stale_skips is not None and spec.primary is not None:
+                self._metrics.count(Measured(spec.stale_skips, (spec.primary.group, spec.primary.plural)))
             return False
-        world = spec.read(self._listers, key, self._clock.now())
+        world = spec.read(self.listers, key, self._clock.now())
         if world is None:
             self._memory.pop(key, None)
             return True
@@ -211,10 +216,25 @@ class Controller:
         self._plans_total += 1
         actions = spec.plan(key, world)
         self._actions_total += len(actions)
-        delay_s = await self._applier.apply(key, actions)
+        delay_s = await self._carry_out(key, world, actions)
         if delay_s is not None:
             self._queue.add_after(key, delay_s)
         return True
+
+    async def _carry_out(self, key: Hashable, world: Any, actions: Sequence[Action]) -> float | None:
+        measure = self._spec.measure
+        if measure is None:
+            return await self._applier.apply(key, actions)
+        started_s = self._clock.monotonic()
+        error: Exception | None = None
+        try:
+            return await self._applier.apply(key, actions)
+        except Exception as failure:
+            error = failure
+            raise
+        finally:
+            for measured in measure(Turn(world, actions, self._clock.monotonic() - started_s, error)):
+                self._metrics.count(measured)
 
 
 class ControllerManager:
@@ -239,7 +259,10 @@ class ControllerManager:
         self._specs = selected(controllers, self._settings.controllers)
         self._running: dict[str, Controller] = {}
         self._metrics = ControllerMetrics(
-            metrics or Metrics(), lambda: {name: each.queue for name, each in self.statistics().items()}
+            metrics or Metrics(),
+            self._specs,
+            lambda: {name: each.queue for name, each in self.statistics().items()},
+            lambda name: running.listers if (running := self._running.get(name)) is not None else None,
         )
 
     @property

@@ -13,6 +13,7 @@ from tiphys.api.meta.owners import controller_of
 from tiphys.api.meta.resource import Resource
 from tiphys.client.interface import Client, Informer
 from tiphys.controllers._actions import Action
+from tiphys.controllers._measures import CounterOf, Declared, Measured, Turn
 from tiphys.controllers.settings import ControllerSettings
 
 R = TypeVar("R", bound=Resource)
@@ -168,6 +169,12 @@ class ControllerSpec(Generic[W]):
     """Wake `resync_keys` this often; 0: never. For what no event tells."""
     resync_keys: tuple[Any, ...] = ()
     on_by_default: bool = True
+    metrics: tuple[Declared, ...] = ()
+    """What it shows at /metrics besides what all controllers show."""
+    measure: Callable[[Turn[W]], Iterable[Measured]] | None = None
+    """What to count of a plan that was carried out. Pure; of `metrics` only."""
+    stale_skips: CounterOf | None = None
+    """Counts looks that were put off until the copies show earlier writes."""
     kinds: frozenset[Kind[Any]] = field(init=False, default=frozenset())
     """All kinds it needs a copy of."""
 

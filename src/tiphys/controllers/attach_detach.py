@@ -3,7 +3,7 @@
 Woken by: nodes, their pods, claims, attachments. The key is the node. Writes: VolumeAttachments (made, deleted),
 `status.volumesAttached` of nodes, events of pods. Attaching itself is for the driver's controller.
 A volume is detached when no pod of the node uses it and its kubelet has unmounted it (`status.volumesInUse`); a node
-that is gone or out of service is not waited for.
+that is gone or out of service is not waited for, one that is not ready for six minutes.
 Races: a volume that only one node may use is attached elsewhere when the old attachment is gone, not before.
 Source: pkg/controller/volume/attachdetach, pkg/volume/csi/csi_attacher.go.
 """
@@ -11,8 +11,8 @@ Source: pkg/controller/volume/attachdetach, pkg/volume/csi/csi_attacher.go.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from tiphys.api.kind import new
@@ -23,9 +23,10 @@ from tiphys.api.kinds.core.persistentvolumeclaim import PersistentVolumeClaim
 from tiphys.api.kinds.core.pod.facts import is_terminal
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.storage.volumeattachment import VolumeAttachment
-from tiphys.controllers._actions import Action, Create, Delete, Event, Patch
-from tiphys.controllers._nodes import BY_NODE
+from tiphys.controllers._actions import Action, Create, Delete, Event, Patch, Remember, RequeueAfter
+from tiphys.controllers._nodes import BY_NODE, condition_status
 from tiphys.controllers._spec import ControllerSpec, Index, Key, Listers, Watch
+from tiphys.controllers._storage_measures import ATTACH_METRICS, measure_attach
 from tiphys.controllers.pvc_protection import BY_CLAIM as PODS_BY_CLAIM
 
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
@@ -42,6 +43,16 @@ OF_VOLUME = Index(VOLUMEATTACHMENT, "volume", lambda each: (_source(each),))
 
 
 @dataclass(frozen=True)
+class Memory:
+    """What one node's plans know of earlier ones."""
+
+    unwanted: Mapping[str, datetime] = field(default_factory=dict)
+    """Since when no pod uses an attached volume, by the volume's name."""
+    told: Mapping[str, str] = field(default_factory=dict)
+    """What pods were told last of why a volume is not attached."""
+
+
+@dataclass(frozen=True)
 class World:
     name: str
     node: Node | None
@@ -51,8 +62,12 @@ class World:
     """Of the node."""
     unique: dict[str, str]
     """What nodes call volumes, by the volumes' names."""
-    elsewhere: frozenset[str]
-    """Volumes that other nodes have."""
+    elsewhere: Mapping[str, tuple[Pod, ...]]
+    """Volumes that other nodes have, with the pods that use them there."""
+    memory: Memory
+    now: datetime
+    force_after_s: float
+    """How long a node that is not ready may keep a volume that no pod of it uses; 0: as long as it says."""
 
 
 def unique_name(volume: PersistentVolume) -> str:
@@ -67,7 +82,7 @@ def attachment_name(volume: PersistentVolume, node: str) -> str:
     return f"{_PREFIX}{hashlib.sha256(text.encode()).hexdigest()}"
 
 
-def read(listers: Listers, key: Key, _now: datetime) -> World | None:
+def read(listers: Listers, key: Key, now: datetime) -> World | None:
     wanted: dict[str, tuple[PersistentVolume, Pod]] = {}
     for pod in sorted(listers.indexed(POD, BY_NODE.name, key.name), key=lambda pod: pod.metadata.name):
         if not is_terminal(pod):
@@ -76,15 +91,25 @@ def read(listers: Listers, key: Key, _now: datetime) -> World | None:
     node = listers.get(NODE, key.name)
     if not wanted and not attachments and (node is None or not node.status.volumes_attached):
         return None
-    elsewhere = (
-        name
-        for name in wanted
-        for each in listers.indexed(VOLUMEATTACHMENT, OF_VOLUME.name, name)
-        if each.spec.node_name != key.name
-    )
     known = (listers.get(PERSISTENTVOLUME, _source(each)) for each in attachments)
     unique = {volume.metadata.name: unique_name(volume) for volume in known if volume is not None}
-    return World(key.name, node, wanted, attachments, unique, frozenset(elsewhere))
+    elsewhere = {
+        name: tuple(_users(listers, volume, key.name))
+        for name, (volume, _) in wanted.items()
+        if any(each.spec.node_name != key.name for each in listers.indexed(VOLUMEATTACHMENT, OF_VOLUME.name, name))
+    }
+    memory = listers.remembered(key) or Memory()
+    force_after_s = listers.settings.force_detach_after_s
+    return World(key.name, node, wanted, attachments, unique, elsewhere, memory, now, force_after_s)
+
+
+def _users(listers: Listers, volume: PersistentVolume, but: str) -> Iterable[Pod]:
+    """Pods that use the volume on other nodes."""
+    claim = volume.spec.claim_ref
+    if claim is not None:
+        for pod in listers.indexed(POD, PODS_BY_CLAIM.name, f"{claim.namespace}/{claim.name}"):
+            if pod.spec.node_name not in ("", but) and not is_terminal(pod):
+                yield pod
 
 
 def _volumes(listers: Listers, pod: Pod) -> Iterable[PersistentVolume]:
@@ -106,22 +131,59 @@ def _volumes(listers: Listers, pod: Pod) -> Iterable[PersistentVolume]:
 
 
 def plan(_key: Key, world: World) -> Sequence[Action]:
-    actions: list[Action] = []
-    has = {_source(each) for each in world.attachments}
+    unwanted = [each for each in world.attachments if _source(each) not in world.wanted and _is_ours(each)]
+    since = {_source(each): world.memory.unwanted.get(_source(each), world.now) for each in unwanted}
+    going = [each for each in unwanted if _may_go(world, each, since[_source(each)])]
+    told = _problems(world)
+    actions: list[Action] = [
+        Create(VOLUMEATTACHMENT, _made(volume, world.name), exists_ok=True)
+        for name, (volume, _) in world.wanted.items()
+        if world.node is not None and name not in told and name not in {_source(each) for each in world.attachments}
+    ]
+    # A volume is no longer said to be attached before it is detached, so that no kubelet begins to use it.
+    actions += _report(world, {each.metadata.name for each in going})
+    actions += [
+        Delete(VOLUMEATTACHMENT, each.metadata.name, "", each.metadata.uid)
+        for each in going
+        if each.metadata.deletion_timestamp is None
+    ]
+    actions += [
+        Event(world.wanted[name][1], "Warning", "FailedAttachVolume", text)
+        for name, text in told.items()
+        if world.memory.told.get(name) != text
+    ]
+    memory = Memory(since, told)
+    if memory != world.memory:
+        actions.append(Remember(memory))
+    waits_s = [_force_in_s(world, each) for name, each in since.items() if name not in {_source(g) for g in going}]
+    left_s = min((wait_s for wait_s in waits_s if wait_s > 0), default=0.0)
+    return [*actions, RequeueAfter(left_s)] if left_s else actions
+
+
+def _problems(world: World) -> dict[str, str]:
+    """Why volumes that pods want are not attached, in upstream's words."""
+    told = {}
+    has = {_source(each): each for each in world.attachments}
     for name, (volume, pod) in world.wanted.items():
-        if name in has or world.node is None:
-            continue
-        if name in world.elsewhere and not _SHARED & set(volume.spec.access_modes):
-            text = f'Multi-Attach error for volume "{name}" Volume is already exclusively attached to one node and '
-            text += "can't be attached to another"
-            actions.append(Event(pod, "Warning", "FailedAttachVolume", text))
-        else:
-            actions.append(Create(VOLUMEATTACHMENT, _made(volume, world.name), exists_ok=True))
-    for each in world.attachments:
-        if _source(each) not in world.wanted and each.metadata.deletion_timestamp is None and _may_go(world, each):
-            metadata = each.metadata
-            actions.append(Delete(VOLUMEATTACHMENT, metadata.name, "", metadata.uid))
-    return [*actions, *_report(world)]
+        attachment = has.get(name)
+        if attachment is not None:
+            error = attachment.status.attach_error
+            if error is not None and error.message and not attachment.status.attached:
+                told[name] = f'AttachVolume.Attach failed for volume "{name}" : {error.message}'
+        elif name in world.elsewhere and not _SHARED & set(volume.spec.access_modes):
+            told[name] = f'Multi-Attach error for volume "{name}" {_taken(world.elsewhere[name], pod)}'
+    return told
+
+
+def _taken(users: Sequence[Pod], asking: Pod) -> str:
+    if not users:
+        return "Volume is already exclusively attached to one node and can't be attached to another"
+    here = sorted(pod.metadata.name for pod in users if pod.metadata.namespace == asking.metadata.namespace)
+    others = len(users) - len(here)
+    if not here:
+        return f"Volume is already used by {others} pod(s) in different namespaces"
+    more = f" and {others} pod(s) in different namespaces" if others else ""
+    return f"Volume is already used by pod(s) {', '.join(here)}{more}"
 
 
 def _made(volume: PersistentVolume, node: str) -> VolumeAttachment:
@@ -132,24 +194,47 @@ def _made(volume: PersistentVolume, node: str) -> VolumeAttachment:
     return made
 
 
-def _may_go(world: World, attachment: VolumeAttachment) -> bool:
-    if not attachment.metadata.name.startswith(_PREFIX):
-        return False  # somebody else's
+def _is_ours(attachment: VolumeAttachment) -> bool:
+    return attachment.metadata.name.startswith(_PREFIX)
+
+
+def is_out_of_service(node: Node) -> bool:
+    return any(taint.key == OUT_OF_SERVICE for taint in node.spec.taints)
+
+
+def is_in_use(world: World, volume: str) -> bool:
+    """Whether the node's kubelet has the volume, as it said last."""
+    return world.node is not None and world.unique.get(volume, "") in world.node.status.volumes_in_use
+
+
+def _may_go(world: World, attachment: VolumeAttachment, since: datetime) -> bool:
+    """Whether the kubelet has unmounted the volume, or is not waited for any more."""
     node = world.node
-    if node is None or any(taint.key == OUT_OF_SERVICE for taint in node.spec.taints):
+    if node is None or is_out_of_service(node) or not is_in_use(world, _source(attachment)):
         return True
-    return world.unique.get(_source(attachment), "") not in node.status.volumes_in_use
+    forced = 0 < world.force_after_s <= (world.now - since).total_seconds()
+    return forced and condition_status(node, "Ready") != "True"
 
 
-def _report(world: World) -> Iterable[Action]:
-    """What is attached, into the node's status."""
+def _force_in_s(world: World, since: datetime) -> float:
+    """How long until the node may lose the volume against its will; 0: it will not."""
+    if world.node is None or world.force_after_s <= 0 or condition_status(world.node, "Ready") == "True":
+        return 0.0
+    return world.force_after_s - (world.now - since).total_seconds()
+
+
+def _report(world: World, going: Iterable[str]) -> Iterable[Action]:
+    """What is attached and stays so, into the node's status."""
     node = world.node
     if node is None:
         return
     attached = {
         world.unique[_source(each)]: _source(each)
         for each in world.attachments
-        if each.status.attached and each.metadata.deletion_timestamp is None and world.unique.get(_source(each))
+        if each.status.attached
+        and each.metadata.deletion_timestamp is None
+        and each.metadata.name not in going
+        and world.unique.get(_source(each))
     }
     known = {each.name for each in node.status.volumes_attached}
     if attached.keys() == known:
@@ -201,8 +286,12 @@ def _claim_bound(old: PersistentVolumeClaim | None, new_: PersistentVolumeClaim 
 def _node_matters(old: Node | None, new_: Node | None) -> bool:
     if old is None or new_ is None:
         return True
-    before = (old.status.volumes_in_use, old.status.volumes_attached, old.spec.taints)
-    return before != (new_.status.volumes_in_use, new_.status.volumes_attached, new_.spec.taints)
+    return _facts(old) != _facts(new_)
+
+
+def _facts(node: Node) -> tuple[object, ...]:
+    status = node.status
+    return status.volumes_in_use, status.volumes_attached, node.spec.taints, condition_status(node, "Ready")
 
 
 SPEC = ControllerSpec(
@@ -220,4 +309,6 @@ SPEC = ControllerSpec(
     ),
     reads=(PERSISTENTVOLUME, CSIDRIVER),
     indexes=(BY_NODE, PODS_BY_CLAIM, ON_NODE, OF_VOLUME),
+    metrics=ATTACH_METRICS,
+    measure=measure_attach,
 )

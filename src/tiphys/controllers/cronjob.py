@@ -26,6 +26,7 @@ from tiphys.controllers import _schedule
 from tiphys.controllers._actions import Action, Create, Delete, Event, Report, RequeueAfter, UpdateStatus
 from tiphys.controllers._job_status import condition_of
 from tiphys.controllers._spec import ControllerSpec, Key, Listers, Watch, controller_key
+from tiphys.controllers._workload_measures import CRONJOB_SKEW_S, measure_cronjob
 
 SCHEDULED_AT = "batch.kubernetes.io/cronjob-scheduled-timestamp"
 
@@ -105,14 +106,14 @@ class _Draft:
 
     def _note_time(self, job: Job) -> None:
         """A job that was made says so even where its maker did not live to note it."""
-        scheduled, last = _scheduled_at(job), self._status.last_schedule_time
+        scheduled, last = scheduled_at(job), self._status.last_schedule_time
         ours = scheduled is not None and job.metadata.name == _job_name(self._cron_job, scheduled)
         if ours and scheduled is not None and (last is None or parse_rfc3339(last) < scheduled):
             self._status.last_schedule_time = rfc3339(scheduled)
 
     def _note_unlisted(self, job: Job) -> None:
         """A job whose start we forgot to note (or never saw answered) is ours if its name says when it was due."""
-        scheduled = _scheduled_at(job)
+        scheduled = scheduled_at(job)
         if scheduled is None or job.metadata.name != _job_name(self._cron_job, scheduled):
             text = f"Saw a job that the controller did not create or forgot: {job.metadata.name}"
             self._say("Warning", "UnexpectedJob", text)
@@ -229,7 +230,8 @@ def _job_name(cron_job: CronJob, moment: datetime) -> str:
     return f"{cron_job.metadata.name}-{int(moment.timestamp()) // 60}"
 
 
-def _scheduled_at(job: Job) -> datetime | None:
+def scheduled_at(job: Job) -> datetime | None:
+    """The time of the schedule that the job was made for."""
     try:
         return parse_rfc3339(job.metadata.annotations.get(SCHEDULED_AT, ""))
     except ValueError:
@@ -253,4 +255,6 @@ SPEC = ControllerSpec(
     plan=plan,
     watches=(Watch(JOB, controller_key(CRONJOB)),),
     workers=5,
+    metrics=(CRONJOB_SKEW_S,),
+    measure=measure_cronjob,
 )

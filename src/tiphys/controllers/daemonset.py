@@ -30,6 +30,7 @@ from tiphys.controllers._daemon_update import Update, by_age
 from tiphys.controllers._history import REVISION_LABEL, Revisions
 from tiphys.controllers._pods import ORPHANS, by_selector, refusal, selecting, until_available_s
 from tiphys.controllers._spec import ControllerSpec, Key, Listers, Tally, Watch, controller_key
+from tiphys.controllers._workload_measures import DAEMONSET_SKIPS
 
 Failure = tuple[str, str, str]
 """Where failures are counted: the set's UID, the node, the revision."""
@@ -178,4 +179,5 @@ SPEC = ControllerSpec(
     ),
     indexes=(ORPHANS, by_selector(DAEMONSET), history.FAMILY, history.ORPHAN_REVISIONS),
     workers=2,
+    stale_skips=DAEMONSET_SKIPS,
 )

@@ -50,6 +50,7 @@ from tiphys.controllers._endpoints import (
     target_reference,
 )
 from tiphys.controllers._nodes import BY_NODE
+from tiphys.controllers._slice_measures import SERVICE_METRICS, measure_service
 from tiphys.controllers._spec import ControllerSpec, Index, Key, Listers, Watch
 
 SERVICE_NAME = "kubernetes.io/service-name"
@@ -281,4 +282,6 @@ SPEC = ControllerSpec(
     ),
     indexes=(_BY_SERVICE, BY_NODE, BY_LABEL, BY_SELECTOR),
     workers=5,
+    metrics=SERVICE_METRICS,
+    measure=measure_service,
 )

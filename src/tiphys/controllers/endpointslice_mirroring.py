@@ -24,6 +24,7 @@ from tiphys.api.meta.owners import owner_reference
 from tiphys.api.meta.schema import copy_of
 from tiphys.controllers._actions import Action, Create, Delete, Event, Update
 from tiphys.controllers._endpoints import Port
+from tiphys.controllers._slice_measures import MIRRORED
 from tiphys.controllers._spec import ControllerSpec, Index, Key, Listers, Watch
 
 SERVICE_NAME = "kubernetes.io/service-name"
@@ -238,4 +239,6 @@ SPEC = ControllerSpec(
     plan=plan,
     watches=(Watch(SERVICE, when=_selector_matters), Watch(ENDPOINTSLICE, _key_of_slice)),
     indexes=(_MINE,),
+    metrics=MIRRORED.declared,
+    measure=MIRRORED.measure,
 )

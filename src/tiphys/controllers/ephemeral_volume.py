@@ -21,6 +21,7 @@ from tiphys.api.meta.owners import controller_of, owner_reference
 from tiphys.api.meta.schema import copy_of
 from tiphys.controllers._actions import Action, Create, Event, Report
 from tiphys.controllers._spec import ControllerSpec, Key, Listers, Watch, controller_key
+from tiphys.controllers._storage_measures import CREATED, NOT_CREATED, measure_ephemeral
 
 
 @dataclass(frozen=True)
@@ -96,4 +97,6 @@ SPEC = ControllerSpec(
     read=read,
     plan=plan,
     watches=(Watch(POD, when=_has_ephemeral), Watch(PERSISTENTVOLUMECLAIM, _users, when=_is_gone)),
+    metrics=(CREATED, NOT_CREATED),
+    measure=measure_ephemeral,
 )

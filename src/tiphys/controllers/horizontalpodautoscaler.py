@@ -27,6 +27,7 @@ from tiphys.base.selectors import LabelSelector
 from tiphys.client.interface import Client
 from tiphys.controllers._actions import Action, Event, Remember, Report, RequeueAfter, SetScale, UpdateStatus
 from tiphys.controllers._hpa_limits import Past, limited, limited_by_rules
+from tiphys.controllers._hpa_measures import METRICS, measure
 from tiphys.controllers._hpa_metrics import MetricError, propose, remove_condition, set_condition, tolerance_of
 from tiphys.controllers._metrics_client import Readings, Scale, read_metrics, read_scale
 from tiphys.controllers._spec import ControllerSpec, Key, Listers, Watch
@@ -275,4 +276,6 @@ SPEC = ControllerSpec(
     watches=(Watch(HORIZONTALPODAUTOSCALER, when=_spec_changed),),
     reads=(POD,),
     workers=5,
+    metrics=METRICS,
+    measure=measure,
 )

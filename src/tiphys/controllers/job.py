@@ -25,6 +25,7 @@ from tiphys.controllers._job_status import condition_of
 from tiphys.controllers._job_sync import FINALIZER, Sync, is_tracked, untracking
 from tiphys.controllers._pods import ORPHANS, by_selector, refusal, selecting
 from tiphys.controllers._spec import ControllerSpec, Index, Key, Listers, Watch, controller_key
+from tiphys.controllers._workload_measures import JOB_METRICS, JOB_SKIPS, measure_job
 
 CONTROLLER = "kubernetes.io/job-controller"
 MODES = (None, "NonIndexed", "Indexed")
@@ -155,4 +156,7 @@ SPEC = ControllerSpec(
     watches=(Watch(POD, _keys_of_pod),),
     indexes=(ORPHANS, TRACKED, by_selector(JOB)),
     workers=5,
+    metrics=JOB_METRICS,
+    measure=measure_job,
+    stale_skips=JOB_SKIPS,
 )

@@ -18,6 +18,7 @@ from tiphys.api.kinds import NODE
 from tiphys.api.kinds.core.node import Node
 from tiphys.base.clock import parse_rfc3339
 from tiphys.controllers._actions import Action, Event, Patch, RequeueAfter
+from tiphys.controllers._node_measures import IPAM_METRICS, measure_ipam
 from tiphys.controllers._spec import ControllerSpec, Index, Key, Listers, Watch
 from tiphys.controllers.settings import ControllerSettings
 
@@ -37,6 +38,8 @@ class World:
     node: Node
     free: tuple[str, ...] | None
     """Ranges that nobody has, one per family; None: there is none of one family."""
+    families: tuple[str, ...]
+    """The cluster's ranges."""
     now: datetime
 
 
@@ -46,7 +49,8 @@ def read(listers: Listers, key: Key, now: datetime) -> World | None:
     if node is None or _ranges(node) or not settings.cluster_cidr or node.metadata.deletion_timestamp is not None:
         return None
     found = [_free_of(listers, cidr, size) for cidr, size in _families(settings)]
-    return World(node, None if None in found else tuple(cidr for cidr in found if cidr is not None), now)
+    free = None if None in found else tuple(cidr for cidr in found if cidr is not None)
+    return World(node, free, tuple(cidr for cidr, _ in _families(settings)), now)
 
 
 def _families(settings: ControllerSettings) -> list[tuple[str, int]]:
@@ -150,4 +154,6 @@ SPEC = ControllerSpec(
     watches=(Watch(NODE, _keys_of_node, when=_range_matters),),
     indexes=(_BY_RANGE, _BY_SIZE),
     serial=True,
+    metrics=IPAM_METRICS,
+    measure=measure_ipam,
 )

@@ -28,6 +28,7 @@ from tiphys.api.kinds.core.references import ObjectReference, Taint
 from tiphys.base.clock import rfc3339
 from tiphys.controllers._actions import Action, Event, Patch, Remember, RequeueAfter
 from tiphys.controllers._eviction_rate import BLOCKED_LOOK_S, ZONE_READINESS, Rates, is_evicted, wait_s, zone_of
+from tiphys.controllers._node_measures import LIFECYCLE_METRICS, measure_lifecycle
 from tiphys.controllers._nodes import BY_NODE, condition_of, condition_status
 from tiphys.controllers._spec import ControllerSpec, Index, Key, Listers, Watch
 
@@ -324,4 +325,6 @@ SPEC: ControllerSpec[World | Removed] = ControllerSpec(
     ),
     indexes=(BY_NODE, _READINESS, ZONE_READINESS),
     workers=8,
+    metrics=LIFECYCLE_METRICS,
+    measure=measure_lifecycle,
 )

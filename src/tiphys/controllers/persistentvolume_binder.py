@@ -24,6 +24,7 @@ from tiphys.api.meta.schema import copy_of
 from tiphys.client.interface import Client
 from tiphys.controllers._actions import Action, Event, Update, UpdateStatus
 from tiphys.controllers._spec import ControllerSpec, Index, Key, Listers, Watch
+from tiphys.controllers._storage_measures import VOLUME_METRICS
 from tiphys.controllers._volume_claims import ClaimWorld, plan_claim
 from tiphys.controllers._volumes import (
     BIND_COMPLETED,
@@ -257,4 +258,5 @@ SPEC = ControllerSpec(
     ),
     reads=(POD,),
     indexes=(BY_CLASS, BY_CLAIM, OPEN, BY_VOLUME, PODS_BY_CLAIM),
+    metrics=VOLUME_METRICS,
 )

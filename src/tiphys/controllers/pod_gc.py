@@ -19,6 +19,7 @@ from tiphys.api.kinds.core.pod.facts import is_terminal
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.base.clock import rfc3339
 from tiphys.controllers._actions import Action, Delete, Gone, Guard, Patch, RequeueAfter
+from tiphys.controllers._node_measures import COLLECTED, NOT_COLLECTED, measure_collection
 from tiphys.controllers._nodes import BY_NODE, condition_status
 from tiphys.controllers._spec import ControllerSpec, Index, Key, Listers, Watch
 
@@ -142,4 +143,6 @@ SPEC = ControllerSpec(
     watches=(Watch(NODE, stamp=lambda node: node.metadata.uid), Watch(POD, _keys_of_pod)),
     indexes=(BY_NODE, TERMINAL),
     workers=2,
+    metrics=(COLLECTED, NOT_COLLECTED),
+    measure=measure_collection,
 )

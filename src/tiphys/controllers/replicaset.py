@@ -15,6 +15,7 @@ from tiphys.api.kinds import POD, REPLICASET
 from tiphys.controllers._pods import ORPHANS, by_selector
 from tiphys.controllers._replicas import keys_of_pod, plan, reader
 from tiphys.controllers._spec import ControllerSpec, Watch
+from tiphys.controllers._workload_measures import REPLICASET_SKIPS, SORTING, measure_replicas
 
 SPEC = ControllerSpec(
     name="replicaset-controller",
@@ -25,4 +26,7 @@ SPEC = ControllerSpec(
     watches=(Watch(POD, keys_of_pod(REPLICASET)),),
     indexes=(ORPHANS, by_selector(REPLICASET)),
     workers=5,
+    metrics=(SORTING,),
+    measure=measure_replicas,
+    stale_skips=REPLICASET_SKIPS,
 )

@@ -11,7 +11,8 @@ Source: pkg/controller/resourceclaim/controller.go.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
@@ -28,6 +29,7 @@ from tiphys.api.meta.owners import controller_of, owner_reference
 from tiphys.api.meta.schema import copy_of
 from tiphys.client.interface import Client
 from tiphys.controllers._actions import Action, Create, Delete, Event, Patch, Report, Update, UpdateStatus
+from tiphys.controllers._measures import CounterOf, GaugeOf, Labels, Measured, Turn
 from tiphys.controllers._spec import ControllerSpec, Index, Listers, Watch
 
 FINALIZER = "resource.kubernetes.io/delete-protection"
@@ -306,6 +308,41 @@ def _of_template(listers: Listers, template: ResourceClaimTemplate) -> Iterable[
         yield PodKey(where, pod.metadata.name)
 
 
+_PREFIX = "resourceclaim_controller_"
+CREATES = CounterOf(
+    f"{_PREFIX}creates_total",
+    "Number of ResourceClaims creation requests, categorized by creation status and admin access",
+    ("status", "admin_access"),
+)
+
+
+def _has_admin_access(claim: ResourceClaim) -> str:
+    wanted = (each.exactly for each in claim.spec.devices.requests)
+    return "true" if any(each is not None and each.admin_access for each in wanted) else "false"
+
+
+def _claims(listers: Listers) -> Mapping[Labels, float]:
+    counts: Counter[Labels] = Counter()
+    for claim in listers.list(RESOURCECLAIM):
+        allocated = "true" if claim.status.allocation is not None else "false"
+        source = "resource_claim_template" if POD_CLAIM in claim.metadata.annotations else ""
+        counts[allocated, _has_admin_access(claim), source] += 1
+    return {labels: float(count) for labels, count in counts.items()}
+
+
+CLAIMS = GaugeOf(
+    f"{_PREFIX}resource_claims",
+    "Number of ResourceClaims, categorized by allocation status, admin access, and source.",
+    ("allocated", "admin_access", "source"),
+    _claims,
+)
+
+
+def measure(turn: Turn[World]) -> Iterable[Measured]:
+    status = "success" if turn.error is None else "failure"
+    return (Measured(CREATES, (status, _has_admin_access(claim))) for claim in turn.created(RESOURCECLAIM))
+
+
 SPEC: ControllerSpec[World] = ControllerSpec(
     name="resourceclaim-controller",
     component="resource_claim",
@@ -319,4 +356,6 @@ SPEC: ControllerSpec[World] = ControllerSpec(
         Watch(RESOURCECLAIMTEMPLATE, _of_template),
     ),
     indexes=(BY_TEMPLATE, BY_USE, BY_OWNER),
+    metrics=(CREATES, CLAIMS),
+    measure=measure,
 )

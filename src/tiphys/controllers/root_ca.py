@@ -18,6 +18,7 @@ from tiphys.api.kinds.core.namespace import Namespace
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import copy_of
 from tiphys.controllers._actions import Action, Create, Update
+from tiphys.controllers._measures import CounterOf, HistogramOf, Measured, Turn, exponential
 from tiphys.controllers._spec import ControllerSpec, Key, Listers, Watch
 
 NAME = "kube-root-ca.crt"
@@ -65,6 +66,15 @@ def _namespace_key(_listers: Listers, config_map: Resource) -> Iterable[Key]:
         yield Key("", config_map.metadata.namespace)
 
 
+_HELP = "Number of namespace syncs happened in root ca cert publisher."
+SYNCS = CounterOf("root_ca_cert_publisher_sync_total", _HELP, ("code",))
+SYNC_S = HistogramOf("root_ca_cert_publisher_sync_duration_seconds", _HELP, exponential(0.001, 2, 15), ("code",))
+
+
+def measure(turn: Turn[World]) -> Iterable[Measured]:
+    return Measured(SYNCS, (turn.code,)), Measured(SYNC_S, (turn.code,), turn.seconds)
+
+
 SPEC = ControllerSpec(
     name="root-ca-certificate-publisher-controller",
     alias="root-ca-cert-publisher",
@@ -73,4 +83,6 @@ SPEC = ControllerSpec(
     plan=plan,
     watches=(Watch(CONFIGMAP, _namespace_key),),
     workers=1,
+    metrics=(SYNCS, SYNC_S),
+    measure=measure,
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+FORCE_DETACH_S = 360.0
+
 
 @dataclass(frozen=True, slots=True)
 class ControllerSettings:
@@ -46,6 +48,9 @@ class ControllerSettings:
     """How long a node must be gone before its pods are."""
     terminated_pod_threshold: int = 12500
     """Finished pods beyond this many are deleted, oldest first. 0: never."""
+    force_detach_after_s: float = FORCE_DETACH_S
+    """How long a node that is not ready may keep a volume that no pod of it uses. 0 (upstream's
+    `--disable-force-detach-on-timeout`): until it says that the volume is unmounted."""
     max_endpoints_per_slice: int = 100
     mirroring_max_endpoints_per_subset: int = 1000
     """--mirroring-max-endpoints-per-subset: beyond this many, addresses of Endpoints are left out of the mirror."""

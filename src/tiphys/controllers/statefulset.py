@@ -31,6 +31,7 @@ from tiphys.controllers._pods import ORPHANS, by_selector, refusal, selecting, u
 from tiphys.controllers._spec import ControllerSpec, Key, Listers, Watch, controller_key
 from tiphys.controllers._stateful_pods import revision_of
 from tiphys.controllers._stateful_update import Update
+from tiphys.controllers._workload_measures import STATEFULSET_SKIPS
 
 
 @dataclass(frozen=True)
@@ -154,4 +155,5 @@ SPEC = ControllerSpec(
     ),
     indexes=(ORPHANS, by_selector(STATEFULSET), history.FAMILY, history.ORPHAN_REVISIONS),
     workers=5,
+    stale_skips=STATEFULSET_SKIPS,
 )

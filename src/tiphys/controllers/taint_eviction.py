@@ -19,6 +19,7 @@ from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.references import Taint
 from tiphys.base.clock import parse_rfc3339, rfc3339
 from tiphys.controllers._actions import Action, Delete, Event, Patch, RequeueAfter
+from tiphys.controllers._node_measures import EVICTED, EVICTED_S, measure_eviction
 from tiphys.controllers._nodes import BY_NODE
 from tiphys.controllers._placement import tolerates
 from tiphys.controllers._spec import ControllerSpec, Key, Listers, Watch
@@ -82,6 +83,12 @@ def _evicted_at(world: World) -> datetime | None:
     return due
 
 
+def active_since(world: World) -> datetime:
+    """When the first of the taints was put on the node."""
+    since = (parse_rfc3339(taint.time_added) if taint.time_added else world.tainted for taint in world.taints)
+    return min(since, default=world.tainted)
+
+
 def _no_execute(node: Node) -> tuple[Taint, ...]:
     return tuple(taint for taint in node.spec.taints if taint.effect == "NoExecute")
 
@@ -113,4 +120,6 @@ SPEC = ControllerSpec(
     ),
     indexes=(BY_NODE,),
     workers=8,
+    metrics=(EVICTED, EVICTED_S),
+    measure=measure_eviction,
 )

@@ -18,6 +18,7 @@ from tiphys.base.clock import parse_rfc3339
 from tiphys.controllers._actions import Action, Delete, RequeueAfter
 from tiphys.controllers._job_status import condition_of
 from tiphys.controllers._spec import ControllerSpec, Key, Listers
+from tiphys.controllers._workload_measures import TTL_S, measure_ttl
 
 
 @dataclass(frozen=True)
@@ -31,17 +32,22 @@ def read(listers: Listers, key: Key, now: datetime) -> World | None:
     return World(job, now) if job is not None else None
 
 
-def plan(_key: Key, world: World) -> Sequence[Action]:
-    job, metadata = world.job, world.job.metadata
+def left_s(job: Job, now: datetime) -> float | None:
+    """How long the job may stay; negative: it should be gone. None: for ever, or it is not over."""
     ended = condition_of(job.status.conditions, "Complete") or condition_of(job.status.conditions, "Failed")
-    if metadata.deletion_timestamp is not None or job.spec.ttl_seconds_after_finished is None:
-        return ()
+    if job.metadata.deletion_timestamp is not None or job.spec.ttl_seconds_after_finished is None:
+        return None
     if ended is None or not ended.last_transition_time:
+        return None
+    return job.spec.ttl_seconds_after_finished - (now - parse_rfc3339(ended.last_transition_time)).total_seconds()
+
+
+def plan(_key: Key, world: World) -> Sequence[Action]:
+    metadata, wait_s = world.job.metadata, left_s(world.job, world.now)
+    if wait_s is None:
         return ()
-    age_s = (world.now - parse_rfc3339(ended.last_transition_time)).total_seconds()
-    left_s = job.spec.ttl_seconds_after_finished - age_s
-    if left_s > 0:
-        return [RequeueAfter(left_s)]
+    if wait_s > 0:
+        return [RequeueAfter(wait_s)]
     return [
         Delete(
             JOB,
@@ -61,4 +67,6 @@ SPEC = ControllerSpec(
     read=read,
     plan=plan,
     workers=5,
+    metrics=(TTL_S,),
+    measure=measure_ttl,
 )

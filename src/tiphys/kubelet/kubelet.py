@@ -122,7 +122,10 @@ class Kubelet:
         )
         references = References(self._client, self._clock, self._content_changed)
         tokens = Tokens(self._client, self._clock)
-        volumes = NodeVolumes(self._client, self._clock, self._recorder, tokens, lambda: reporter.node, settings)
+        volumes = NodeVolumes(
+            self._client, self._clock, self._recorder, tokens, lambda: reporter.node, settings,
+            lambda: {uid for uid, worker in self._workers.items() if not worker.leaving}, reporter.report_soon,
+        )  # fmt: skip
         devices = DevicePlugins(settings.root_dir, self._clock, lambda uids: self._devices_changed(reporter, uids))
         drivers = DraDrivers(self._client, self._clock, settings.node_name)
         claims = ClaimedDevices(self._client, self._clock, drivers, settings.root_dir)
@@ -192,7 +195,7 @@ class Kubelet:
                 group.create_task(supervised("CSINode", volumes.drivers.ensure_object, self._clock))
                 group.create_task(supervised("plugins", plugins.run, self._clock))
                 group.create_task(supervised("device plugins", devices.run, self._clock))
-                group.create_task(supervised("growing volumes", volumes.follow_growth, self._clock))
+                group.create_task(supervised("growing volumes", volumes.growth.follow, self._clock))
                 if settings.serving_cert is not None:
                     group.create_task(supervised("kubelet server", self._serve, self._clock))
                 unsubscribe.append(nodes.subscribe(self._node_changed))

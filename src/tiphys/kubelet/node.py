@@ -159,7 +159,8 @@ class NodeReporter:
             # Conditions of others and what was added to capacity by hand stay: only the own fields are patched.
             _log.info("node %s: status changed", self._settings.node_name)
         before, after = to_json(served.status), to_json(status)
-        patch = {"status": {key: value for key, value in after.items() if before.get(key) != value}}
+        gone: dict[str, object] = dict.fromkeys(before.keys() - after.keys())
+        patch = {"status": gone | {key: value for key, value in after.items() if before.get(key) != value}}
         try:
             self._served = await self._client.patch(
                 NODE, self._settings.node_name, patch, patch_type="strategic", subresource="status"

@@ -148,12 +148,18 @@ class PodWorker:
 
     def wake(self) -> None:
         self._wake.set()
-        if self._ending and self._step is not None:
+        if self.ending and self._step is not None:
             self._step.cancel()
 
     @property
-    def _ending(self) -> bool:
+    def ending(self) -> bool:
+        """The pod is being deleted, or is gone already."""
         return self._removed or self.pod.metadata.deletion_timestamp is not None
+
+    @property
+    def leaving(self) -> bool:
+        """What the pod holds of the node is being given back."""
+        return self.ending or self._failure is not None or self._status.phase in _TERMINAL
 
     async def evict(self, message: str, grace_s: int) -> None:
         """Fail the pod for want of something on the node; returns when its containers are gone, or will not go."""
@@ -174,7 +180,7 @@ class PodWorker:
 
     async def run(self) -> None:
         """Until the pod is gone from runtime, disk and API."""
-        while not self._ending:
+        while not self.ending:
             self._wake.clear()
             self._step = asyncio.create_task(self._guarded_step(), name=f"pod {self.name}")
             try:
@@ -187,7 +193,7 @@ class PodWorker:
                 continue
             finally:
                 self._step = None
-            if not self._ending:
+            if not self.ending:
                 await self._wait(delay_s)
         await self._end()
 

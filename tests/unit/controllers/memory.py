@@ -18,11 +18,14 @@ from tiphys.api.kind import Kind
 from tiphys.api.kinds import KINDS, NAMESPACE, POD
 from tiphys.api.meta.schema import copy_of
 from tiphys.base.clock import Clock, rfc3339
+from tiphys.base.metrics import Metrics
 from tiphys.client.events import KeptEvents
 from tiphys.client.informer import Store
 from tiphys.client.interface import Listing
 from tiphys.controllers._apply import Applier
 from tiphys.controllers._expectations import Expectations
+from tiphys.controllers._measures import Turn
+from tiphys.controllers._metrics import ControllerMetrics
 from tiphys.controllers._spec import ControllerSpec, Listers, Tally
 from tiphys.controllers.settings import ControllerSettings
 from tiphys.testing.clock import FakeClock
@@ -267,6 +270,8 @@ class Bench:
         self.listers = Listers(informers, self.settings, self.heard, self.clock.now(), self.tallies, self.memory)
         expectations = Expectations(informers, self.clock, 300)
         self._applier = Applier(self.client, self.events, expectations, self.memory)
+        self.metrics = Metrics()
+        self.figures = ControllerMetrics(self.metrics, [spec], dict, lambda _: self.listers)
 
     def plan(self, key: Any) -> list[Any]:
         world = self.spec.read(self.listers, key, self.clock.now())
@@ -274,13 +279,34 @@ class Bench:
 
     async def observed_plan(self, key: Any) -> list[Any]:
         """The plan after live looks, for controllers that take them."""
+        return (await self._look(key))[1]
+
+    async def _look(self, key: Any) -> tuple[Any, list[Any]]:
         world = self.spec.read(self.listers, key, self.clock.now())
         if world is not None and self.spec.observe is not None:
             world = await self.spec.observe(self.client, key, world)
-        return [] if world is None else list(self.spec.plan(key, world))
+        return world, [] if world is None else list(self.spec.plan(key, world))
 
     async def apply(self, key: Any) -> float | None:
-        return await self._applier.apply(key, await self.observed_plan(key))
+        world, actions = await self._look(key)
+        error: Exception | None = None
+        try:
+            return await self._applier.apply(key, actions)
+        except Exception as failure:
+            error = failure
+            raise
+        finally:
+            if world is not None and self.spec.measure is not None:
+                for measured in self.spec.measure(Turn(world, actions, 0.0, error)):
+                    self.figures.count(measured)
+
+    def figure(self, line: str) -> float:
+        """What the page of metrics shows for a metric with its labels; 0: nothing."""
+        for each in self.metrics.render().decode().splitlines():
+            name, _, value = each.rpartition(" ")
+            if name == line:
+                return float(value)
+        return 0.0
 
     async def settle(self, key: Any, turns: int = 20) -> None:
         """Plans and applies until nothing is left to write. Fails when that does not come."""

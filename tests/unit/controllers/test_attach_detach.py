@@ -8,11 +8,14 @@ import pytest
 
 from tiphys.api.kind import new
 from tiphys.api.kinds import CSIDRIVER, NODE, PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM, POD, VOLUMEATTACHMENT
+from tiphys.api.kinds.core.node import NodeCondition
 from tiphys.api.kinds.core.persistentvolume import CSIPersistentVolumeSource
 from tiphys.api.kinds.core.pod.volumes import PersistentVolumeClaimVolumeSource, Volume
 from tiphys.api.kinds.core.references import ObjectReference, Taint
+from tiphys.api.kinds.storage.volumeattachment import VolumeError
 from tiphys.controllers import attach_detach, node_ttl, volume_expand
 from tiphys.controllers._spec import Key
+from tiphys.controllers.settings import ControllerSettings
 
 from . import objects
 from .memory import Bench
@@ -21,9 +24,15 @@ N1, N2 = Key("", "n1"), Key("", "n2")
 UNIQUE = "kubernetes.io/csi/disk.example^vol-1"
 
 
-def bench(*, attach: bool = True, modes: tuple[str, ...] = ("ReadWriteOnce",), **pods: str) -> Bench:
+def bench(
+    settings: ControllerSettings | None = None,
+    *,
+    attach: bool = True,
+    modes: tuple[str, ...] = ("ReadWriteOnce",),
+    **pods: str,
+) -> Bench:
     """`pods`: phase by node."""
-    b = Bench(attach_detach.SPEC)
+    b = Bench(attach_detach.SPEC, settings)
     driver = new(CSIDRIVER, "disk.example")
     driver.spec.attach_required = attach
     b.client.put(CSIDRIVER, driver)
@@ -101,13 +110,53 @@ async def test_detaching_waits_for_the_kubelet(how: str, left: int) -> None:
         assert in_status(b) == []
 
 
+@pytest.mark.parametrize(("ready", "limit_s", "left"), [("Unknown", 360.0, 0), ("True", 360.0, 1), ("Unknown", 0.0, 1)])
+async def test_a_silent_node_loses_its_volumes_after_six_minutes(ready: str, limit_s: float, left: int) -> None:
+    b = bench(ControllerSettings(force_detach_after_s=limit_s), n1="Running")
+    await b.settle(N1)
+    await attach(b)
+    b.client.drop(POD, "web-n1", "default")
+
+    def silence(node: Any) -> None:
+        node.status.volumes_in_use = [UNIQUE]
+        node.status.conditions = [NodeCondition(type="Ready", status=ready)]
+
+    b.client.edit(NODE, "n1", "", silence)
+    assert await b.apply(N1) == (360 if left == 0 else None)
+    await b.clock.advance(359)
+    assert await b.apply(N1) == (1 if left == 0 else None)
+    assert attached(b) == ["n1"]
+    await b.clock.advance(2)
+    await b.settle(N1)
+    assert len(attached(b)) == left
+
+
+async def test_pods_hear_once_why_a_volume_is_not_attached() -> None:
+    b = bench(n1="Pending")
+    await b.settle(N1)
+    (name,) = [each.metadata.name for each in b.client.all(VOLUMEATTACHMENT)]
+
+    def refuse(text: str) -> None:
+        error = VolumeError(message=text)
+        b.client.edit(VOLUMEATTACHMENT, name, "", lambda obj: setattr(obj.status, "attach_error", error))
+
+    for text in ("busy", "busy", "broken"):
+        refuse(text)
+        await b.apply(N1)
+    assert [event[2:] for event in b.events.events] == [
+        ("FailedAttachVolume", 'AttachVolume.Attach failed for volume "disk" : busy'),
+        ("FailedAttachVolume", 'AttachVolume.Attach failed for volume "disk" : broken'),
+    ]
+
+
 async def test_a_volume_of_one_node_is_not_attached_to_two() -> None:
     b = bench(n1="Running", n2="Pending")
     await b.settle(N1)
     await b.settle(N2)
     await b.apply(N2)
     assert attached(b) == ["n1"]
-    assert b.events.events[-1][2] == "FailedAttachVolume"
+    taken = 'Multi-Attach error for volume "disk" Volume is already used by pod(s) web-n1'
+    assert [event[2:] for event in b.events.events] == [("FailedAttachVolume", taken)]
     b.client.drop(POD, "web-n1", "default")
     await b.settle(N1)
     await b.settle(N2)

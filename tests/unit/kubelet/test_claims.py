@@ -192,7 +192,7 @@ def test_the_event_lists_volumes_as_go_does() -> None:
 def test_a_volume_for_one_pod_refuses_a_second(tmp_path: Path) -> None:
     settings = KubeletSettings("node-1", "127.0.0.1", tmp_path, tmp_path / "socket")
     none: Any = None
-    volumes = NodeVolumes(none, none, none, none, lambda: None, settings)
+    volumes = NodeVolumes(none, none, none, none, lambda: None, settings, set, none)
     record = VolumeRecord(plugin="csi", volume="v", handle="h", target="/t", driver="d", single_pod=True)
     records.write(tmp_path / "pods" / "first", record)
     volumes._check_alone("first", record)

@@ -16,6 +16,7 @@ from tiphys.api.csi.identity import CREATE_DELETE, GET_CAPACITY
 from tiphys.api.errors import ApiError
 from tiphys.api.kinds import CSINODE, PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM, VOLUMEATTACHMENT
 from tiphys.api.kinds.core.persistentvolume import PersistentVolume
+from tiphys.api.kinds.storage.volumeattachment import VolumeAttachment
 from tiphys.api.meta.resource import Resource
 from tiphys.base.backoff import Backoff
 from tiphys.base.clock import Clock
@@ -55,10 +56,15 @@ class CsiController:
         """Until cancelled. Raises CsiFailure when the driver does not answer; run it again."""
         facts = await facts_of(self._connection)
         _log.info("CSI driver %s: controller works", facts.name)
-        nodes = self._nodes.list
         if CREATE_DELETE in facts.controller:
             self._provisioner: Provisioner | None = Provisioner(
-                self._client, self._recorder, self._connection, facts, self._node_name, nodes
+                self._client,
+                self._recorder,
+                self._connection,
+                facts,
+                self._node_name,
+                self._nodes.list,
+                self._attachments.list,
             )
         else:
             self._provisioner = None
@@ -71,6 +77,7 @@ class CsiController:
             self._claims.subscribe(self._changed),
             self._volumes.subscribe(self._changed),
             self._attachments.subscribe(self._changed),
+            self._attachments.subscribe(self._attachment_gone),
         ]
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -87,6 +94,11 @@ class CsiController:
     def _changed(self, _change: EventType, _old: Resource | None, obj: Resource | None) -> None:
         if obj is not None:
             self._queue.add(Key(obj.kind, obj.metadata.namespace, obj.metadata.name))
+
+    def _attachment_gone(self, _change: EventType, old: VolumeAttachment | None, new: VolumeAttachment | None) -> None:
+        name = old.spec.source.persistent_volume_name if old is not None and new is None else None
+        if name:
+            self._queue.add(Key(PERSISTENTVOLUME.kind, "", name))
 
     async def _work(self) -> None:
         while True:

@@ -26,6 +26,7 @@ from tiphys.api.kinds.core.persistentvolumeclaim import PersistentVolumeClaim, c
 from tiphys.api.kinds.core.references import ObjectReference
 from tiphys.api.kinds.storage.csinode import CSINode
 from tiphys.api.kinds.storage.storageclass import StorageClass
+from tiphys.api.kinds.storage.volumeattachment import VolumeAttachment
 from tiphys.api.meta.schema import Quantity, copy_of
 from tiphys.base.quantity import from_value, value
 from tiphys.client.csi import CONTROLLER, CsiConnection, CsiFailure
@@ -51,9 +52,10 @@ class Provisioner:
         facts: DriverFacts,
         node_name: str,
         csi_nodes: Callable[[], Iterable[CSINode]],
+        attachments: Callable[[], Iterable[VolumeAttachment]],
     ) -> None:
         self._client, self._recorder, self._connection, self._facts = client, recorder, connection, facts
-        self._node_name, self._csi_nodes = node_name, csi_nodes
+        self._node_name, self._csi_nodes, self._attachments = node_name, csi_nodes, attachments
 
     async def claim(self, claim: PersistentVolumeClaim) -> None:
         """Make the volume if it is ours to make and is not there. Raises ApiError, CsiFailure."""
@@ -213,7 +215,7 @@ class Provisioner:
         if meta.annotations.get(PROVISIONED_BY) != self._facts.name or spec.csi is None:
             return
         over = volume.status.phase in ("Released", "Failed") and spec.persistent_volume_reclaim_policy == "Delete"
-        if not over or not self.is_here(volume):
+        if not over or not self.is_here(volume) or self._is_attached(meta.name):
             return
         request = c.DeleteVolumeRequest(volume_id=spec.csi.volume_handle)
         try:
@@ -227,6 +229,10 @@ class Provisioner:
             volume = await self._client.update(PERSISTENTVOLUME, volume)
         if meta.deletion_timestamp is None:
             await self._client.delete(PERSISTENTVOLUME, meta.name, uid=meta.uid)
+
+    def _is_attached(self, volume: str) -> bool:
+        """Such a volume stays: the attachment's end wakes it again."""
+        return any(each.spec.source.persistent_volume_name == volume for each in self._attachments())
 
     def is_here(self, volume: PersistentVolume) -> bool:
         """Whether this instance made it: the only one, or that of the node it is on."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,15 @@ _SINGLE_NODE = frozenset((1, 2, 6, 7))
 _FILE_SYSTEMS = ("ext4", "ext3", "ext2")
 _DEFAULT_BYTES = 1 << 30
 _EPHEMERAL_SIZE = "size"
+_DEVICE = "device"
 
 
 class DirectoryDriver:
     """One node's driver. Calls for one volume come one after another."""
 
-    def __init__(self, images: Images, node_name: str, version: str) -> None:
-        self._images, self._node_name, self._version = images, node_name, version
+    def __init__(self, images: Images, node_name: str, version: str, *, attaches: bool = False) -> None:
+        """`attaches`: volumes get their device in ControllerPublishVolume, else when they are staged."""
+        self._images, self._node_name, self._version, self._attaches = images, node_name, version, attaches
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def methods(self) -> dict[str, Method]:
@@ -44,6 +46,10 @@ class DirectoryDriver:
             CONTROLLER + "ControllerGetCapabilities": Method(i.Empty, self._controller_capabilities),
             CONTROLLER + "CreateVolume": Method(c.CreateVolumeRequest, self._create),
             CONTROLLER + "DeleteVolume": Method(c.DeleteVolumeRequest, self._delete),
+            CONTROLLER + "ControllerPublishVolume": Method(c.ControllerPublishVolumeRequest, self._controller_publish),
+            CONTROLLER + "ControllerUnpublishVolume": Method(
+                c.ControllerUnpublishVolumeRequest, self._controller_unpublish
+            ),
             CONTROLLER + "ControllerExpandVolume": Method(c.ControllerExpandVolumeRequest, self._expand),
             CONTROLLER + "ControllerModifyVolume": Method(c.ControllerModifyVolumeRequest, self._modify),
             CONTROLLER + "GetCapacity": Method(c.GetCapacityRequest, self._capacity),
@@ -74,9 +80,9 @@ class DirectoryDriver:
     # --- controller --------------------------------------------------------------------------------------------
 
     async def _controller_capabilities(self, _: i.Empty) -> i.GetCapabilitiesResponse:
-        return i.capabilities(
-            i.CREATE_DELETE, i.EXPAND, i.GET_CAPACITY, i.CLONE, i.MODIFY, i.CONTROLLER_SINGLE_NODE_MULTI_WRITER
-        )
+        attaching = (i.PUBLISH_UNPUBLISH,) if self._attaches else ()
+        others = (i.EXPAND, i.GET_CAPACITY, i.CLONE, i.MODIFY, i.CONTROLLER_SINGLE_NODE_MULTI_WRITER)
+        return i.capabilities(i.CREATE_DELETE, *attaching, *others)
 
     async def _create(self, request: c.CreateVolumeRequest) -> c.CreateVolumeResponse:
         if not request.name:
@@ -110,6 +116,19 @@ class DirectoryDriver:
         self._locks.pop(request.volume_id, None)
         return i.Empty()
 
+    async def _controller_publish(self, request: c.ControllerPublishVolumeRequest) -> c.ControllerPublishVolumeResponse:
+        if request.node_id != self._node_name:
+            raise Refused("NOT_FOUND", f"node {request.node_id!r} is not {self._node_name}")
+        async with self._locks[request.volume_id]:
+            self._images.existing(request.volume_id)
+            device = await self._images.attach(request.volume_id)
+        return c.ControllerPublishVolumeResponse(publish_context={_DEVICE: device})
+
+    async def _controller_unpublish(self, request: c.ControllerUnpublishVolumeRequest) -> i.Empty:
+        async with self._locks[request.volume_id]:
+            await self._images.detach(request.volume_id)
+        return i.Empty()
+
     async def _expand(self, request: c.ControllerExpandVolumeRequest) -> c.ControllerExpandVolumeResponse:
         async with self._locks[request.volume_id]:
             size_bytes = self._images.grow(request.volume_id, size_of(request.capacity_range))
@@ -139,7 +158,8 @@ class DirectoryDriver:
         volume, capability = request.volume_id, request.volume_capability
         async with self._locks[volume]:
             self._images.existing(volume)
-            device = await self._images.attach(volume)
+            device = await self._device(volume, request.publish_context)
+            await self._images.show_size(device)
             if capability is not None and capability.mount is not None:
                 target = Path(request.staging_target_path)
                 await _format(device, capability.mount.fs_type)
@@ -152,8 +172,15 @@ class DirectoryDriver:
     async def _unstage(self, request: n.NodeUnstageVolumeRequest) -> i.Empty:
         async with self._locks[request.volume_id]:
             await _unmount(Path(request.staging_target_path))
-            await self._images.detach(request.volume_id)
+            if not self._attaches:
+                await self._images.detach(request.volume_id)
         return i.Empty()
+
+    async def _device(self, volume: str, context: Mapping[str, str]) -> str:
+        """Raises Refused for a volume that should be attached and is not. A machine that restarted has it anew."""
+        if self._attaches and _DEVICE not in context:
+            raise Refused("FAILED_PRECONDITION", f"volume {volume} is not attached to {self._node_name}")
+        return await self._images.attach(volume)
 
     async def _publish(self, request: n.NodePublishVolumeRequest) -> i.Empty:
         target, capability = Path(request.target_path), request.volume_capability
@@ -162,7 +189,7 @@ class DirectoryDriver:
         async with self._locks[request.volume_id]:
             self._images.existing(request.volume_id)
             if capability is not None and capability.block is not None:
-                source = await self._images.attach(request.volume_id)
+                source = await self._device(request.volume_id, request.publish_context)
                 target.touch()
             else:
                 source = request.staging_target_path
@@ -203,7 +230,7 @@ class DirectoryDriver:
         async with self._locks[request.volume_id]:
             facts = self._images.existing(request.volume_id)
             device = await self._images.attach(request.volume_id)
-            await run("losetup", "--set-capacity", device)
+            await self._images.show_size(device)
             if request.volume_capability is None or request.volume_capability.block is None:
                 try:
                     await run("resize2fs", device)

@@ -143,6 +143,10 @@ class Images:
         """Idempotent."""
         return await self.loop(volume) or await run("losetup", "--find", "--show", str(self.path(volume)))
 
+    async def show_size(self, device: str) -> None:
+        """A device takes notice of the size that its image has now."""
+        await run("losetup", "--set-capacity", device)
+
     async def detach(self, volume: str) -> None:
         """Idempotent."""
         device = await self.loop(volume)

@@ -32,13 +32,16 @@ class DriverSettings:
     root: Path
     """Where the volumes are."""
     capacity_bytes: int
+    attaches: bool = False
+    """The driver attaches volumes, as those of disks elsewhere do; its CSIDriver has `attachRequired: true`."""
 
 
 async def serve(client: Client, clock: Clock, recorder: Recorder, settings: DriverSettings) -> None:
     """Until cancelled. Raises OSError when a socket cannot be made."""
     settings.root.mkdir(parents=True, exist_ok=True, mode=0o700)
     endpoint = settings.kubelet_dir / "plugins" / NAME / "csi.sock"
-    driver = DirectoryDriver(Images(settings.root, settings.capacity_bytes), settings.node_name, __version__)
+    images = Images(settings.root, settings.capacity_bytes)
+    driver = DirectoryDriver(images, settings.node_name, __version__, attaches=settings.attaches)
     server = SocketServer(endpoint, driver.methods())
     registry = settings.kubelet_dir / "plugins_registry" / f"{NAME}-reg.sock"
     registrar = SocketServer(registry, registration(NAME, endpoint, _told))

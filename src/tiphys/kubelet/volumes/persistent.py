@@ -9,23 +9,19 @@ Source: pkg/kubelet/volumemanager, pkg/volume/util/operationexecutor; messages a
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
 import stat
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tiphys.api.csi import identity as i
 from tiphys.api.errors import ApiError
-from tiphys.api.kinds import PERSISTENTVOLUMECLAIM, SECRET
+from tiphys.api.kinds import SECRET
 from tiphys.api.kinds.core.node import Node
 from tiphys.api.kinds.core.persistentvolume import CSIPersistentVolumeSource, PersistentVolumeSpec
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.pod.volumes import NFSVolumeSource, Volume
 from tiphys.base.clock import Clock
-from tiphys.base.quantity import value
 from tiphys.client.csi import CsiFailure
 from tiphys.client.events import Recorder
 from tiphys.client.interface import Client
@@ -34,7 +30,8 @@ from tiphys.kubelet.volumes import filesystems, mounts, network, records
 from tiphys.kubelet.volumes.claims import BadClaim, Claimed, Claims, claim_name
 from tiphys.kubelet.volumes.content import BadVolume
 from tiphys.kubelet.volumes.csi.drivers import CsiDrivers
-from tiphys.kubelet.volumes.csi.mounting import CsiMounter, Wanted, inline_source, remove_target
+from tiphys.kubelet.volumes.csi.mounting import CsiMounter, NotAttached, Wanted, inline_source, remove_target
+from tiphys.kubelet.volumes.growth import Growth
 from tiphys.kubelet.volumes.hostpath import check_host_path
 from tiphys.kubelet.volumes.intree import migrated
 from tiphys.kubelet.volumes.local_path import LocalPath
@@ -42,10 +39,8 @@ from tiphys.kubelet.volumes.ownership import give_to_group
 from tiphys.kubelet.volumes.records import VolumeRecord
 from tiphys.kubelet.volumes.tokens import Tokens
 
-_log = logging.getLogger(__name__)
-
 ATTACH_TIMEOUT_S = 123.0
-_GROWTH_S = 10.0
+_SHOWN_LOOK_S = 0.25
 _IN_USE = "volume uses the ReadWriteOncePod access mode and is already in use by another pod"
 
 
@@ -77,8 +72,8 @@ class Place:
     def target(self, plugin: str) -> Path:
         return self.directory / "volumes" / f"kubernetes.io~{plugin}" / self.name
 
-    def failed(self, step: str, error: object) -> FailedVolume:
-        return FailedVolume(f'{step} failed for volume "{self.name}" : {error}')
+    def failed(self, what: str, error: object) -> FailedVolume:
+        return FailedVolume(f'{what} for volume "{self.name}" : {error}')
 
     def own(self, path: Path) -> None:
         """Give the volume to the pod's fsGroup. Raises OSError."""
@@ -90,7 +85,8 @@ class Place:
 
 
 class NodeVolumes:
-    """Makes and undoes such volumes."""
+    """Makes and undoes such volumes. `staying` are the UIDs of the pods here that do not end; `report` writes the
+    node's status."""
 
     def __init__(
         self,
@@ -100,19 +96,19 @@ class NodeVolumes:
         tokens: Tokens,
         node: Callable[[], Node | None],
         settings: KubeletSettings,
+        staying: Callable[[], Collection[str]],
+        report: Callable[[], Awaitable[None]],
     ) -> None:
         root_dir = settings.root_dir
-        self._client, self._recorder = client, recorder
+        self._client, self._clock, self._node, self._report = client, clock, node, report
         self._pods = root_dir / "pods"
         self._plugins = root_dir / "plugins" / "kubernetes.io"
         self.claims = Claims(client, node)
         self.drivers = CsiDrivers(client, clock, node)
         self.csi = CsiMounter(client, clock, tokens, self.drivers, root_dir, settings.node_name)
         self.local_path = LocalPath(settings.local_path_dir)
-        self._clock = clock
-        self._growable: dict[tuple[str, str], Wanted] = {}
-        """CSI volumes behind claims, by pod UID and the pod's name for them."""
         self._locks: weakref.WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = weakref.WeakValueDictionary()
+        self.growth = Growth(client, clock, recorder, self.claims, self.csi, self._lock, self._pods, staying)
 
     def in_use(self) -> list[str]:
         """The attachable volumes of this node's pods, for `volumesInUse`."""
@@ -144,7 +140,7 @@ class NodeVolumes:
             try:
                 made = check_host_path(source.host_path.path, source.host_path.type or "")
             except BadVolume as error:
-                raise place.failed("MountVolume.SetUp", error) from None
+                raise place.failed("MountVolume.SetUp failed", error) from None
             return Made(made, read_only=read_only)
         if isinstance(source, PersistentVolumeSpec) and source.local is not None:
             return await self._local(place, source, block=claimed is not None and claimed.block)
@@ -157,15 +153,15 @@ class NodeVolumes:
     async def _local(self, place: Place, spec: PersistentVolumeSpec, *, block: bool) -> Made:
         local = spec.local
         if local is None:
-            raise place.failed("MountVolume.SetUp", "no local source")
+            raise place.failed("MountVolume.SetUp failed", "no local source")
         path = Path(local.path)
         await asyncio.to_thread(self.local_path.ensure, path)
         if not path.exists():
-            raise place.failed("MountVolume.NewMounter initialization", f'path "{path}" does not exist')
+            raise place.failed("MountVolume.NewMounter initialization failed", f'path "{path}" does not exist')
         device = stat.S_ISBLK(path.stat().st_mode)
         if block:
             if not device:
-                raise place.failed("MapVolume.MapPodDevice", f"{path} is not a block device")
+                raise place.failed("MapVolume.MapPodDevice failed", f"{path} is not a block device")
             return Made(path, device=True)
         if device:
             record = self._record(place, "device", str(path), "local-volume/mounts")
@@ -174,7 +170,7 @@ class NodeVolumes:
         try:
             await asyncio.to_thread(_bind, path, target, place)
         except OSError as error:
-            raise place.failed("MountVolume.SetUp", error) from None
+            raise place.failed("MountVolume.SetUp failed", error) from None
         return Made(target, read_only=place.read_only)
 
     async def _nfs(self, place: Place, source: NFSVolumeSource) -> Made:
@@ -184,7 +180,7 @@ class NodeVolumes:
             try:
                 await network.mount_nfs(source, target, place.options, read_only=place.read_only)
             except BadVolume as error:
-                raise place.failed("MountVolume.SetUp", error) from None
+                raise place.failed("MountVolume.SetUp failed", error) from None
         return Made(target, read_only=place.read_only)
 
     async def _iscsi(self, place: Place, source: network.Iscsi, *, block: bool) -> Made:
@@ -200,7 +196,7 @@ class NodeVolumes:
             try:
                 device = await network.log_in(source, secret)
             except BadVolume as error:
-                raise place.failed("MountVolume.WaitForAttach", error) from None
+                raise place.failed("MountVolume.WaitForAttach failed", error) from None
         if block:
             return Made(Path(device), device=True)
         return await self._staged(place, record, "iscsi", device, source.fs_type)
@@ -230,74 +226,47 @@ class NodeVolumes:
                     options, read_only = place.options, place.read_only
                     await filesystems.format_and_mount(device, staging, kind, options, read_only=read_only)
                 except BadVolume as error:
-                    raise place.failed("MountVolume.MountDevice", error) from None
+                    raise place.failed("MountVolume.MountDevice failed", error) from None
         await asyncio.to_thread(_bind, staging, target, place)
         return Made(target, read_only=place.read_only)
 
     async def _csi(self, place: Place, source: CSIPersistentVolumeSource, claimed: Claimed | None) -> Made:
         read_only = place.read_only or source.read_only
         wanted = Wanted(place.pod, place.volume, place.name, source, claimed, place.directory, read_only, place.group)
-        step = "MountVolume.SetUp"
+        step = "MountVolume.SetUp failed"
         try:
             info, driver, record = await self.csi.prepare(wanted)
+            await self.growth.wait_for_leaving(wanted, record)
             async with self._lock(record):
                 self._check_alone(place.pod.metadata.uid, record)
                 records.write(place.directory, record)
+                await self._show_in_use(record)
                 context = await self.csi.wait_attached(record, ATTACH_TIMEOUT_S)
-                step = "MapVolume.SetUpDevice" if wanted.block else "MountVolume.MountDevice"
+                step = "MapVolume.SetUpDevice failed" if wanted.block else "MountVolume.MountDevice failed"
                 await self.csi.stage(wanted, driver, record, context)
-                step = "MapVolume.MapPodDevice" if wanted.block else "MountVolume.SetUp"
+                step = "MapVolume.MapPodDevice failed" if wanted.block else "MountVolume.SetUp failed"
                 await self.csi.publish(wanted, info, driver, record, context)
                 if self.csi.gives_group(wanted, info, driver):
                     await asyncio.to_thread(place.own, Path(record.target))
+                step = "MountVolume.Setup failed while expanding volume"
+                await self.growth.mounted(wanted, driver, record)
         except (CsiFailure, BadVolume, ApiError, OSError) as error:
             raise place.failed(step, error) from None
-        if claimed is not None and i.NODE_EXPAND in driver.capabilities and not read_only:
-            self._growable[place.pod.metadata.uid, place.volume] = wanted
         return Made(Path(record.target), device=wanted.block, read_only=read_only)
 
-    # --- growing -----------------------------------------------------------------------------------------------
+    async def _show_in_use(self, record: VolumeRecord) -> None:
+        """Until the Node says that the volume is in use here, anybody may detach it. Raises NotAttached."""
+        until_s = self._clock.monotonic() + ATTACH_TIMEOUT_S
+        while record.attachable and not self._is_shown(record):
+            if self._clock.monotonic() >= until_s:
+                raise NotAttached("context deadline exceeded")
+            await self._report()
+            if not self._is_shown(record):
+                await self._clock.sleep(_SHOWN_LOOK_S)
 
-    async def follow_growth(self) -> None:
-        """Have drivers grow what their controllers grew, while it is mounted. Until cancelled.
-
-        A node may not watch claims: they are asked for one by one.
-        """
-        while True:
-            await self._clock.sleep(_GROWTH_S)
-            for key, wanted in list(self._growable.items()):
-                try:
-                    await self._grow(wanted)
-                except CsiFailure as error:
-                    if error.final:  # what may help is that the volume is mounted anew
-                        self._growable.pop(key, None)
-                    text = f'NodeExpandVolume.NodeExpandVolume failed for volume "{wanted.name}" : {error}'
-                    self._recorder.event(wanted.pod, "Warning", "VolumeResizeFailed", text)
-                except (BadVolume, BadClaim, ApiError, OSError) as error:
-                    _log.warning("volume %s: not grown: %s", wanted.name, error)
-
-    async def _grow(self, wanted: Wanted) -> None:
-        volume = next(each for each in wanted.pod.spec.volumes if each.name == wanted.volume)
-        claimed = await self.claims.resolve(wanted.pod, volume)
-        size = claimed.volume.spec.capacity.get("storage")
-        has = claimed.claim.status.capacity.get("storage")
-        if not size or not has or value(size) <= value(has):
-            return
-        _, driver, record = await self.csi.prepare(wanted)
-        async with self._lock(record):
-            if not Path(record.target).exists():
-                return
-            await self.csi.expand(wanted, driver, record, value(size))
-        meta = claimed.claim.metadata
-        status: dict[str, object] = {
-            "capacity": {"storage": str(size)},
-            "conditions": [],
-            "allocatedResourceStatuses": None,
-        }
-        patch = {"status": status}
-        await self._client.patch(PERSISTENTVOLUMECLAIM, meta.name, patch, meta.namespace, subresource="status")
-        text = f"MountVolume.NodeExpandVolume succeeded for volume {json.dumps(wanted.name)}"
-        self._recorder.event(wanted.pod, "Normal", "FileSystemResizeSuccessful", f"{text} {record.target}")
+    def _is_shown(self, record: VolumeRecord) -> bool:
+        node = self._node()
+        return node is not None and record.unique_name in node.status.volumes_in_use
 
     def _check_alone(self, uid: str, record: VolumeRecord) -> None:
         """Raises BadClaim when a volume for one pod has another."""
@@ -314,12 +283,14 @@ class NodeVolumes:
     async def undo(self, directory: Path) -> None:
         """Undo every recorded volume of the pod whose directory this is. Raises OSError; call again."""
         for record in records.records_of(directory):
-            self._growable.pop((directory.name, record.volume), None)
+            self.growth.forget(directory.name, record.volume)
             try:
                 async with self._lock(record):
                     await self._undo(directory, record)
             except (CsiFailure, BadVolume) as error:
                 raise OSError(f'UnmountVolume.TearDown failed for volume "{record.volume}" : {error}') from None
+            if record.attachable:
+                await self._report()
 
     async def _undo(self, directory: Path, record: VolumeRecord) -> None:
         if record.plugin == "csi":
