@@ -57,7 +57,7 @@ def _templates(pod: Pod) -> Iterator[str]:
             yield f"{pod.metadata.namespace}/{each.resource_claim_template_name}"
 
 
-def _names(pod: Pod) -> Iterator[str]:
+def claim_names(pod: Pod) -> Iterator[str]:
     """The claims that the pod uses, as far as they are known."""
     noted = {status.name: status.resource_claim_name or "" for status in pod.status.resource_claim_statuses}
     for each in pod.spec.resource_claims:
@@ -73,7 +73,7 @@ def _pod_owner(claim: ResourceClaim) -> Iterator[str]:
 
 
 BY_TEMPLATE = Index(POD, "resource-claim-template", _templates)
-BY_USE = Index(POD, "resource-claim", _names)
+BY_USE = Index(POD, "resource-claim", claim_names)
 BY_OWNER = Index(RESOURCECLAIM, "pod-owner", _pod_owner)
 
 
@@ -102,7 +102,7 @@ def read(listers: Listers, key: PodKey | ClaimKey, _now: datetime) -> World | No
         pod = listers.get(POD, key.name, key.namespace)
         if pod is None or pod.metadata.deletion_timestamp is not None or not pod.spec.resource_claims:
             return None
-        named = (listers.get(RESOURCECLAIM, name.partition("/")[2], key.namespace) for name in _names(pod))
+        named = (listers.get(RESOURCECLAIM, name.partition("/")[2], key.namespace) for name in claim_names(pod))
         owned = listers.indexed(RESOURCECLAIM, BY_OWNER.name, pod.metadata.uid)
         templates = (
             listers.get(RESOURCECLAIMTEMPLATE, each.resource_claim_template_name, key.namespace)
@@ -213,7 +213,7 @@ def _reservations(world: PodWorld) -> Sequence[Action]:
     if not pod.spec.node_name:
         return ()
     writes: list[Action] = []
-    for where in _names(pod):
+    for where in claim_names(pod):
         claim = world.claims.get(where.partition("/")[2])
         if claim is None or claim.status.allocation is None or len(claim.status.reserved_for) >= _USERS_MAX:
             continue
@@ -283,7 +283,7 @@ def _of_pod(listers: Listers, pod: Pod) -> Iterable[PodKey | ClaimKey]:
     if listers.get(POD, pod.metadata.name, where) is not None and not _is_done(pod):
         yield PodKey(where, pod.metadata.name)
     else:
-        for name in _names(pod):
+        for name in claim_names(pod):
             yield ClaimKey(where, name.partition("/")[2])
 
 
