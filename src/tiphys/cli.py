@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from tiphys.cluster import etcd_flags, snapshot_command, store_command
+    from tiphys.cluster import etcd_flags, image_command, snapshot_command, store_command
     from tiphys.cluster.settings import PROXY_MODES, default_data_dir
 
     parser = argparse.ArgumentParser(
@@ -99,18 +99,12 @@ def _parser() -> argparse.ArgumentParser:
     nodes.add_argument("action", choices=("stop", "cut", "restore"))
     nodes.add_argument("name", metavar="NODE", help="for example node-2")
     command("kubeconfig", _kubeconfig, "Print the admin's kubeconfig (tiphys kubeconfig > ~/.kube/config).")
-    image = command("image", _image, "Images without a registry: build from a Dockerfile, load an archive, list.")
-    image.add_argument("action", choices=("build", "load", "list"))
-    image.add_argument(
-        "path", type=Path, nargs="?", help="build: the directory with the Dockerfile; load: an OCI or docker archive"
-    )
-    image.add_argument("-t", "--tag", help="build: the image's name, for example hello:1")
-    image.add_argument("-f", "--file", type=Path, help="build: the Dockerfile (DIR/Dockerfile)")
     commands.add_parser(
         "kubectl",
         help="The command line for the API: get, apply, logs, exec, ... (tiphys kubectl --help)",
         add_help=False,
     )
+    image_command.add_command(command)
     store_command.add_command(command)
     snapshot_command.add_command(command)
     _add_components(command)
@@ -258,12 +252,6 @@ def _kubeconfig(options: argparse.Namespace) -> None:
         sys.stdout.write(DataDirectory(options.data_dir).admin_kubeconfig.read_text())
     except FileNotFoundError:
         raise ClusterError(f"no cluster in {options.data_dir}", "`tiphys up` makes one") from None
-
-
-def _image(options: argparse.Namespace) -> None:
-    from tiphys.cluster.images.command import run
-
-    run(options.data_dir, options.action, options.path, options.tag, options.file)
 
 
 def _supervise(options: argparse.Namespace) -> None:

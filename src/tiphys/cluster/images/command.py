@@ -1,4 +1,4 @@
-"""`tiphys image build|load|list`."""
+"""What `tiphys image build|load|list` does."""
 
 from __future__ import annotations
 
@@ -14,29 +14,38 @@ from tiphys.cluster.settings import DataDirectory
 from tiphys.cluster.supervisor import programs_of
 
 
-def run(data_dir: Path, action: str, path: Path | None, tag: str | None, file: Path | None) -> None:
-    """One of the three actions; what is built or loaded goes to the shelf and to every running node."""
+def build_image(data_dir: Path, directory: Path, tag: str, file: Path | None) -> None:
+    """Build from `directory`; the image goes to the shelf and to every running node. Raises ClusterError."""
     data, progress = DataDirectory(data_dir), Progress()
     shelf = Shelf(data.images)
-    if action == "list":
-        _list(shelf)
-        return
-    if path is None:
-        raise ClusterError(f"`tiphys image {action}` needs a path", "see `tiphys image --help`")
-    if action == "build":
-        if not tag:
-            raise ClusterError("the image needs a name", "add -t NAME:TAG")
-        reference = full_reference(tag)
-        with progress.step(f"Building {tag}"):
-            image = build(path, file or path / "Dockerfile", shelf)
-            data.create()
-            archive = shelf.write(reference, image.layers, image.config)
-    else:
-        with progress.step(f"Loading {path}") as detail:
-            data.create()
-            stored = shelf.add(path)
-            archive = stored.path
-            detail.append(stored.reference)
+    reference = full_reference(tag)
+    with progress.step(f"Building {tag}"):
+        image = build(directory, file or directory / "Dockerfile", shelf)
+        data.create()
+        archive = shelf.write(reference, image.layers, image.config)
+    _import_everywhere(data, archive, progress)
+
+
+def load_archive(data_dir: Path, path: Path) -> None:
+    """Put an archive on the shelf and into every running node. Raises ClusterError."""
+    data, progress = DataDirectory(data_dir), Progress()
+    with progress.step(f"Loading {path}") as detail:
+        data.create()
+        stored = Shelf(data.images).add(path)
+        detail.append(stored.reference)
+    _import_everywhere(data, stored.path, progress)
+
+
+def show_list(data_dir: Path) -> None:
+    """Print what is on the shelf."""
+    shelf = Shelf(DataDirectory(data_dir).images)
+    rows = [("IMAGE", "SIZE")] + [(image.reference, f"{image.size_bytes / 1e6:.1f} MB") for image in shelf.list()]
+    width = max(len(row[0]) for row in rows)
+    for name, size in rows:
+        print(f"{name.ljust(width)}   {size}")
+
+
+def _import_everywhere(data: DataDirectory, archive: Path, progress: Progress) -> None:
     for node in _running_nodes(data):
         with progress.step(f"Importing into {node}"):
             import_archive(data, node, archive)
@@ -58,10 +67,3 @@ def _running_nodes(data: DataDirectory) -> list[str]:
         return []
     nodes = set(settings.node_names)
     return [p.name for p in programs_of(data, settings) if p.name in nodes and running(p.pid_file(data.run))]
-
-
-def _list(shelf: Shelf) -> None:
-    rows = [("IMAGE", "SIZE")] + [(image.reference, f"{image.size_bytes / 1e6:.1f} MB") for image in shelf.list()]
-    width = max(len(row[0]) for row in rows)
-    for name, size in rows:
-        print(f"{name.ljust(width)}   {size}")
