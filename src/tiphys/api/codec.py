@@ -179,6 +179,8 @@ def check_type(kind: Target[S], obj: S, source: bytes = b"") -> tuple[str, str]:
     if name != kind.kind:
         raise _cannot_handle(kind, name, version, _no_conversion(kind, name, group, version))
     if (group, version) != (kind.group, kind.version):
+        if not _is_registered(name, group, version):
+            raise _cannot_handle(kind, name, version, _no_conversion(kind, name, group, version))
         stated = _join(group, version)
         raise BadRequest(f"the API version in the data ({stated}) does not match the expected API version ({expected})")
     target: Any = obj
@@ -221,16 +223,42 @@ def _declared_type(kind: Target[S], body: bytes, source: bytes) -> tuple[str, st
     return stated_kind or kind.kind, _group_version(kind, stated_version, source)[1]
 
 
-def _no_conversion(kind: Target[S], name: str, group: str, version: str) -> str:
+_SCHEMES = {
+    "apiextensions.k8s.io": "k8s.io/apiextensions-apiserver/pkg/apiserver/apiserver.go:55",
+    "apiregistration.k8s.io": "k8s.io/kube-aggregator/pkg/apiserver/scheme/scheme.go:28",
+}
+"""Groups that upstream's server keeps in schemes of their own, which its messages name."""
+
+
+_UNSERVED = {
+    "admissionregistration.k8s.io": ("v1beta1", "v1alpha1"), "apps": ("v1beta1", "v1beta2"),
+    "authentication.k8s.io": ("v1beta1",), "authorization.k8s.io": ("v1beta1",), "batch": ("v1beta1",),
+    "certificates.k8s.io": ("v1beta1", "v1alpha1"), "coordination.k8s.io": ("v1beta1", "v1alpha2"),
+    "discovery.k8s.io": ("v1beta1",), "events.k8s.io": ("v1beta1",), "extensions": ("v1beta1",),
+    "flowcontrol.apiserver.k8s.io": ("v1beta1", "v1beta2", "v1beta3"), "networking.k8s.io": ("v1beta1",),
+    "node.k8s.io": ("v1beta1", "v1alpha1"), "policy": ("v1beta1",),
+    "rbac.authorization.k8s.io": ("v1beta1", "v1alpha1"), "resource.k8s.io": ("v1beta1", "v1beta2", "v1alpha3"),
+    "scheduling.k8s.io": ("v1beta1",), "storage.k8s.io": ("v1beta1", "v1alpha1"),
+}  # fmt: skip
+"""Versions that upstream can read and does not serve, unless it is told to: its messages tell them from nonsense."""
+
+
+def _is_registered(name: str, group: str, version: str) -> bool:
+    """Whether upstream's server knows such a kind, or a list of one, served or not."""
     from tiphys.api import kinds
 
-    known = any((k.kind, k.group, k.version) == (name, group, version) for k in getattr(kinds, "KINDS", ()))
-    if known:
-        return f"converting ({version}.{name}) to ({kind.group or 'core'}.{kind.kind}): unknown conversion"
-    return (
-        f'no kind "{name}" is registered for version "{_join(group, version)}" in scheme '
-        '"pkg/api/legacyscheme/scheme.go:30"'
+    if version in _UNSERVED.get(group, ()):
+        return any(k.group == group and name in (k.kind, k.list_kind) for k in getattr(kinds, "KINDS", ()))
+    return any(
+        (k.group, k.version) == (group, version) and name in (k.kind, k.list_kind) for k in getattr(kinds, "KINDS", ())
     )
+
+
+def _no_conversion(kind: Target[S], name: str, group: str, version: str) -> str:
+    if _is_registered(name, group, version):
+        return f"converting ({version}.{name}) to ({kind.group or 'core'}.{kind.kind}): unknown conversion"
+    scheme = _SCHEMES.get(kind.group, "pkg/api/legacyscheme/scheme.go:30")
+    return f'no kind "{name}" is registered for version "{_join(group, version)}" in scheme "{scheme}"'
 
 
 def _cannot_handle(kind: Target[S], stated_kind: str, version: str, why: str) -> BadRequest:
@@ -250,6 +278,8 @@ def _yaml_to_json(kind: Target[S], body: bytes, field_validation: str) -> tuple[
 
     try:
         value, duplicates = codec_yaml.parse_yaml(body)
+        if field_validation == "Warn":
+            duplicates = [line.strip() for text in duplicates for line in text.splitlines()[1:]]
         return msgspec.json.encode(value), [] if field_validation == "Ignore" else duplicates
     except ValueError as error:
         raise _unrecognized(kind, str(error), body) from None

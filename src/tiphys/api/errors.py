@@ -96,6 +96,8 @@ class ApiError(Exception):
 
     code: ClassVar[int] = 500
     reason: ClassVar[str] = "InternalError"
+    always_details: ClassVar[bool] = False
+    """Whether the Status has `details` even where there is nothing in them, as upstream's constructors of it do."""
 
     def __init__(
         self,
@@ -133,7 +135,7 @@ class ApiError(Exception):
             message=self.message,
             reason=self.reason,
             code=self.code,
-            details=details if details != StatusDetails() else None,
+            details=details if self.always_details or details != StatusDetails() else None,
         )
         status.metadata.continue_ = self.continue_token
         return status
@@ -149,14 +151,17 @@ class Unauthorized(ApiError):
 
 class Forbidden(ApiError):
     code, reason = 403, "Forbidden"
+    always_details = True
 
 
 class NotFound(ApiError):
     code, reason = 404, "NotFound"
+    always_details = True
 
 
 class MethodNotAllowed(ApiError):
     code, reason = 405, "MethodNotAllowed"
+    always_details = True
 
 
 class NotAcceptable(ApiError):
@@ -187,10 +192,12 @@ class RequestTooLarge(ApiError):
 
 class UnsupportedMediaType(ApiError):
     code, reason = 415, "UnsupportedMediaType"
+    always_details = True
 
 
 class Invalid(ApiError):
     code, reason = 422, "Invalid"
+    always_details = True
 
 
 class TooManyRequests(ApiError):

@@ -33,7 +33,7 @@ class Column(msgspec.Struct, Generic[R], frozen=True):
 
     name: str
     type: str
-    """`string`, `integer`, `number`, `boolean` or `date`."""
+    """`string`, `integer`, `number`, `boolean`, `date` (shown as an age) or `timestamp` (a date shown as it is)."""
     cell: Callable[[R], object]
     help: str = ""
     format: str = ""
@@ -134,6 +134,8 @@ class Kind(msgspec.Struct, Generic[R], frozen=True):
     """A stored object in this version, sharing parts. None: the versions differ in name only."""
     graceful_delete: bool = False
     """Deletion may take time (pods): the first DELETE sets `deletionTimestamp`."""
+    orphans: bool = False
+    """A DELETE that says nothing of dependents leaves them be."""
     name_rule: NameRule = dns_subdomain_name
     """What names of this kind look like (`tiphys.api.names`)."""
     generate_name_suffix: int = 5

@@ -7,6 +7,7 @@ Source: staging/src/k8s.io/apiserver/pkg/endpoints/handlers/patch.go.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal, TypeVar, cast
 
 import msgspec
@@ -44,19 +45,18 @@ def patched(
         value = mergepatch.apply(current, body)
     else:
         value = strategic.apply(kind.schema, current, body)
-    shown = body if patch_type == "strategic" else value
     custom = getattr(kind, "custom", None)
     if custom is not None:
         return cast("tuple[S, list[str]]", _read_custom(kind, custom, value, field_validation))
     try:
         obj = codec_lenient.convert(kind.schema, value) if _has_long_number(body) else from_json(kind.schema, value)
     except (ValueError, BadRequest) as error:
-        raise _refused(shown, str(error)) from None
+        raise _refused(patch_type, body, value, str(error)) from None
     if field_validation == "Ignore":
         return obj, []
     warnings = codec_strict.unknown_fields(kind.schema, value)
     if warnings and field_validation == "Strict":
-        raise _refused(shown, "strict decoding error: " + ", ".join(warnings))
+        raise _refused(patch_type, body, value, "strict decoding error: " + ", ".join(warnings))
     return obj, warnings
 
 
@@ -67,9 +67,9 @@ def _read_custom(kind: Any, schema: Any, value: dict[str, Any], field_validation
     try:
         obj, unknown = bodies.read(kind, schema, value)
     except BadRequest as error:
-        raise _refused(shown, error.message) from None
+        raise _refused("merge", {}, shown, error.message) from None
     if unknown and field_validation == "Strict":
-        raise _refused(shown, "strict decoding error: " + ", ".join(unknown))
+        raise _refused("merge", {}, shown, "strict decoding error: " + ", ".join(unknown))
     return obj, [] if field_validation == "Ignore" else unknown
 
 
@@ -82,6 +82,43 @@ def _has_long_number(value: Any) -> bool:
     return type(value) is int and not -(2**63) <= value < 2**63
 
 
-def _refused(shown: Any, why: str) -> Invalid:
-    text = msgspec.json.encode(shown).decode()
+def _refused(patch_type: str, body: Any, value: Any, why: str) -> Invalid:
+    """Of a strategic patch its own text is shown, as Go prints maps; of others what they made of the object."""
+    if patch_type == "strategic":
+        return invalid_object("", "", "", [invalid("patch", go_text(body), _conversion_words(why))])
+    text = msgspec.json.encode(value, order="sorted").decode()
     return invalid_object("", "", "", [invalid("patch", text, why)])
+
+
+def go_text(value: Any) -> str:
+    """JSON as Go's `%+v` prints it: `map[spec:map[replicas:x]]`."""
+    if isinstance(value, dict):
+        return "map[" + " ".join(f"{key}:{go_text(value[key])}" for key in sorted(value)) + "]"
+    if isinstance(value, list):
+        return "[" + " ".join(map(go_text, value)) + "]"
+    if value is None:
+        return "<nil>"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+_MISMATCH = re.compile(r"json: cannot unmarshal (\w+)[^ ]*(?: [-+.\w]+)? into Go .* of type (.+)", re.S)
+_GO_KINDS = {"array": "slice", "object": "map", "number": "int64", "bool": "bool", "string": "string"}
+
+
+def _conversion_words(why: str) -> str:
+    """What upstream's conversion of patched maps says where its JSON decoder would say `why`."""
+    told = _MISMATCH.fullmatch(why)
+    if told is None:
+        return why
+    found, wanted = _GO_KINDS.get(told[1], told[1]), told[2]
+    if wanted.startswith("map["):
+        return f"cannot restore map from {found}"
+    if wanted.startswith("[]"):
+        return f"cannot restore slice from {found}"
+    if "." in wanted:
+        return f"cannot restore struct from: {found}"
+    if found == "int64" and wanted == "string":
+        return "cannot convert int64 to string"
+    return f"unrecognized type: {wanted}"

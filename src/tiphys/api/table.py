@@ -19,23 +19,30 @@ R = TypeVar("R", bound=Resource)
 
 _DEFAULT: tuple[Column[Any], ...] = (
     Column("Name", "string", lambda obj: obj.metadata.name, "The object's name.", format="name"),
-    Column("Age", "date", lambda obj: obj.metadata.creation_timestamp or "", "Time since the object was created."),
+    Column("Created At", "timestamp", lambda obj: obj.metadata.creation_timestamp or "", "When it was created."),
 )
+"""Of kinds that have no columns of their own."""
 _CLOCK = SystemClock()
 
 
 def columns(kind: Kind[R]) -> list[dict[str, Any]]:
-    """The `columnDefinitions` of a kind's table. Dates are announced as strings: their cells are ages."""
+    """The `columnDefinitions` of a kind's table. Ages are announced as strings, as upstream's built-in kinds do."""
     return [
         {
             "name": column.name,
-            "type": "string" if column.type == "date" and kind.custom is None else column.type,
+            "type": _announced(kind, column),
             "format": column.format,
             "description": column.help,
             "priority": 1 if column.wide else column.priority,
         }
         for column in kind.columns or _DEFAULT
     ]
+
+
+def _announced(kind: Kind[R], column: Column[R]) -> str:
+    if column.type == "timestamp":
+        return "date"
+    return "string" if column.type == "date" and kind.custom is None else column.type
 
 
 def cells(kind: Kind[R], obj: R, now: datetime | None = None) -> list[Any]:

@@ -205,7 +205,8 @@ class LocalClient:
         namespace = namespace if kind.namespaced else ""
         self._authorize("deletecollection", kind, namespace)
         selection = ListOptions(label_selector, field_selector)
-        await self._registry.delete_collection(kind, namespace, selection, DeleteOptions(), self._options())
+        options = DeleteOptions(propagation_policy="Background")
+        await self._registry.delete_collection(kind, namespace, selection, options, self._options())
 
     async def create_subresource(
         self, kind: Kind[R], name: str, namespace: str, subresource: str, body: Struct, answer: type[S]

@@ -123,7 +123,8 @@ class Client(Protocol):
 
     async def delete_collection(
         self, kind: Kind[R], namespace: str = "", *, label_selector: str = "", field_selector: str = ""
-    ) -> None: ...
+    ) -> None:
+        """All of them, and in the background what they own."""
 
     async def create_subresource(
         self, kind: Kind[R], name: str, namespace: str, subresource: str, body: Struct, answer: type[S]

@@ -149,7 +149,8 @@ class RestClient:
         self, kind: Kind[R], namespace: str = "", *, label_selector: str = "", field_selector: str = ""
     ) -> None:
         query = _query(labelSelector=label_selector, fieldSelector=field_selector)
-        await self._transport.request("DELETE", kind.path(namespace), query)
+        options = DeleteOptions(kind="DeleteOptions", api_version="v1", propagation_policy="Background")
+        await self._transport.request("DELETE", kind.path(namespace), query, codec.encode(options))
 
     async def create_subresource(
         self, kind: Kind[R], name: str, namespace: str, subresource: str, body: Struct, answer: type[S]

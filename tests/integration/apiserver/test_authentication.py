@@ -245,9 +245,17 @@ def test_impersonation_is_asked_for_part_by_part(api: RunningServer) -> None:
     assert refused.json["message"].startswith(
         'users "mary" is forbidden: User "bob" cannot impersonate resource "users"'
     )
+    refused = api.request("POST", SELF, {}, token=None, tls=api.tls("ted"), headers={"Impersonate-User": "mary"})
+    assert refused.json["message"].startswith(
+        'selfsubjectreviews.authentication.k8s.io is forbidden: User "ted" cannot impersonate-on:user-info:create '
+        'resource "selfsubjectreviews"'
+    )
     without = api.request("POST", SELF, {}, headers={"Impersonate-Group": "x"})
     assert without.status == 400
-    assert without.json["message"] == "requested [{Group  x    }] without impersonating a user"
+    assert without.json["message"] == (
+        'requested &user.DefaultInfo{Name:"", UID:"", Groups:[]string{"x"}, Extra:map[string][]string(nil)} '
+        "without impersonating a user name"
+    )
 
 
 def test_the_file_is_read_again(api: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,3 +280,25 @@ def test_the_file_is_read_again(api: RunningServer, monkeypatch: pytest.MonkeyPa
     time.sleep(0.01)
     look(before)
     assert api.request("GET", "/version", token=None).status == 401
+
+
+def test_impersonation_is_constrained_to_what_is_done(api: RunningServer) -> None:
+    group = "rbac.authorization.k8s.io"
+    rules = [
+        {"apiGroups": ["authentication.k8s.io"], "resources": ["nodes"], "verbs": ["impersonate:arbitrary-node"],
+         "resourceNames": ["n1"]},
+        {"apiGroups": ["authentication.k8s.io"], "resources": ["selfsubjectreviews"],
+         "verbs": ["impersonate-on:arbitrary-node:create"]},
+    ]  # fmt: skip
+    api.request("POST", f"/apis/{group}/v1/clusterroles", {"metadata": {"name": "as-node"}, "rules": rules})
+    api.request("POST", f"/apis/{group}/v1/clusterrolebindings", {
+        "metadata": {"name": "as-node"}, "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "as-node"},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": "agent"}],
+    })  # fmt: skip
+    tls = api.tls("agent")
+    user = who(api, None, tls=tls, headers={"Impersonate-User": "system:node:n1"})
+    assert user == {"username": "system:node:n1", "groups": ["system:nodes", "system:authenticated"]}
+    assert who(api, None, tls=tls, headers={"Impersonate-User": "system:node:n2"}) == 403
+    listed = api.request("GET", "/api/v1/pods", token=None, tls=tls, headers={"Impersonate-User": "system:node:n1"})
+    assert listed.status == 403
+    assert "cannot impersonate-on:arbitrary-node:list" in listed.json["message"]

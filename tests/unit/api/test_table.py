@@ -10,14 +10,14 @@ _NOW = datetime(2026, 1, 1, 0, 5, 30, tzinfo=UTC)
 _KIND = Kind("", "v1", "ConfigMap", "configmaps", ConfigMap)
 
 
-def test_name_and_age_are_the_default() -> None:
+def test_name_and_time_are_the_default() -> None:
     obj = new(_KIND, "a")
-    assert table.cells(_KIND, obj, _NOW) == ["a", "<unknown>"]
+    assert table.cells(_KIND, obj, _NOW) == ["a", ""]
     obj.metadata.creation_timestamp = "2026-01-01T00:00:00Z"
-    assert table.cells(_KIND, obj, _NOW) == ["a", "5m30s"]
+    assert table.cells(_KIND, obj, _NOW) == ["a", "2026-01-01T00:00:00Z"]
     assert [(c["name"], c["type"], c["format"], c["priority"]) for c in table.columns(_KIND)] == [
         ("Name", "string", "name", 0),
-        ("Age", "string", "", 0),
+        ("Created At", "date", "", 0),
     ]
 
 

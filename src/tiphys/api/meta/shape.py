@@ -19,8 +19,8 @@ from tiphys.api.meta.schema import Proto, Quantity, Struct
 _NO_RULES = Proto(())
 _ATOMIC_ITEMS = frozenset((
     "admissionregistration.NamedRuleWithOperations", "admissionregistration.Variable", "core.EndpointAddress",
-    "core.EndpointPort", "core.NodeSelectorTerm", "core.TopologySelectorTerm", "discovery.EndpointPort",
-    "types.OwnerReference", "rbac.Subject",
+    "core.EndpointPort", "core.LocalObjectReference", "core.NodeSelectorTerm", "core.ObjectReference",
+    "core.TopologySelectorTerm", "discovery.EndpointPort", "types.OwnerReference", "rbac.Subject",
 ))  # fmt: skip
 """Types that are atomic as list items, where no field's `Proto` could say so."""
 _INT32_MAX = 2**31 - 1

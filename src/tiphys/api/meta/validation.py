@@ -43,6 +43,11 @@ def immutable(path: str, new: object, old: object) -> Iterator[FieldError]:
 
 _STANDARD_FINALIZERS = frozenset({"kubernetes", "orphan", "foregroundDeletion"})
 """The only finalizers whose names have no domain."""
+_ANY_FINALIZER = frozenset({
+    "admissionregistration.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io", "coordination.k8s.io",
+    "node.k8s.io", "policy",
+})  # fmt: skip
+"""Groups whose finalizers need no domain; neither do those of custom objects."""
 
 
 def validate_meta(kind: Kind[Any], meta: ObjectMeta, old_meta: ObjectMeta | None) -> Iterator[FieldError]:
@@ -59,7 +64,7 @@ def validate_meta(kind: Kind[Any], meta: ObjectMeta, old_meta: ObjectMeta | None
     yield from validate_labels(meta.labels, "metadata.labels")
     yield from validate_annotations(meta.annotations, "metadata.annotations")
     yield from _owners(meta.owner_references)
-    yield from _finalizers(meta.finalizers, built_in=getattr(kind, "custom", None) is None)
+    yield from _finalizers(meta.finalizers, qualified=kind.group not in _ANY_FINALIZER and kind.custom is None)
     yield from _managed_fields(meta.managed_fields)
 
 
@@ -142,12 +147,11 @@ def _owner(owner: OwnerReference, path: str) -> Iterator[FieldError]:
         yield invalid(path, owner, "/v1, Kind=Event is disallowed from being an owner")
 
 
-def _finalizers(finalizers: list[str], *, built_in: bool) -> Iterator[FieldError]:
-    """Those of custom objects need no domain."""
+def _finalizers(finalizers: list[str], *, qualified: bool) -> Iterator[FieldError]:
     path = "metadata.finalizers"
     for index, finalizer in enumerate(finalizers):
         yield from each(path, finalizer, names.qualified_name(finalizer))
-        if built_in and "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
+        if qualified and "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
             why = "name is neither a standard finalizer name nor is it fully qualified"
             yield invalid(f"{path}[{index}]", finalizer, why)
     if "orphan" in finalizers and "foregroundDeletion" in finalizers:

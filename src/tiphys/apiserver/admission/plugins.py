@@ -19,6 +19,7 @@ from tiphys.apiserver.admission.certificate_subject_restriction import Certifica
 from tiphys.apiserver.admission.chain import AdmissionChain
 from tiphys.apiserver.admission.default_classes import DefaultIngressClass, DefaultStorageClass
 from tiphys.apiserver.admission.default_tolerations import DefaultTolerationSeconds
+from tiphys.apiserver.admission.device_admin_access import DeviceAdminAccess
 from tiphys.apiserver.admission.equivalents import Equivalents
 from tiphys.apiserver.admission.limit_ranger import LimitRanger
 from tiphys.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
@@ -171,9 +172,12 @@ def build(
 ) -> AdmissionChain:
     """The chain of a server, which serves the kinds in `served` (None: the built-in ones). Raises ValueError.
 
-    The escalation check and who asks for a certificate are parts of their kinds and cannot be disabled.
+    The escalation check, who asks for a certificate and who sees others' devices are parts of their kinds and cannot
+    be disabled.
     """
     equivalents = Equivalents(served or ServedKinds(KINDS), registry.versions_of)
     parts = Parts(registry, authorizer, clock, client, WebhookMeasures(metrics), equivalents, metrics)
     plugins = [ORDER[name](parts) for name in chosen(enabled, disabled)]
-    return AdmissionChain([CertificateRequests(clock), *plugins, EscalationCheck(authorizer)])
+    return AdmissionChain(
+        [CertificateRequests(clock), *plugins, DeviceAdminAccess(registry), EscalationCheck(authorizer)]
+    )

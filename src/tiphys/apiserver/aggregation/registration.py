@@ -34,11 +34,11 @@ _GROUPS: dict[str, int] = {
     "rbac.authorization.k8s.io": 17000, "storage.k8s.io": 16800, "admissionregistration.k8s.io": 16700,
     "apiextensions.k8s.io": 16700, "scheduling.k8s.io": 16600, "coordination.k8s.io": 16500, "node.k8s.io": 16300,
     "discovery.k8s.io": 16200, "flowcontrol.apiserver.k8s.io": 16100, "internal.apiserver.k8s.io": 16000,
-    "resource.k8s.io": 15900, "storagemigration.k8s.io": 15800,
+    "resource.k8s.io": 16200, "storagemigration.k8s.io": 15800,
 }  # fmt: skip
 _VERSIONS: dict[tuple[str, str], int] = {
     ("", "v1"): 1, ("autoscaling", "v2"): 30, ("autoscaling", "v1"): 15, ("flowcontrol.apiserver.k8s.io", "v1"): 21,
-    ("resource.k8s.io", "v1"): 15,
+    ("resource.k8s.io", "v1"): 21, ("resource.k8s.io", "v1beta2"): 15, ("resource.k8s.io", "v1alpha3"): 1,
 }  # fmt: skip
 _CUSTOM_GROUP, _CUSTOM_VERSION = 1000, 100
 

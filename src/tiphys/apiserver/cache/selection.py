@@ -64,7 +64,7 @@ def select(kind: Kind[Any], namespace: str, labels: str, fields: str) -> Selecti
     try:
         label_selector = LabelSelector.parse(labels)
     except ValueError as error:
-        raise BadRequest(f"unable to parse requirement: {error}" if "parse" not in str(error) else str(error)) from None
+        raise BadRequest(str(error)) from None
     try:
         field_selector = FieldSelector.parse(fields)
     except ValueError as error:
@@ -81,6 +81,10 @@ def select(kind: Kind[Any], namespace: str, labels: str, fields: str) -> Selecti
 
 
 def _unknown_field(kind: Kind[Any], name: str) -> str:
-    if not kind.fields:
+    if kind.kind == "Job":
+        return f'field label "{name}" not supported for Job'
+    if kind.kind == "ResourceSlice":
+        return f"field label not supported for {kind.api_version}, Kind={kind.kind}: {name}"
+    if not kind.fields or kind.group == "apps":
         return f'"{name}" is not a known field selector: only "metadata.name", "metadata.namespace"'
     return f"field label not supported: {name}"

@@ -16,7 +16,7 @@ from tiphys.apiserver.authz.authorizer import MASTERS, Authorizer
 from tiphys.apiserver.chain.authn import Authenticator
 from tiphys.apiserver.chain.exchange import Answer, Exchange, Handler, Reply, Stream, Takeover
 from tiphys.apiserver.chain.forbidden import denied
-from tiphys.apiserver.chain.impersonation import asks, impersonate
+from tiphys.apiserver.chain.impersonation import Impersonation, asks
 from tiphys.apiserver.chain.limits import Deadlines, InFlight, timed_out
 from tiphys.apiserver.chain.requestinfo import is_long_running, resolve
 from tiphys.apiserver.configfile import seconds
@@ -52,6 +52,7 @@ class Pipeline:
         """`room`: two counters, or priority and fairness."""
         self._authenticator = authenticator
         self._authorizer = authorizer
+        self._impersonation = Impersonation(authorizer)
         self._in_flight = room if isinstance(room, InFlight) else None
         self._gate = None if isinstance(room, InFlight) else room
         self._find = find
@@ -112,9 +113,10 @@ class Pipeline:
         user = exchange.user = await self._authenticator.authenticate(exchange)
         trail = self._auditor.begin(exchange, user) if self._auditor is not None else None
         if asks(exchange):
-            user = exchange.user = await impersonate(exchange, self._authorizer)
+            user, constraint = await self._impersonation.user_of(exchange)
+            exchange.user = user
             if trail is not None:
-                trail.impersonated = user
+                trail.impersonated, trail.constraint = user, constraint
         if "timeout" in info.query and not is_long_running(info):
             return await self._hurried(exchange, user, info, trail)
         if is_long_running(info) and (info.verb != "watch" or self._gate is None):

@@ -28,7 +28,7 @@ def install_plain(
 ) -> None:
     """Discovery, health, version, metrics, OpenAPI and OpenID."""
     for path, handler in discovery.paths().items():
-        router.add_exact(path, handler)
+        router.add_exact(path, handler, get_only=True)
     for name, health in (("healthz", live), ("livez", live), ("readyz", ready)):
         router.add_exact(f"/{name}", health.serve)
         router.add_below(f"/{name}/", health.serve)
@@ -48,7 +48,7 @@ def install_plain(
 
     openid = OpenId(signer, issuer, url)
     for path in ("/version", "/version/"):
-        router.add_exact(path, show_version)
+        router.add_exact(path, show_version, get_only=True)
     router.add_exact("/metrics", show_metrics)
     router.add_exact("/", show_paths)
     router.add_exact("/index.html", show_paths)

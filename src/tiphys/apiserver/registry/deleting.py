@@ -91,7 +91,7 @@ class Deletes:
         graceful, pending = begin_graceful(kind, obj, options, self._clock.now())
         if pending:
             return current, False
-        change_propagation(obj.metadata, options)
+        change_propagation(obj.metadata, options, kind.orphans)
         waits = bool(obj.metadata.finalizers)
         if graceful or waits:
             if not graceful:
@@ -197,20 +197,21 @@ def _check_preconditions(kind: Kind[Any], name: str, current: Entry, options: De
         return
     meta = current.obj.metadata
     version = str(current.revision)
+    by_own_rules = kind is NAMESPACE or kind is CUSTOMRESOURCEDEFINITION
     if wanted.uid is not None and wanted.uid != meta.uid:
         why = f"the UID in the precondition ({wanted.uid}) does not match the UID in record ({meta.uid}). "
         why += "The object might have been deleted and then recreated"
-        if kind is NAMESPACE:
+        if by_own_rules:
             why = f"Precondition failed: UID in precondition: {wanted.uid}, UID in object meta: {meta.uid}"
     elif wanted.resource_version is not None and wanted.resource_version != version:
         why = f"the ResourceVersion in the precondition ({wanted.resource_version}) does not match the "
         why += f"ResourceVersion in record ({version}). The object might have been modified"
-        if kind is NAMESPACE:
+        if by_own_rules:
             why = f"Precondition failed: ResourceVersion in precondition: {wanted.resource_version}, "
             why += f"ResourceVersion in object meta: {version}"
     else:
         return
-    raise object_conflict(kind.group, kind.plural if kind is NAMESPACE else kind.kind, name, why)
+    raise object_conflict((kind.stored_as or kind).group, kind.plural if by_own_rules else kind.kind, name, why)
 
 
 def begin_graceful(kind: Kind[Any], obj: Any, options: DeleteOptions, now: datetime) -> tuple[bool, bool]:
@@ -258,13 +259,18 @@ def _pod_grace(pod: Any, options: DeleteOptions) -> int:
     return 0 if own is None else max(int(own), 1) if own < 0 else int(own)
 
 
-def change_propagation(meta: ObjectMeta, options: DeleteOptions) -> None:
-    """Put on, or take off, the finalizers with which the garbage collector knows what becomes of dependents."""
+def change_propagation(meta: ObjectMeta, options: DeleteOptions, orphans: bool = False) -> None:
+    """Put on, or take off, the finalizers with which the garbage collector knows what becomes of dependents.
+
+    `orphans`: dependents stay where neither the request nor a finalizer says anything.
+    """
     orphan, foreground = ORPHAN in meta.finalizers, FOREGROUND in meta.finalizers
     if options.orphan_dependents is not None:
         orphan, foreground = options.orphan_dependents, False
     elif options.propagation_policy is not None:
         orphan, foreground = options.propagation_policy == "Orphan", options.propagation_policy == "Foreground"
+    elif not foreground:
+        orphan = orphan or orphans
     wanted = [name for name in meta.finalizers if name not in (ORPHAN, FOREGROUND)]
     if orphan:
         wanted.append(ORPHAN)

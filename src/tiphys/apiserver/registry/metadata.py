@@ -102,9 +102,7 @@ def check_version(kind: Kind[Any], name: str, meta: ObjectMeta, current: str) ->
 
 def version_missing(kind: Kind[Any], name: str) -> Invalid:
     error = invalid("metadata.resourceVersion", 0, "must be specified for an update")
-    # Upstream prints this one number in hexadecimal.
-    shown = error.message.replace("Invalid value: 0:", "Invalid value: 0x0:")
-    return invalid_object(kind.group, kind.plural, name, [type(error)(error.reason, error.path, shown)])
+    return invalid_object(kind.group, kind.plural, name, [error])
 
 
 def uid_conflict(kind: Kind[Any], name: str, key: bytes, wanted: str, found: str) -> Conflict:

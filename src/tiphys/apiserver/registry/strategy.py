@@ -38,7 +38,9 @@ _VALIDATE: Mapping[tuple[str, str], Validate] = {
 RETURNS_DELETED: frozenset[str] = frozenset(
     {"namespaces", "persistentvolumes", "persistentvolumeclaims", "pods", "podtemplates", "resourcequotas", "services",
      "serviceaccounts", "deviceclasses.resource.k8s.io", "devicetaintrules.resource.k8s.io",
-     "resourceclaims.resource.k8s.io", "resourceclaimtemplates.resource.k8s.io", "resourceslices.resource.k8s.io"}
+     "resourceclaims.resource.k8s.io", "resourceclaimtemplates.resource.k8s.io", "resourceslices.resource.k8s.io",
+     "csidrivers.storage.k8s.io", "csinodes.storage.k8s.io", "storageclasses.storage.k8s.io",
+     "volumeattachments.storage.k8s.io", "volumeattributesclasses.storage.k8s.io"}
 )  # fmt: skip
 """Kinds whose DELETE answers with the object even when it is gone at once; the others answer with a Status."""
 

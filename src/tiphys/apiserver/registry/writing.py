@@ -104,7 +104,7 @@ class Writes:
         # Allocation comes before validation, as upstream: what is validated is what will be stored.
         allocation = await self._services.for_create(obj, opts.dry_run) if kind is SERVICE else None
         try:
-            _refuse([*strategy.validate(kind, "", obj, None), *validate_meta(kind, meta, None)], kind, meta.name)
+            _refuse(_errors(kind, "", obj, None), kind, meta.name)
             opts.warnings.extend(warnings_of(kind, obj, None))
             await _validate(request, opts)
             if opts.dry_run:
@@ -246,8 +246,7 @@ class Writes:
                 ownership.on_apply(obj, old)
             else:
                 ownership.on_write(kind, obj, old, opts, self.now())
-            errors = [*strategy.validate(kind, opts.subresource, obj, old), *validate_meta(kind, meta, old.metadata)]
-            _refuse(errors, kind, name)
+            _refuse(_errors(kind, opts.subresource, obj, old), kind, name)
             if not opts.subresource:
                 opts.warnings.extend(warnings_of(kind, obj, old))
             request.obj = obj
@@ -324,9 +323,19 @@ def _terminating(kind: Kind[Any], name: str) -> Forbidden:
     return Forbidden(text, name=name, group=kind.group, kind=kind.plural)
 
 
+def _errors(kind: Kind[Any], subresource: str, obj: Any, old: Any) -> list[FieldError]:
+    """All complaints, those about the metadata first. A kind's own rule for names is not asked about no name."""
+    meta = obj.metadata
+    found = list(validate_meta(kind, meta, None if old is None else old.metadata))
+    own = strategy.validate(kind, subresource, obj, old)
+    found += own if meta.name else (error for error in own if error.path != "metadata.name")
+    return found
+
+
 def _refuse(errors: list[FieldError], kind: Kind[Any], name: str) -> None:
     if errors:
-        raise invalid_object(kind.group, kind.kind, name, errors)
+        # Versions that share storage are named by what is stored: both kinds of Event say `Event`.
+        raise invalid_object((kind.stored_as or kind).group, kind.kind, name, errors)
 
 
 def _request(

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from tiphys.api import errors
-from tiphys.api.errors import BadRequest, invalid_object
+from tiphys.api.errors import BadRequest, FieldError, invalid_object
 from tiphys.api.kinds.authorization.accessreviews import SubjectAccessReviewStatus
 from tiphys.api.kinds.authorization.selfsubjectrulesreview import (
     NonResourceRule,
     ResourceRule,
+    SelfSubjectRulesReview,
     SubjectRulesReviewStatus,
 )
+from tiphys.api.meta.types import ObjectMeta
 from tiphys.apiserver.request import RequestInfo, User
 from tiphys.apiserver.verbs.context import Context
 
@@ -42,13 +46,13 @@ def _info(spec: Any) -> RequestInfo:
     )  # fmt: skip
 
 
-def _check(kind: str, spec: Any, *, subject: bool) -> None:
-    found = []
+def _check(review: Any, *, subject: bool, namespaced: bool = False) -> None:
+    spec, found = review.spec, []
     if spec.resource_attributes is not None and spec.non_resource_attributes is not None:
         found.append(
             errors.invalid(
                 "spec.nonResourceAttributes",
-                _shown(spec.non_resource_attributes),
+                _attributes(spec),
                 "cannot be specified in combination with resourceAttributes",
             )
         )
@@ -60,10 +64,35 @@ def _check(kind: str, spec: Any, *, subject: bool) -> None:
                 "exactly one of nonResourceAttributes or resourceAttributes must be specified",
             )
         )
+    if spec.resource_attributes is not None:
+        for name in ("field", "label"):
+            found += _selector_errors(getattr(spec.resource_attributes, f"{name}_selector"), name)
     if subject and not spec.user and not spec.groups:
         found.append(errors.invalid("spec.user", "", "at least one of user or group must be specified"))
+    meta = replace(review.metadata, managed_fields=[])
+    if meta != ObjectMeta(namespace=meta.namespace if namespaced else ""):
+        why = "must be empty except for namespace" if namespaced else "must be empty"
+        found.append(errors.invalid("metadata", _shown(meta), why))
     if found:
-        raise invalid_object(GROUP, kind, "", found)
+        raise invalid_object(GROUP, "", "", found)
+
+
+def _attributes(spec: Any) -> dict[str, str]:
+    """As upstream's internal type is shown."""
+    return {"Path": spec.non_resource_attributes.path, "Verb": spec.non_resource_attributes.verb}
+
+
+def _selector_errors(selector: Any, name: str) -> list[FieldError]:
+    if selector is None:
+        return []
+    path = f"spec.resourceAttributes.{name}Selector"
+    if selector.raw_selector and selector.requirements:
+        why = "may not specified at the same time as requirements"
+        return [errors.invalid(f"{path}.rawSelector", selector.raw_selector, why)]
+    if not selector.raw_selector and not selector.requirements:
+        why = f"when {path} is specified, requirements or rawSelector is required"
+        return [errors.required(f"{path}.requirements", why)]
+    return []
 
 
 def _shown(value: Any) -> Any:
@@ -85,17 +114,17 @@ def _subject(spec: Any) -> User:
 
 
 async def subject_access(context: Context, _user: User, _namespace: str, review: Any) -> Any:
-    _check(review.kind, review.spec, subject=True)
+    _check(review, subject=True)
     review.status = await _decide(context, _subject(review.spec), _info(review.spec))
     return review
 
 
 async def local_subject_access(context: Context, _user: User, namespace: str, review: Any) -> Any:
-    _check(review.kind, review.spec, subject=True)
+    _check(review, subject=True, namespaced=True)
     attributes = review.spec.resource_attributes
     if attributes is None:
         raise invalid_object(
-            GROUP, review.kind, "",
+            GROUP, "", "",
             [errors.invalid("spec.nonResourceAttributes", None, "disallowed on this kind of request")],
         )  # fmt: skip
     if attributes.namespace != namespace:
@@ -107,7 +136,7 @@ async def local_subject_access(context: Context, _user: User, namespace: str, re
 
 
 async def self_subject_access(context: Context, user: User, _namespace: str, review: Any) -> Any:
-    _check(review.kind, review.spec, subject=False)
+    _check(review, subject=False)
     review.status = await _decide(context, user, _info(review.spec))
     return review
 
@@ -137,5 +166,4 @@ async def self_subject_rules(context: Context, user: User, _namespace: str, revi
     )
     status.incomplete = bool(errors)
     status.evaluation_error = errors[0] if len(errors) == 1 else f"[{', '.join(errors)}]" if errors else ""
-    review.status = status
-    return review
+    return SelfSubjectRulesReview(kind=review.kind, api_version=review.api_version, status=status)

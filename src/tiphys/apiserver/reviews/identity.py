@@ -10,6 +10,7 @@ from typing import Any
 from tiphys.api.errors import BadRequest
 from tiphys.api.kinds.authentication.selfsubjectreview import SelfSubjectReviewStatus
 from tiphys.api.kinds.authentication.tokenreview import TokenReviewStatus, UserInfo
+from tiphys.api.meta.types import ObjectMeta
 from tiphys.apiserver.chain.tokens import InvalidToken
 from tiphys.apiserver.request import User
 from tiphys.apiserver.verbs.context import Context
@@ -45,6 +46,6 @@ def _shown(why: str) -> str:
 
 
 async def self_subject(context: Context, user: User, _namespace: str, review: Any) -> Any:
-    review.metadata.creation_timestamp = rfc3339(context.clock.now())
+    review.metadata = ObjectMeta(creation_timestamp=rfc3339(context.clock.now()))
     review.status = SelfSubjectReviewStatus(user_info=user_info(user))
     return review

@@ -55,6 +55,8 @@ def patch_type(exchange: Exchange, kind: Kind[Any] | None = None) -> str:
         accepted = {name: how for name, how in PATCH_TYPES.items() if how != "strategic"}
     found = accepted.get(media_type)
     if found is None:
+        if kind is None or kind.custom is None:
+            raise UnsupportedMediaType("415: Unsupported Media Type")
         raise UnsupportedMediaType(
             "the body of the request was in an unknown format - accepted media types include: " + ", ".join(accepted)
         )
@@ -109,6 +111,13 @@ async def read_delete_options(exchange: Exchange, limit: int) -> DeleteOptions |
         except ValueError as error:
             raise BadRequest(str(error)) from None
     value = codec.parse_body(body, content_type)
-    if not isinstance(value, dict) or value.get("kind", "DeleteOptions") not in ("DeleteOptions", ""):
+    if not isinstance(value, dict):
         raise BadRequest("the object provided is unrecognized (must be of type DeleteOptions)")
+    stated = value.get("kind") or "DeleteOptions"
+    if stated != "DeleteOptions":
+        version = value.get("apiVersion") or "meta.k8s.io/v1"
+        raise BadRequest(
+            f'no kind "{stated}" is registered for version "{version}" in scheme '
+            '"k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27"'
+        )
     return codec.from_json(DeleteOptions, value)

@@ -39,6 +39,8 @@ def namespace_of(kind: Kind[Any], info: RequestInfo) -> str:
         return ""
     if not info.namespace and (info.name or info.verb == "create"):
         raise BadRequest(
-            "an empty namespace may not be set during creation" if info.verb == "create" else "namespace is required"
+            "an empty namespace may not be set during creation"
+            if info.verb == "create"
+            else "Namespace parameter required."
         )
     return info.namespace

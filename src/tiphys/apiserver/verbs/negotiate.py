@@ -6,15 +6,19 @@ Source: staging/src/k8s.io/apiserver/pkg/endpoints/handlers/negotiation/negotiat
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 
 from tiphys.api.codec import JSON, MEDIA_TYPES, PROTOBUF, YAML
 from tiphys.api.errors import NotAcceptable
+from tiphys.api.kind import Kind
 from tiphys.apiserver.chain.exchange import Exchange
 
 _META = "meta.k8s.io"
 _SHORT = {JSON: "json", YAML: "yaml", PROTOBUF: "protobuf"}
+PARTIAL = "PartialObjectMetadata"
+_STREAMS = (f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")
 _PRETTY_AGENTS = ("curl", "Wget", "Mozilla/5.0")
 
 
@@ -27,6 +31,8 @@ class Media(msgspec.Struct, frozen=True):
     """`Table`, `PartialObjectMetadata` or nothing."""
     version: str = "v1"
     """Of meta.k8s.io, for transforms: `v1` or `v1beta1`."""
+    of_list: bool = False
+    """Whether the metadata of a list was asked for: `PartialObjectMetadataList`."""
 
     @property
     def content_type(self) -> str:
@@ -64,7 +70,7 @@ def parse_accept(accept: str, streaming: bool = False, custom: bool = False, who
             continue
         if not (custom and found.format == "protobuf" and not found.transform):
             return found
-    raise _refused(tuple(f"{m};stream=watch" for m in (JSON, PROTOBUF)) if streaming else MEDIA_TYPES)
+    raise _refused(_STREAMS if streaming else MEDIA_TYPES)
 
 
 def _clauses(accept: str) -> list[tuple[str, dict[str, str]]]:
@@ -83,7 +89,7 @@ def _clauses(accept: str) -> list[tuple[str, dict[str, str]]]:
 
 
 def _match(media_type: str, parameters: dict[str, str], streaming: bool) -> Media | None:
-    if media_type in ("*/*", "application/*"):
+    if media_type == "*/*":
         media_type = JSON
     if media_type == "application/x-yaml":
         media_type = YAML
@@ -98,12 +104,10 @@ def _match(media_type: str, parameters: dict[str, str], streaming: bool) -> Medi
     version = parameters.get("v", "")
     if parameters.get("g") != _META or version not in ("v1", "v1beta1"):
         return None
-    if transform == "PartialObjectMetadataList":
-        transform = "PartialObjectMetadata"
     if transform == "Table" and short != "protobuf":
         return Media(short, "Table", version)
-    if transform == "PartialObjectMetadata":
-        return Media(short, transform, version)
+    if transform in (PARTIAL, f"{PARTIAL}List"):
+        return Media(short, PARTIAL, version, transform != PARTIAL)
     return None
 
 
@@ -112,7 +116,25 @@ def wanted(exchange: Exchange, *, streaming: bool = False, custom: bool = False,
     accept = exchange.headers.get("Accept", "")
     if not accept or accept in ("application/json", "*/*"):
         return DEFAULT
-    return parse_accept(accept, streaming, custom, whole)
+    try:
+        return parse_accept(accept, streaming, custom, whole)
+    except NotAcceptable:
+        if custom or any(name in _SHORT or name == "*/*" for name, _ in _clauses(accept)):
+            raise
+    shown = (*MEDIA_TYPES, *_STREAMS) if exchange.info.verb in ("list", "watch") else MEDIA_TYPES
+    raise NotAcceptable(f"406: Not Acceptable\n\nAvailable representations: {', '.join(shown)}")
+
+
+def check_shape(media: Media, kind: Kind[Any], *, listed: bool) -> None:
+    """A list has no metadata of one object, and the reverse. Raises NotAcceptable."""
+    if media.transform != PARTIAL or media.of_list == listed:
+        return
+    package = "unstructured" if kind.custom is not None else kind.group.partition(".")[0] or "core"
+    if listed:
+        name = "UnstructuredList" if kind.custom is not None else kind.list_kind
+        raise NotAcceptable(f"you requested {PARTIAL}, but the requested object is a list (*{package}.{name})")
+    name = "Unstructured" if kind.custom is not None else kind.kind
+    raise NotAcceptable(f"you requested {PARTIAL}List, but the requested object is not a list (*{package}.{name})")
 
 
 def wants_pretty(exchange: Exchange) -> bool:

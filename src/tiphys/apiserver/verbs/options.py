@@ -32,7 +32,7 @@ __all__ = [
 
 Query = Mapping[str, tuple[str, ...]]
 _MANAGER_LENGTH = 128
-_VALIDATIONS = ("Ignore", "Strict", "Warn")
+_VALIDATIONS = ("", "Ignore", "Strict", "Warn")
 _PROPAGATIONS = ("Background", "Foreground", "Orphan")
 
 
@@ -59,6 +59,10 @@ def list_options(query: Query) -> ListOptions:
     """Raises BadRequest."""
     if not query:
         return _EVERYTHING
+    number(query, "timeoutSeconds")  # of no use to a list, but refused where it is no number
+    if query.get("sendInitialEvents"):
+        found = [errors.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list")]
+        raise errors.invalid_object("meta.k8s.io", "ListOptions", "", found)
     return ListOptions(
         label_selector=one(query, "labelSelector"),
         field_selector=one(query, "fieldSelector"),
@@ -151,9 +155,8 @@ def _manager_errors(manager: str) -> list[FieldError]:
         found.append(errors.too_long("fieldManager", _MANAGER_LENGTH))
     for index, letter in enumerate(manager):
         if not letter.isprintable():
-            found.append(
-                errors.invalid(f"fieldManager[{index}]", letter, f"invalid character {letter!r} (at position {index})")
-            )
+            why = f"invalid character U+{ord(letter):04X} (at position {index})"
+            found.append(errors.invalid("fieldManager", manager, why))
     return found
 
 

@@ -10,11 +10,18 @@ from typing import Any
 
 from tiphys.api.errors import BadRequest, MethodNotAllowed
 from tiphys.api.kind import Kind
+from tiphys.api.kinds import JOB
+from tiphys.api.meta.types import DeleteOptions
 from tiphys.apiserver.chain.exchange import Answer, Exchange, Reply
 from tiphys.apiserver.chain.requestinfo import is_true
 from tiphys.apiserver.registry.interface import ListOptions
 from tiphys.apiserver.verbs import bodies, options, respond
 from tiphys.apiserver.verbs.context import Context, namespace_of
+
+_ORPHANS = (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or "
+    "set propagationPolicy=Orphan to suppress this warning"
+)
 
 
 class ResourceHandlers:
@@ -89,6 +96,7 @@ class ResourceHandlers:
         stated = options.delete_options(info.query, await bodies.read_delete_options(exchange, self._limit))
         opts = options.write_options(exchange, self._context.admission, "Delete", subresource=self._subresource)
         opts = options.replace(opts, dry_run=bool(stated.dry_run))
+        self._warn_of_orphans(exchange, stated)
         done = await self._registry.delete(self._kind, namespace, info.name, stated, opts)
         if done.show_object:
             return respond.object_answer(exchange, done.entry)
@@ -104,8 +112,14 @@ class ResourceHandlers:
         opts = options.replace(opts, dry_run=bool(stated.dry_run))
         namespace = info.namespace if self._kind.namespaced else ""
         selection: ListOptions = options.list_options(info.query)
+        self._warn_of_orphans(exchange, stated)
         page = await self._registry.delete_collection(self._kind, namespace, selection, stated, opts)
         return await respond.list_answer(exchange, self._kind, page, self._context.settings.gzip_threshold_bytes)
+
+    def _warn_of_orphans(self, exchange: Exchange, stated: DeleteOptions) -> None:
+        """Of jobs alone, as upstream."""
+        if self._kind is JOB and stated.propagation_policy is None and stated.orphan_dependents is None:
+            exchange.warnings.append(_ORPHANS)
 
 
 class ScaleHandlers:

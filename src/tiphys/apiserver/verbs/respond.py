@@ -16,7 +16,7 @@ from tiphys.api.meta.types import Status, StatusDetails
 from tiphys.apiserver.chain.exchange import Answer, Exchange, Joined
 from tiphys.apiserver.registry.interface import Entry, Page
 from tiphys.apiserver.verbs import shapes
-from tiphys.apiserver.verbs.negotiate import DEFAULT, Media, wanted, wants_pretty
+from tiphys.apiserver.verbs.negotiate import DEFAULT, Media, check_shape, wanted, wants_pretty
 
 _GZIP_LEVEL = 1
 _YIELD_EVERY = 200
@@ -53,6 +53,7 @@ def object_answer(exchange: Exchange, entry: Entry, status: int = 200) -> Answer
     media = wanted(exchange, custom=entry.kind.custom is not None)
     if media.plain:
         return _dressed(exchange, entry.data, media, status)
+    check_shape(media, entry.kind, listed=False)
     if media.transform == "Table":
         body = shapes.table(entry.kind, [entry], media, f'"resourceVersion":"{entry.revision}"', include(exchange))
     elif media.format == "protobuf":
@@ -80,13 +81,15 @@ def include(exchange: Exchange) -> str:
 
     stated = exchange.info.query.get("includeObject", ("",))[0] or "Metadata"
     if stated not in ("None", "Metadata", "Object"):
-        raise BadRequest(f'unrecognized includeObject value: "{stated}"')
+        why = f"""includeObject: Invalid value: "{stated}": must be 'Metadata', 'Object', 'None', or empty"""
+        raise BadRequest(f"Unable to convert to Table as requested: {why}")
     return stated
 
 
 async def list_answer(exchange: Exchange, kind: Kind[Any], page: Page, gzip_threshold: int) -> Answer:
     """A list; the plain one is bytes that are there, the others are made in short turns."""
     media = wanted(exchange, custom=kind.custom is not None)
+    check_shape(media, kind, listed=True)
     if media.plain and not wants_pretty(exchange):
         answer = Answer(Joined(page.json(kind)), 200, media.content_type, with_warnings(exchange))
     else:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
+from tiphys.api.errors import NotFound
 from tiphys.api.kind import Kind
 from tiphys.api.warnings.versions import deprecation
 from tiphys.apiserver.chain.exchange import Answer, Exchange, Handler, Reply
@@ -28,13 +29,15 @@ def not_found() -> Answer:
 class Router:
     """Handlers by what the request is. Later kinds (custom resources) are added and removed while running."""
 
-    def __init__(self, context: Context, kinds: Iterable[Kind[Any]]) -> None:
+    def __init__(self, context: Context, kinds: Collection[Kind[Any]]) -> None:
         self._context = context
         self._table: dict[Key, Handler] = {}
         self._known: set[tuple[str, str, str, str]] = set()
         self._namespaced: set[tuple[str, str, str]] = set()
         self._plain: dict[str, Handler] = {}
         self._prefixes: list[tuple[str, Handler]] = []
+        self._get_only: set[str] = set()
+        self._own_groups = {kind.group for kind in kinds}
         for kind in kinds:
             if kind.stored:
                 self.add_kind(kind)
@@ -77,12 +80,15 @@ class Router:
         self._known = {key for key in self._known if key[:3] != place}
         self._namespaced.discard(place)
 
-    def add_exact(self, path: str, handler: Handler) -> None:
+    def add_exact(self, path: str, handler: Handler, *, get_only: bool = False) -> None:
         """A path that is no resource."""
         self._plain[path] = handler
+        if get_only:
+            self._get_only.add(path)
 
     def remove_exact(self, path: str) -> None:
         self._plain.pop(path, None)
+        self._get_only.discard(path)
 
     def add_below(self, prefix: str, handler: Handler) -> None:
         """Everything below `prefix`, which ends in `/`; the longest prefix wins."""
@@ -102,7 +108,9 @@ class Router:
             if info.namespace:
                 if not self._is_namespaced(info) and (info.resource != "namespaces" or info.name != info.namespace):
                     # Rights in a namespace were looked at, which say nothing of what is in none.
-                    return _missing
+                    return self._absent(info.group)
+            elif info.name and self._is_namespaced(info) and "//" not in info.path:
+                return self._absent(info.group)
             elif info.verb in _IN_A_NAMESPACE and self._is_namespaced(info):
                 return _not_allowed
             if info.path[:2] == "//":
@@ -112,14 +120,19 @@ class Router:
                 return handler
             if (info.group, info.version, info.resource, info.subresource) in self._known:
                 return _not_allowed
-            return _missing
+            return self._absent(info.group)
         handler = self._plain.get(info.path)
         if handler is not None:
-            return handler
+            return _not_allowed if info.verb != "get" and info.path in self._get_only else handler
         for prefix, candidate in self._prefixes:
             if info.path.startswith(prefix):
                 return candidate
-        return _missing
+        area, _, group = info.path.strip("/").partition("/")
+        return self._absent("" if area == "api" else group.partition("/")[0]) if area in ("api", "apis") else _missing
+
+    def _absent(self, group: str) -> Handler:
+        """A Status where the group is one of ours, a plain page elsewhere, as upstream."""
+        return _unknown if group in self._own_groups else _missing
 
 
 def _warning(handler: Handler, text: str) -> Handler:
@@ -132,6 +145,10 @@ def _warning(handler: Handler, text: str) -> Handler:
 
 async def _missing(_exchange: Exchange) -> Reply:
     return not_found()
+
+
+async def _unknown(_exchange: Exchange) -> Reply:
+    raise NotFound("the server could not find the requested resource")
 
 
 async def _not_allowed(_exchange: Exchange) -> Reply:

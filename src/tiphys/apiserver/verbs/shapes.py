@@ -86,7 +86,7 @@ def row(entry: Entry, media: Media, include: str) -> bytes:
     """One row; `include` says what it carries of its object."""
     cells = codec.encode(tables.cells(entry.kind, entry.obj))
     if include == "None":
-        return b'{"cells":%b}' % cells
+        return b'{"cells":%b,"object":null}' % cells
     shown = entry.data if include == "Object" else partial_json(entry, media)
     return b'{"cells":%b,"object":%b}' % (cells, shown)
 

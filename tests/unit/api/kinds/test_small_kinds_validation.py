@@ -52,7 +52,7 @@ def _make(kind: Kind[Any], body: dict[str, Any]) -> Any:
     ("kind", "body", "errors"),
     [
         (INGRESS, _path("/"), []),
-        (INGRESS, {"spec": {}}, ["spec: Invalid value: []: either `defaultBackend` or `rules` must be specified"]),
+        (INGRESS, {"spec": {}}, ["spec: Invalid value: null: either `defaultBackend` or `rules` must be specified"]),
         (INGRESS, _path("a"), [f'{_AT}.path: Invalid value: "a": must be an absolute path']),
         (INGRESS, _path("/a//b"), [f"{_AT}.path: Invalid value: \"/a//b\": must not contain '//'"]),
         (INGRESS, _path("/", pathType=None), [f"{_AT}.pathType: Required value: pathType must be specified"]),

@@ -125,7 +125,7 @@ def test_data_sources_say_the_same_in_both_fields() -> None:
         ({}, []),
         ({"capacity": {}}, [
             "spec.capacity: Required value",
-            'spec.capacity: Unsupported value: {}: supported values: "storage"',
+            'spec.capacity: Unsupported value: null: supported values: "storage"',
         ]),
         ({"hostPath": None}, ["spec: Required value: must specify a volume type"]),
         ({"hostPath": {"path": "/a/../b"}}, ['spec.hostPath.path: Invalid value: "/a/../b": must not contain \'..\'']),

@@ -184,7 +184,7 @@ UPDATE: list[tuple[Kind[Any], Any, Any, str]] = [
         kinds.ROLEBINDING,
         role_binding(name="b"),
         role_binding(name="a"),
-        'roleRef: Invalid value: {"apiGroup":"rbac.authorization.k8s.io","kind":"Role","name":"b"}: '
+        'roleRef: Invalid value: {"APIGroup":"rbac.authorization.k8s.io","Kind":"Role","Name":"b"}: '
         "cannot change roleRef",
     ),
     (

@@ -198,6 +198,6 @@ CUSTOMRESOURCEDEFINITION = Kind(
     validate_status=_validate_status,
     columns=(
         Column("Name", "string", lambda obj: obj.metadata.name, "The definition's name.", format="name"),
-        Column("Created At", "string", lambda obj: obj.metadata.creation_timestamp or "", "When it was created."),
+        Column("Created At", "timestamp", lambda obj: obj.metadata.creation_timestamp or "", "When it was created."),
     ),
 )

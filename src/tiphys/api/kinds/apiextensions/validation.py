@@ -128,7 +128,7 @@ def _versions(
     if len({version.name for version in versions}) != len(versions):
         yield invalid("spec.versions", shown, "must contain unique version names")
     if sum(version.storage for version in versions) != 1:
-        yield invalid("spec.versions", shown, "must have exactly one version marked as storage version")
+        yield invalid("spec.versions", shown or None, "must have exactly one version marked as storage version")
     with_status = any(version.subresources and version.subresources.status for version in versions)
     for index, path in _places(schemas, "schema", "validation"):
         schema = schemas[index]
@@ -346,7 +346,7 @@ def _reviews(stated: list[str], path: str) -> Iterator[FieldError]:
 def _stored_versions(new: CustomResourceDefinition) -> Iterator[FieldError]:
     path, stored = "status.storedVersions", new.status.stored_versions
     if not stored:
-        yield invalid(path, stored, "must have at least one stored version")
+        yield invalid(path, None, "must have at least one stored version")
         return
     known = {version.name for version in new.spec.versions}
     for version in new.spec.versions:

@@ -179,8 +179,8 @@ def _selector_column(obj: Deployment) -> str:
 COLUMNS: tuple[Column[Deployment], ...] = (
     NAME,
     Column("Ready", "string", lambda obj: f"{obj.status.ready_replicas}/{obj.spec.replicas or 0}", "Ready, of all."),
-    Column("Up-to-date", "integer", lambda obj: obj.status.updated_replicas, "Pods of the newest template."),
-    Column("Available", "integer", lambda obj: obj.status.available_replicas, "Pods ready for long enough."),
+    Column("Up-to-date", "string", lambda obj: obj.status.updated_replicas, "Pods of the newest template."),
+    Column("Available", "string", lambda obj: obj.status.available_replicas, "Pods ready for long enough."),
     AGE,
     *template_columns(lambda obj: obj.spec.template, _selector_column),
 )

@@ -116,6 +116,7 @@ JOB = Kind(
     schema=Job,
     categories=("all",),
     subresources=(Subresource("status", ("get", "patch", "update")),),
+    orphans=True,
     generation=True,
     fields={"status.successful": lambda obj: str(obj.status.succeeded)},
     default=_default,

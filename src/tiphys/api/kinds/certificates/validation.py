@@ -73,7 +73,7 @@ def _object(new: Any, old: Any) -> Iterator[FieldError]:
 def _request(request: bytes) -> Iterator[FieldError]:
     import base64
 
-    shown = base64.b64encode(bytes(request)).decode()
+    shown = base64.b64encode(bytes(request)).decode() or None
     try:
         if not parsed(request).is_signature_valid:
             yield invalid("spec.request", shown, "x509: the signature of the request is not valid")

@@ -1,5 +1,6 @@
 """LimitRange. Source: staging/src/k8s.io/api/core/v1/types.go."""
 
+import uuid
 from typing import Annotated
 
 from tiphys.api.kind import Kind
@@ -33,6 +34,12 @@ class LimitRange(Resource):
     spec: Annotated[LimitRangeSpec, proto(2)] = field(default_factory=LimitRangeSpec)
 
 
+def _prepare(obj: LimitRange, old: LimitRange | None) -> None:
+    """One without a name gets one."""
+    if old is None and not obj.metadata.name:
+        obj.metadata.name = str(uuid.uuid4())
+
+
 LIMITRANGE = Kind(
     group="",
     version="v1",
@@ -41,6 +48,7 @@ LIMITRANGE = Kind(
     schema=LimitRange,
     short_names=("limits",),
     allow_create_on_update=True,
+    prepare=_prepare,
     default=limitrange_rules.default,
     validate=limitrange_rules.validate,
 )

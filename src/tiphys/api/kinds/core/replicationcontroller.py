@@ -134,6 +134,7 @@ REPLICATIONCONTROLLER = Kind(
     scale=scale_paths(_selector_text),
     generation=True,
     storage_name="controllers",
+    orphans=True,
     fields={"status.replicas": lambda obj: str(obj.status.replicas)},
     prepare=_prepare,
     prepare_status=_prepare_status,

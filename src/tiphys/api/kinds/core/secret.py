@@ -34,14 +34,15 @@ _DOCKER_KEYS = {
 
 
 def _default(secret: Secret) -> None:
+    """`stringData` is for writing only: it goes into `data`, and is its writer's there."""
     secret.type = secret.type or OPAQUE
-
-
-def _prepare(secret: Secret, old: Secret | None) -> None:
-    """`stringData` is for writing only: it goes into `data`. An update that names no type keeps the old one."""
     for key, text in secret.string_data.items():
         secret.data[key] = text.encode()
     secret.string_data = {}
+
+
+def _prepare(secret: Secret, old: Secret | None) -> None:
+    """An update that names no type keeps the old one."""
     if old is not None:
         secret.type = secret.type or old.type
 

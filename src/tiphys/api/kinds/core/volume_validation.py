@@ -88,7 +88,7 @@ def _capacity(capacity: dict[str, Quantity], path: str) -> Iterator[FieldError]:
     if not capacity:
         yield required(path)
     if set(capacity) != {"storage"}:
-        yield not_supported(path, capacity, ("storage",))
+        yield not_supported(path, capacity or None, ("storage",))
     for resource, amount in capacity.items():
         yield from quantity_value(f"{path}[{resource}]", resource, amount)
         yield from positive(f"{path}[{resource}]", amount)

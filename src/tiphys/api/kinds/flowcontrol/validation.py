@@ -33,7 +33,7 @@ def flow_schema(obj: Any, _old: Any) -> Iterator[FieldError]:
         yield invalid("spec.matchingPrecedence", precedence, why)
     method = spec.distinguisher_method
     if method is not None and method.type not in ("ByNamespace", "ByUser"):
-        yield not_supported("spec.distinguisherMethod.type", method.type, ["ByNamespace", "ByUser"])
+        yield not_supported("spec.distinguisherMethod.type", {"Type": method.type}, ["ByNamespace", "ByUser"])
     level = spec.priority_level_configuration.name
     if not level:
         yield required("spec.priorityLevelConfiguration.name", "must reference a priority level")

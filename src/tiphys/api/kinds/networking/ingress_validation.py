@@ -31,7 +31,7 @@ _IS_ADDRESS = "must be a DNS name, not an IP address"
 def validate(ingress: Ingress, old: Ingress | None) -> Iterator[FieldError]:
     spec = ingress.spec
     if not spec.rules and spec.default_backend is None:
-        yield invalid("spec", spec.rules, "either `defaultBackend` or `rules` must be specified")
+        yield invalid("spec", None, "either `defaultBackend` or `rules` must be specified")
     if spec.default_backend is not None:
         yield from _backend(spec.default_backend, "spec.defaultBackend")
     lenient = old is not None and any(_invalid_wildcard(rule) for rule in old.spec.rules)

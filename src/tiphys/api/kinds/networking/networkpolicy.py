@@ -9,7 +9,6 @@ from tiphys.api import names
 from tiphys.api.errors import FieldError, forbidden, invalid, not_supported, required
 from tiphys.api.kind import Column, Kind
 from tiphys.api.kinds.columns import AGE, NAME, NONE
-from tiphys.api.kinds.core.checks import PROTOCOLS
 from tiphys.api.labels import selector_of
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Int32, IntOrString, Struct, field, proto
@@ -94,7 +93,7 @@ def _validate(obj: NetworkPolicy, old: NetworkPolicy | None) -> Iterator[FieldEr
         return
     for index, policy_type in enumerate(spec.policy_types):
         if policy_type not in (INGRESS, EGRESS):
-            yield not_supported(f"spec.policyTypes[{index}]", policy_type, (EGRESS, INGRESS))
+            yield not_supported(f"spec.policyTypes[{index}]", policy_type, (INGRESS, EGRESS))
 
 
 def _cidrs(obj: NetworkPolicy) -> Iterator[str]:
@@ -104,6 +103,9 @@ def _cidrs(obj: NetworkPolicy) -> Iterator[str]:
         if peer.ip_block is not None:
             yield peer.ip_block.cidr
             yield from peer.ip_block.except_
+
+
+_PROTOCOLS = ("TCP", "UDP", "SCTP")
 
 
 def _validate_rule(
@@ -116,8 +118,8 @@ def _validate_rule(
 
 
 def _validate_port(given: NetworkPolicyPort, path: str) -> Iterator[FieldError]:
-    if given.protocol is not None and given.protocol not in PROTOCOLS:
-        yield not_supported(f"{path}.protocol", given.protocol, PROTOCOLS)
+    if given.protocol is not None and given.protocol not in _PROTOCOLS:
+        yield not_supported(f"{path}.protocol", given.protocol, _PROTOCOLS)
     port, end = given.port, given.end_port
     if isinstance(port, int):
         yield from each(f"{path}.port", port, names.port_number(port))
@@ -153,12 +155,14 @@ def _validate_block(block: IPBlock, path: str, known: set[str]) -> Iterator[Fiel
     if block.cidr not in known:
         yield from each(f"{path}.cidr", block.cidr, names.cidr(block.cidr))
     network = _network(block.cidr)
+    if network is None:
+        return
     for index, text in enumerate(block.except_):
         at = f"{path}.except[{index}]"
         if text not in known:
             yield from each(at, text, names.cidr(text))
         inner = _network(text)
-        if network is not None and inner is not None and not _within(inner, network):
+        if inner is not None and not _within(inner, network):
             yield invalid(at, text, "must be a strict subset of `cidr`")
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated
 
+from tiphys.api import names
 from tiphys.api.errors import FieldError, invalid, not_supported
 from tiphys.api.kind import Column, Kind, Subresource
 from tiphys.api.kinds.apps.template import at_most_all, validate_share
@@ -100,6 +101,7 @@ PODDISRUPTIONBUDGET = Kind(
     schema=PodDisruptionBudget,
     short_names=("pdb",),
     subresources=(Subresource("status", ("get", "patch", "update")),),
+    name_rule=names.path_segment_name,
     generation=True,
     allow_unconditional_update=False,
     prepare=_prepare,

@@ -47,7 +47,8 @@ def role_ref(ref: RoleRef, old: RoleRef | None, kinds: tuple[str, ...]) -> Itera
     else:
         yield from each("roleRef.name", ref.name, names.path_segment(ref.name))
     if old is not None and old != ref:
-        yield invalid("roleRef", ref, "cannot change roleRef")
+        shown = {"APIGroup": ref.api_group, "Kind": ref.kind, "Name": ref.name}
+        yield invalid("roleRef", shown, "cannot change roleRef")
 
 
 def subjects(found: list[Subject], namespaced: bool) -> Iterator[FieldError]:

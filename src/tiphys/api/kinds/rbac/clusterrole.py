@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Annotated
 
 from tiphys.api import names
-from tiphys.api.errors import FieldError, required
+from tiphys.api.errors import FieldError, invalid, required
 from tiphys.api.kind import Column, Kind
 from tiphys.api.kinds.columns import NAME
 from tiphys.api.kinds.rbac import checks
@@ -28,7 +28,10 @@ def _validate(role: ClusterRole, _old: ClusterRole | None) -> Iterator[FieldErro
         if not role.aggregation_rule.cluster_role_selectors:
             yield required(path, "at least one clusterRoleSelector required if aggregationRule is non-nil")
         for index, selector in enumerate(role.aggregation_rule.cluster_role_selectors):
-            yield from validate_selector(selector, f"{path}[{index}]")
+            errors = list(validate_selector(selector, f"{path}[{index}]"))
+            yield from errors
+            if errors:
+                yield invalid(f"{path}[{index}]", None, "invalid label selector.")
 
 
 CLUSTERROLE = Kind(
@@ -43,6 +46,6 @@ CLUSTERROLE = Kind(
     validate=_validate,
     columns=(
         NAME,
-        Column("Created At", "string", lambda role: role.metadata.creation_timestamp or "", "When it was created."),
+        Column("Created At", "timestamp", lambda role: role.metadata.creation_timestamp or "", "When it was created."),
     ),
 )

@@ -34,6 +34,6 @@ ROLE = Kind(
     validate=_validate,
     columns=(
         NAME,
-        Column("Created At", "string", lambda role: role.metadata.creation_timestamp or "", "When it was created."),
+        Column("Created At", "timestamp", lambda role: role.metadata.creation_timestamp or "", "When it was created."),
     ),
 )

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from tiphys.api import names
 from tiphys.api.errors import FieldError, invalid
 from tiphys.api.kind import Kind
+from tiphys.api.kinds.columns import AGE, NAME
 from tiphys.api.kinds.resource import checks
 from tiphys.api.kinds.resource.types import DeviceSelector, OpaqueDeviceConfiguration
 from tiphys.api.meta.resource import Resource
@@ -54,6 +55,7 @@ DEVICECLASS = Kind(
     plural="deviceclasses",
     schema=DeviceClass,
     validate=_validate,
+    columns=(NAME, AGE),
     namespaced=False,
     generation=True,
 )

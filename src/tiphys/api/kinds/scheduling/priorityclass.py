@@ -80,7 +80,6 @@ PRIORITYCLASS = Kind(
             "string",
             lambda obj: obj.preemption_policy or "",
             "Whether its pods may displace others.",
-            wide=True,
         ),
     ),
 )

@@ -5,8 +5,7 @@ from typing import Annotated
 
 from tiphys.api import names
 from tiphys.api.errors import FieldError, invalid
-from tiphys.api.kind import Column, Kind
-from tiphys.api.kinds.columns import NAME, or_unset
+from tiphys.api.kind import Kind
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Quantity, field, proto
 from tiphys.api.meta.types import LabelSelector
@@ -36,13 +35,6 @@ def _validate(obj: CSIStorageCapacity, old: CSIStorageCapacity | None) -> Iterat
         yield invalid("capacity", obj.capacity, NOT_NEGATIVE)
 
 
-COLUMNS: tuple[Column[CSIStorageCapacity], ...] = (
-    NAME,
-    Column("StorageClassName", "string", lambda obj: obj.storage_class_name, "The class."),
-    Column("Capacity", "string", lambda obj: or_unset(obj.capacity), "What is left."),
-)
-
-
 CSISTORAGECAPACITY = Kind(
     group="storage.k8s.io",
     version="v1",
@@ -50,6 +42,5 @@ CSISTORAGECAPACITY = Kind(
     plural="csistoragecapacities",
     schema=CSIStorageCapacity,
     validate=_validate,
-    columns=COLUMNS,
     allow_unconditional_update=False,
 )

@@ -104,7 +104,7 @@ def _validate_status(obj: VolumeAttachment, _old: VolumeAttachment | None) -> It
 
 COLUMNS: tuple[Column[VolumeAttachment], ...] = (
     NAME,
-    Column("Attacher", "string", lambda obj: obj.spec.attacher, "The driver."),
+    Column("Attacher", "string", lambda obj: obj.spec.attacher, "The driver.", format="name"),
     Column("PV", "string", lambda obj: obj.spec.source.persistent_volume_name or "", "The volume."),
     Column("Node", "string", lambda obj: obj.spec.node_name, "The node."),
     Column("Attached", "boolean", lambda obj: obj.status.attached, "Whether the volume is attached."),

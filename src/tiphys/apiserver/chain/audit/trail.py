@@ -38,8 +38,8 @@ class Trail:
     """Made when the user is known; `emit` gets each event as one JSON value."""
 
     __slots__ = (
-        "_chosen", "_clock", "_emit", "_exchange", "_ref", "_request", "_user", "annotations", "impersonated",
-        "received",
+        "_chosen", "_clock", "_emit", "_exchange", "_ref", "_request", "_user", "annotations", "constraint",
+        "impersonated", "received",
     )  # fmt: skip
 
     def __init__(self, exchange: Exchange, user: User | None, chosen: Chosen, clock: Clock, emit: Emit) -> None:
@@ -51,6 +51,7 @@ class Trail:
         self._request: Any = None
         self._ref: _Meta | None = None
         self.impersonated: User | None = None
+        self.constraint = ""
         self.annotations = exchange.annotations
         self.received: datetime = clock.now()
 
@@ -95,6 +96,8 @@ class Trail:
         }  # fmt: skip
         if self.impersonated is not None:
             event["impersonatedUser"] = _shown(self.impersonated)
+        if self.constraint:
+            event["authenticationMetadata"] = {"impersonationConstraint": self.constraint}
         event["sourceIPs"] = _sources(exchange)
         agent = exchange.headers.get("User-Agent", "")
         if agent:

@@ -1,0 +1,156 @@
+"""Requests and what upstream's kube-apiserver (v1.36) answers to them, as recorded side by side."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from api_harness import RunningServer
+
+JSON = "application/json"
+MERGE, STRATEGIC = "application/merge-patch+json", "application/strategic-merge-patch+json"
+MAPS = "/api/v1/namespaces/default/configmaps"
+PODS = "/api/v1/namespaces/default/pods"
+JOBS = "/apis/batch/v1/namespaces/default/jobs"
+MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "known"}}
+
+REFUSALS: list[tuple[str, str, dict[str, str], Any, int, str]] = [
+    # Methods and paths.
+    ("PUT", "/api", {}, None, 405, "the server does not allow this method on the requested resource"),
+    ("PUT", "/version", {}, None, 405, "the server does not allow this method on the requested resource"),
+    ("PUT", MAPS, {}, None, 405, "the server does not allow this method on the requested resource"),
+    ("GET", "/api/v2", {}, None, 404, "the server could not find the requested resource"),
+    ("GET", "/apis/apps/v9", {}, None, 404, "the server could not find the requested resource"),
+    ("GET", "/api/v1/nope", {}, None, 404, "the server could not find the requested resource"),
+    ("GET", "/api/v1/pods/x", {}, None, 404, "the server could not find the requested resource"),
+    ("GET", "/api/v1/namespaces//configmaps/a", {}, None, 400, "Namespace parameter required."),
+    # Shapes.
+    ("GET", f"{MAPS}/known", {"Accept": "text/html"}, None, 406,
+     "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, "
+     "application/vnd.kubernetes.protobuf"),
+    ("GET", MAPS, {"Accept": "application/*"}, None, 406,
+     "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, "
+     "application/vnd.kubernetes.protobuf, application/json;stream=watch, "
+     "application/vnd.kubernetes.protobuf;stream=watch"),
+    ("GET", MAPS, {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"}, None, 406,
+     "you requested PartialObjectMetadata, but the requested object is a list (*core.ConfigMapList)"),
+    ("GET", f"{MAPS}/known", {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}, None, 406,
+     "you requested PartialObjectMetadataList, but the requested object is not a list (*core.ConfigMap)"),
+    # Parameters.
+    ("GET", f"{MAPS}?timeoutSeconds=x", {}, None, 400, 'strconv.ParseInt: parsing "x": invalid syntax'),
+    ("GET", f"{MAPS}?sendInitialEvents=true", {}, None, 422, "sendInitialEvents is forbidden for list"),
+    ("GET", f"{MAPS}?labelSelector=a==b==c", {}, None, 400, "found '==', expected: ',' or 'end of string'"),
+    ("GET", f"{JOBS}?fieldSelector=foo=bar", {}, None, 400, 'field label "foo" not supported for Job'),
+    ("GET", f"{MAPS}?includeObject=x", {"Accept": "application/json;as=Table;g=meta.k8s.io;v=v1"}, None, 400,
+     """includeObject: Invalid value: "x": must be 'Metadata', 'Object', 'None', or empty"""),
+    ("POST", f"{MAPS}?fieldValidation=x", {}, MAP, 422, 'supported values: "", "Ignore", "Strict", "Warn"'),
+    ("POST", f"{MAPS}?fieldManager=%01", {}, MAP, 422, "invalid character U+0001 (at position 0)"),
+    # Bodies.
+    ("POST", MAPS, {}, {**MAP, "apiVersion": "v2"}, 400,
+     'ConfigMap in version "v2" cannot be handled as a ConfigMap: no kind "ConfigMap" is registered for version "v2" '
+     'in scheme "pkg/api/legacyscheme/scheme.go:30"'),
+    ("POST", MAPS, {}, {"apiVersion": "v1", "kind": "ConfigMapList"}, 400,
+     "converting (v1.ConfigMapList) to (core.ConfigMap): unknown conversion"),
+    ("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", {}, {"apiVersion": "v1", "kind": "Foo"}, 400,
+     'in scheme "k8s.io/apiextensions-apiserver/pkg/apiserver/apiserver.go:55"'),
+    ("PATCH", f"{MAPS}/known", {"Content-Type": JSON}, {}, 415, "415: Unsupported Media Type"),
+    ("PATCH", f"{MAPS}/known", {"Content-Type": STRATEGIC}, {"metadata": {"labels": []}}, 422,
+     'Invalid value: "map[metadata:map[labels:[]]]": cannot restore map from slice'),
+    ("PATCH", f"{JOBS}/known", {"Content-Type": STRATEGIC}, {"spec": {"parallelism": "x"}}, 422,
+     'Invalid value: "map[spec:map[parallelism:x]]": unrecognized type: int32'),
+    ("DELETE", f"{MAPS}/known", {}, {"kind": "X"}, 400,
+     'no kind "X" is registered for version "meta.k8s.io/v1" in scheme '
+     '"k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27"'),
+    # Complaints begin with the metadata; the values shown are those of upstream's types.
+    ("POST", PODS, {}, {"metadata": {"name": "A"}}, 422, 'Pod "A" is invalid: [metadata.name: Invalid value: "A"'),
+    ("POST", "/apis/apiregistration.k8s.io/v1/apiservices", {}, {}, 422,
+     "is invalid: [metadata.name: Required value: name or generateName is required, spec.group: Required value"),
+    ("POST", "/apis/networking.k8s.io/v1/namespaces/default/ingresses", {}, {"metadata": {"name": "a"}}, 422,
+     "spec: Invalid value: null: either `defaultBackend` or `rules` must be specified"),
+    ("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", {}, {"metadata": {"name": "a"}}, 422,
+     'metadata: Invalid value: {"name":"a"}: must be empty'),
+    ("POST", "/apis/resource.k8s.io/v1/namespaces/default/resourceclaimtemplates", {},
+     {"metadata": {"name": "a"}, "spec": {"metadata": {"name": "b"}}}, 422,
+     "spec.metadata.name: Forbidden: cannot be set"),
+    ("POST", "/apis/resource.k8s.io/v1/namespaces/default/resourceclaims", {},
+     {"metadata": {"name": "a"}, "spec": {"devices": {"requests": [
+         {"name": "r", "exactly": {"deviceClassName": "c", "adminAccess": True}}]}}}, 422,
+     "spec.devices.requests[0].adminAccess: Forbidden: admin access to devices requires the "
+     "`resource.kubernetes.io/admin-access: true` label on the containing namespace"),
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="module")
+def known(api: RunningServer) -> None:
+    template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}
+    api.request("POST", MAPS, MAP)
+    api.request("POST", JOBS, {"metadata": {"name": "known"}, "spec": {"suspend": True, "template": template}})
+
+
+@pytest.mark.parametrize(("method", "path", "headers", "body", "status", "words"), REFUSALS)
+def test_refusals(
+    api: RunningServer, method: str, path: str, headers: dict[str, str], body: Any, status: int, words: str
+) -> None:
+    answer = api.request(method, path, body, headers={"Content-Type": JSON, **headers})
+    assert (answer.status, words in answer.json["message"]) == (status, True), answer.json
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "type"),
+    [
+        ("/api/v1/namespaces/default/limitranges", "Created At", "date"),
+        ("/apis/rbac.authorization.k8s.io/v1/clusterroles", "Created At", "date"),
+        ("/apis/apps/v1/namespaces/default/deployments", "Up-to-date", "string"),
+        ("/apis/scheduling.k8s.io/v1/priorityclasses", "PreemptionPolicy", "string"),
+    ],
+)
+def test_columns(api: RunningServer, path: str, name: str, type: str) -> None:  # noqa: A002 # the field's name
+    accept = {"Accept": "application/json;as=Table;g=meta.k8s.io;v=v1"}
+    columns = {c["name"]: (c["type"], c["priority"]) for c in api.request("GET", path, headers=accept).json[
+        "columnDefinitions"]}  # fmt: skip
+    assert columns[name] == (type, 0)
+
+
+def test_jobs_leave_their_pods_unless_told(api: RunningServer) -> None:
+    template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}
+    body = {"spec": {"suspend": True, "template": template}}
+    for name in ("left", "taken"):
+        api.request("POST", JOBS, {"metadata": {"name": name}, **body})
+    left = api.request("DELETE", f"{JOBS}/left")
+    assert "child pods are preserved by default when jobs are deleted" in left.headers["Warning"]
+    assert left.json["metadata"]["finalizers"] == ["orphan"]
+    taken = api.request("DELETE", f"{JOBS}/taken", {"propagationPolicy": "Background"})
+    assert (taken.json["kind"], taken.headers.get("Warning")) == ("Status", None)
+
+
+def test_what_a_delete_answers(api: RunningServer) -> None:
+    classes = "/apis/storage.k8s.io/v1/storageclasses"
+    api.request("POST", classes, {"metadata": {"name": "gone"}, "provisioner": "example.com/p"})
+    assert api.request("DELETE", f"{classes}/gone").json["kind"] == "StorageClass"
+
+
+def test_names_that_are_made(api: RunningServer) -> None:
+    ranges = "/api/v1/namespaces/default/limitranges"
+    assert len(api.request("POST", ranges, {}).json["metadata"]["name"]) == 36
+    budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets"
+    assert api.request("POST", budgets, {"metadata": {"name": "Any_Name"}}).status == 201
+
+
+def test_owners_of_what_is_written(api: RunningServer) -> None:
+    secrets = "/api/v1/namespaces/default/secrets"
+    made = api.request("POST", secrets, {"metadata": {"name": "s"}, "stringData": {"a": "b"}}).json
+    assert made["metadata"]["managedFields"][0]["fieldsV1"]["f:data"] == {".": {}, "f:a": {}}
+    accounts = "/api/v1/namespaces/default/serviceaccounts"
+    made = api.request("POST", accounts, {"metadata": {"name": "s"}, "secrets": [{"name": "s"}]}).json
+    owned = made["metadata"]["managedFields"][0]["fieldsV1"]["f:secrets"]
+    assert json.dumps(owned) == json.dumps({".": {}, 'k:{"name":"s"}': {}})
+
+
+def test_admin_access_with_the_label(api: RunningServer) -> None:
+    label = {"resource.kubernetes.io/admin-access": "true"}
+    api.request("POST", "/api/v1/namespaces", {"metadata": {"name": "admins", "labels": label}})
+    claim = {"metadata": {"name": "a"}, "spec": {"devices": {"requests": [
+        {"name": "r", "exactly": {"deviceClassName": "c", "adminAccess": True}}]}}}  # fmt: skip
+    path = "/apis/resource.k8s.io/v1/namespaces/admins/resourceclaims"
+    assert api.request("POST", path, claim).status == 201
