@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from tiphys.api.kinds import ENDPOINTSLICE, SERVICE
 from tiphys.api.kinds.discovery.endpointslice import EndpointSlice
+from tiphys.controllers._actions import Create, Delete, Update
 from tiphys.controllers._measures import CounterOf, Declared, GaugeOf, HistogramOf, Labels, Measured, Turn, exponential
+from tiphys.controllers._zone_hints import is_wanted
 
 if TYPE_CHECKING:
     from tiphys.controllers._spec import Listers
@@ -121,5 +123,7 @@ def measure_service(turn: Turn[Any]) -> Iterator[Measured]:
     stale = getattr(turn.error, "reason", "") == "Conflict"
     yield Measured(SYNCS, ("stale" if stale else turn.result,))
     if turn.error is None:
-        labels = ("Disabled", turn.world.service.spec.traffic_distribution or "")
-        yield Measured(CHANGED, labels, len(turn.actions))
+        hinted = is_wanted(turn.world.service.metadata.annotations)
+        labels = ("Auto" if hinted else "Disabled", turn.world.service.spec.traffic_distribution or "")
+        writes = [each for each in turn.actions if isinstance(each, Create | Update | Delete)]
+        yield Measured(CHANGED, labels, len(writes))

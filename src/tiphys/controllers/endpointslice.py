@@ -1,7 +1,7 @@
 """Keeps the EndpointSlices of each Service with a selector: which addresses answer, on which ports, in which zone.
 
-Woken by: Services; pods behind them; their slices; nodes (for the zone). Writes: EndpointSlices of our own, marked by
-`managed-by`; slices of others are never touched.
+Woken by: Services; pods behind them; their slices; nodes (for zones and their processors). Writes: EndpointSlices of
+our own, marked by `managed-by`; slices of others are never touched.
 Endpoints stay in the slice they are in: a change of one pod changes one slice, because every slice is sent to every
 node. New endpoints fill slices that change anyhow, then one slice with room, then new slices. A Service without
 endpoints keeps one empty slice, which says that it is looked after.
@@ -13,7 +13,7 @@ Source: staging/src/k8s.io/endpointslice/{reconciler,utils}.go.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from tiphys.api.kind import new
@@ -33,7 +33,8 @@ from tiphys.api.kinds.discovery.endpointslice import (
 )
 from tiphys.api.meta.owners import owner_reference
 from tiphys.api.meta.schema import copy_of
-from tiphys.controllers._actions import Action, Create, Delete, Report, Update
+from tiphys.controllers import _zone_hints
+from tiphys.controllers._actions import Action, Create, Delete, Event, Remember, Report, Update
 from tiphys.controllers._endpoints import (
     BY_LABEL,
     BY_SELECTOR,
@@ -49,7 +50,7 @@ from tiphys.controllers._endpoints import (
     services_of_pod,
     target_reference,
 )
-from tiphys.controllers._nodes import BY_NODE
+from tiphys.controllers._nodes import BY_NODE, condition_status
 from tiphys.controllers._slice_measures import SERVICE_METRICS, measure_service
 from tiphys.controllers._spec import ControllerSpec, Index, Key, Listers, Watch
 
@@ -66,6 +67,8 @@ _BY_SERVICE = Index(
     lambda each: (f"{each.metadata.namespace}/{each.metadata.labels.get(SERVICE_NAME, '')}",),
 )
 
+_BY_ZONES = Index(SERVICE, "hints-by-zones", lambda service: ("yes",) if _by_zones(service) else ())
+
 Group = tuple[str, tuple[Port, ...]]
 """Slices are alike when they have one address type and the same ports."""
 
@@ -80,6 +83,10 @@ class World:
     """Ours, of this Service."""
     slice_max: int
     """Endpoints per slice."""
+    shares: Mapping[str, float] | None = None
+    """The zones' parts of the processors, where the Service asks for hints by them; None: they are not known."""
+    told: Mapping[str, str] = field(default_factory=dict)
+    """What was said last of such hints, by address family."""
 
 
 def read(listers: Listers, key: Key, _now: datetime) -> World | None:
@@ -94,7 +101,13 @@ def read(listers: Listers, key: Key, _now: datetime) -> World | None:
         for each in listers.indexed(ENDPOINTSLICE, _BY_SERVICE.name, f"{key.namespace}/{key.name}")
         if each.metadata.labels.get(MANAGED_BY) == MANAGER
     )
-    return World(service, pods, zones, slices, listers.settings.max_endpoints_per_slice)
+    shares = _zone_hints.shares_of(listers.list(NODE)) if _by_zones(service) else None
+    told = listers.remembered(key) or {}
+    return World(service, pods, zones, slices, listers.settings.max_endpoints_per_slice, shares, told)
+
+
+def _by_zones(service: Service) -> bool:
+    return _zone_hints.is_wanted(service.metadata.annotations)
 
 
 def plan(_key: Key, world: World) -> Sequence[Action]:
@@ -102,6 +115,7 @@ def plan(_key: Key, world: World) -> Sequence[Action]:
     if not service.spec.selector or service.spec.type == "ExternalName" or service.metadata.deletion_timestamp:
         return ()
     desired = _desired(world)
+    told = _hint(world, desired)
     actions: list[Action] = []
     known: dict[Group, list[EndpointSlice]] = {}
     for each in sorted(world.slices, key=lambda each: each.metadata.name):
@@ -112,7 +126,8 @@ def plan(_key: Key, world: World) -> Sequence[Action]:
     for leftover in known.values():
         actions += [_deletion(service, each) for each in leftover]
     # Creations first: an endpoint that moves is briefly in two slices, never in none.
-    return sorted(actions, key=lambda action: (Create, Update, Delete).index(type(action)))
+    actions.sort(key=lambda action: (Create, Update, Delete).index(type(action)))
+    return [*actions, *_tell(world, told)]
 
 
 # --- what there should be
@@ -150,10 +165,43 @@ def _endpoint(world: World, pod: Pod, address: str) -> Endpoint:
     )
 
 
+def _hint(world: World, desired: Mapping[Group, Sequence[Endpoint]]) -> dict[str, str]:
+    """Hints by the zones' processors, where the Service wants them; returns how that went, by address family."""
+    if not _by_zones(world.service):
+        return {}
+    told = {}
+    for family in world.service.spec.ip_families or ["IPv4"]:
+        endpoints = [each for (kind, _), found in desired.items() if kind == family for each in found]
+        before = {
+            tuple(endpoint.addresses): endpoint.hints.for_zones[0].name
+            for each in world.slices
+            if each.address_type == family
+            for endpoint in each.endpoints
+            if endpoint.hints is not None and endpoint.hints.for_zones
+        }
+        told[family] = _zone_hints.assign(endpoints, before, world.shares) or _zone_hints.ENABLED
+    return told
+
+
+def _tell(world: World, told: Mapping[str, str]) -> Iterable[Action]:
+    """Events of what is new about the hints."""
+    for family in sorted({*told, *world.told}):
+        text, before = told.get(family, ""), world.told.get(family, "")
+        if text == before:
+            continue
+        enabled = text == _zone_hints.ENABLED
+        if text or before == _zone_hints.ENABLED:
+            reason = f"TopologyAwareHints{'Enabled' if enabled else 'Disabled'}"
+            message = f"{text or _zone_hints.DISABLED}, addressType: {family}"
+            yield Event(world.service, "Normal" if enabled else "Warning", reason, message)
+    if told != world.told:
+        yield Remember(told)
+
+
 def _near(service: Service, zone: str | None, node: str | None) -> EndpointHints | None:
     """Who should use an endpoint there, where the Service wants traffic to stay near."""
     wanted = service.spec.traffic_distribution
-    if wanted not in NEAR:
+    if _by_zones(service) or wanted not in NEAR:
         return None
     nodes = [ForNode(name=node)] if node and wanted == "PreferSameNode" else []
     zones = [ForZone(name=zone)] if zone else []
@@ -263,6 +311,21 @@ def _services_of_node(listers: Listers, node: Node) -> Iterable[Key]:
         yield from services_of_pod(listers, pod)
 
 
+def _services_by_zones(listers: Listers, _node: Node) -> Iterable[Key]:
+    for service in listers.indexed(SERVICE, _BY_ZONES.name, "yes"):
+        yield Key(service.metadata.namespace, service.metadata.name)
+
+
+def _share_changed(old: Node | None, new_: Node | None) -> bool:
+    return _share(old) != _share(new_)
+
+
+def _share(node: Node | None) -> object:
+    if node is None:
+        return None
+    return node.metadata.labels, node.status.allocatable.get("cpu"), condition_status(node, "Ready")
+
+
 def _zone_changed(old: Node | None, new_: Node | None) -> bool:
     before = old.metadata.labels.get(ZONE) if old is not None else None
     return before != (new_.metadata.labels.get(ZONE) if new_ is not None else None)
@@ -279,8 +342,9 @@ SPEC = ControllerSpec(
         Watch(POD, services_of_pod, when=pod_matters),
         Watch(ENDPOINTSLICE, _key_of_slice),
         Watch(NODE, _services_of_node, when=_zone_changed),
+        Watch(NODE, _services_by_zones, when=_share_changed),
     ),
-    indexes=(_BY_SERVICE, BY_NODE, BY_LABEL, BY_SELECTOR),
+    indexes=(_BY_SERVICE, _BY_ZONES, BY_NODE, BY_LABEL, BY_SELECTOR),
     workers=5,
     metrics=SERVICE_METRICS,
     measure=measure_service,

@@ -1,4 +1,4 @@
-"""Objects that can never succeed, selectors that fight, owners that vanish: told once, tried seldom, nobody else hurt."""
+"""Objects that can never succeed, selectors that fight, owners that vanish: told once, tried seldom, no other hurt."""
 
 from __future__ import annotations
 
