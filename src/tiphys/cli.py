@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     from tiphys.cluster import etcd_flags, image_command, snapshot_command, store_command
-    from tiphys.cluster.settings import PROXY_MODES, default_data_dir
+    from tiphys.cluster.settings import IPVS_SCHEDULERS, PROXY_MODES, default_data_dir
 
     parser = argparse.ArgumentParser(
         prog="tiphys",
@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         "--pod-network", metavar="KIND", help="host-gw (default), vxlan, or the path of a CNI configuration"
     )
     up.add_argument("--proxy-mode", choices=PROXY_MODES, help="how Services are made to work: %(choices)s (nftables)")
+    up.add_argument("--ipvs-scheduler", choices=IPVS_SCHEDULERS, help="how the proxy mode ipvs picks endpoints (rr)")
     up.add_argument("--dual-stack", action="store_true", help="IPv6 addresses, too, for pods, Services and nodes")
     up.add_argument("--cluster-cidr", metavar="CIDRS", help="the pods' addresses; an IPv6 range may follow by a comma")
     up.add_argument("--service-cidr", metavar="CIDRS", help="the Services' addresses, likewise")
@@ -177,6 +178,7 @@ def _up(options: argparse.Namespace) -> None:
             ("pod_network", _pod_network(options.pod_network)),
             ("mtu", options.mtu),
             ("proxy_mode", options.proxy_mode),
+            ("ipvs_scheduler", options.ipvs_scheduler),
             ("pod_cidr", options.cluster_cidr),
             ("service_cidr", options.service_cidr),
         )

@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from tiphys.proxy import modes
+
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not Path("/proc/sys/net").exists(), reason="needs root and network namespaces"
 )
@@ -191,8 +193,10 @@ def eventually(condition: Callable[[], bool], longest_s: float = 5.0) -> None:
         time.sleep(0.05)
 
 
-@pytest.fixture(scope="module", params=["nftables", "iptables", "userspace"])
+@pytest.fixture(scope="module", params=["nftables", "iptables", "userspace", "ipvs"])
 def built(request: pytest.FixtureRequest) -> Iterator[Lab]:
+    if why_not := modes.obstacle(request.param):
+        pytest.skip(why_not)
     lab = Lab(request.param)
     with contextlib.ExitStack() as stack:
         stack.callback(lab.remove)
@@ -355,6 +359,7 @@ def test_more_endpoints_than_any_load_provided_for(lab: Lab) -> None:
         "nftables": ("goto service-40", 1),
         "iptables": ("chain KUBE-SEP-", 40),
         "userspace": ("goto service-1", 1),
+        "ipvs": ("10.96.0.50 . tcp . 80", 1),
     }[lab.mode]
     eventually(lambda: lab.rules().count(mark) >= times)
     lab.endpoints("10.244.0.2")
@@ -405,7 +410,7 @@ def test_healthz_answers(lab: Lab) -> None:
 
 
 def test_another_mode_leaves_nothing_of_the_one_before(lab: Lab) -> None:
-    ours, others = ("KUBE-", "tiphys-proxy") if lab.mode == "iptables" else ("tiphys-proxy", "KUBE-")
+    ours, others = ("KUBE-", "tiphys-proxy") if lab.mode == "iptables" else ("tiphys-", "KUBE-")
     lab.service()
     lab.endpoints("10.244.0.2")
     wait_for_answer(lab, {"a"})

@@ -8,14 +8,15 @@ network namespace of the thread that opened it. Source: RFC 3549, the kernel's l
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
 from collections.abc import Iterator
 from types import TracebackType
 
-ROUTE, NETFILTER = 0, 12
-"""Protocol numbers: NETLINK_ROUTE, NETLINK_NETFILTER."""
+ROUTE, NETFILTER, GENERIC = 0, 12, 16
+"""Protocol numbers: NETLINK_ROUTE, NETLINK_NETFILTER, NETLINK_GENERIC."""
 
 F_REQUEST, F_ACK, F_DUMP = 0x1, 0x4, 0x300
 F_REPLACE, F_EXCL, F_CREATE = 0x100, 0x200, 0x400
@@ -57,6 +58,13 @@ class Netlink:
         """Have the kernel do one thing and confirm it. Raises OSError."""
         for _ in self._ask(message_type, body, F_REQUEST | F_ACK | flags):
             pass
+
+    def ask(self, message_type: int, body: bytes) -> bytes:
+        """The one object that was asked for, without netlink's header. Raises OSError."""
+        found = list(self._ask(message_type, body, F_REQUEST | F_ACK))
+        if not found:
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return found[0]
 
     def dump(self, message_type: int, body: bytes) -> Iterator[bytes]:
         """All objects that match, one payload each (without netlink's header). Read it to its end. Raises OSError."""

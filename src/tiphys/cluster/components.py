@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tiphys.cluster import apiserver_flags, controller_flags, etcd_flags
 from tiphys.cluster.failure import ClusterError
 from tiphys.cluster.service import serve
-from tiphys.cluster.settings import PROXY_MODES
+from tiphys.cluster.settings import IPVS_SCHEDULERS, PROXY_MODES
 
 if TYPE_CHECKING:
     from tiphys.apiserver.security import SecuritySettings
@@ -62,6 +62,7 @@ def add_commands(
         "--service-cluster-ip-range", default="10.96.0.0/16", help="the Services' addresses (%(default)s)"
     )
     proxy.add_argument("--proxy-mode", default="nftables", choices=PROXY_MODES, help="%(choices)s (%(default)s)")
+    proxy.add_argument("--ipvs-scheduler", default="rr", choices=IPVS_SCHEDULERS, help="how ipvs picks (%(default)s)")
     proxy.add_argument(
         "--nodeport-addresses", default="", help="networks of the addresses that node ports answer on, by commas (all)"
     )
@@ -311,13 +312,16 @@ def _kubelet(options: argparse.Namespace) -> None:
 
 
 def _proxy(options: argparse.Namespace) -> None:
+    from tiphys.cluster import preflight
     from tiphys.proxy.proxy import Proxy, ProxySettings, cleanup
 
     if options.cleanup:
         cleanup()
         return
+    preflight.check_proxy_mode(options.proxy_mode)
     settings = ProxySettings(
         node_name=options.hostname_override,
+        ipvs_scheduler=options.ipvs_scheduler,
         cluster_cidr=options.cluster_cidr,
         service_cidr=options.service_cluster_ip_range,
         mode=options.proxy_mode,

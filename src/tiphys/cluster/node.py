@@ -118,6 +118,7 @@ async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None
         ProxySettings(
             node_name=name,
             mode=settings.proxy_mode,
+            ipvs_scheduler=settings.ipvs_scheduler,
             cluster_cidr=settings.pod_cidr,
             service_cidr=settings.service_cidr,
         ),

@@ -99,6 +99,14 @@ def check_ranges(pods: str, services: str) -> None:
         raise ClusterError("pods and Services have different families of addresses", "give both an IPv6 range")
 
 
+def check_proxy_mode(mode: str) -> None:
+    """Raises ClusterError where the kernel lacks what the mode needs."""
+    from tiphys.proxy import modes
+
+    if why := modes.obstacle(mode):
+        raise ClusterError(f"the proxy mode {mode} cannot work here: {why}", "leave out --proxy-mode")
+
+
 def check_port(port: int) -> None:
     """Raises ClusterError when another program listens on 127.0.0.1:port."""
     with socket.socket() as probe:

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from tiphys.cluster.namespaces import NodeNetworks
 
 Runtime = Literal["containerd", "simulated"]
-ProxyMode = Literal["nftables", "iptables", "userspace"]
-PROXY_MODES: tuple[ProxyMode, ...] = ("nftables", "iptables", "userspace")
+ProxyMode = Literal["nftables", "iptables", "ipvs", "userspace"]
+PROXY_MODES: tuple[ProxyMode, ...] = ("nftables", "iptables", "ipvs", "userspace")
 
+IPVS_SCHEDULERS = ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "mh")
 POD_CIDR = "10.244.0.0/16"
 
 
@@ -45,6 +46,8 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """What pods' links carry; 0: what the network leaves room for."""
     proxy_mode: ProxyMode = "nftables"
     """How Services are made to work: see `tiphys.proxy.modes`."""
+    ipvs_scheduler: str = "rr"
+    """How the mode ipvs picks endpoints."""
     etcd: EtcdAddress | None = None
     """The etcd cluster that keeps the objects; None: the embedded store in the data directory."""
     etcd_ports: tuple[int, int] | None = None

@@ -45,6 +45,8 @@ def up(
         if settings.pod_cidr == POD_CIDR:
             settings = msgspec.structs.replace(settings, pod_cidr=networks.pod_cidr)
     settings = _with_families(settings, kept, dual_stack=dual_stack)
+    if settings.runtime == "containerd":
+        preflight.check_proxy_mode(settings.proxy_mode)
     if settings.etcd_ports is not None:
         etcd_members.check_installed()
     _keep_objects(data, kept, settings)

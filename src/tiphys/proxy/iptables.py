@@ -21,7 +21,7 @@ from tiphys.api.kinds.core.service import Service, ServicePort
 from tiphys.api.kinds.discovery.endpointslice import EndpointSlice
 from tiphys.base.family import IPV4
 from tiphys.proxy.endpoints import Backend, Endpoints, Place, endpoints_of, proxied
-from tiphys.proxy.ruleset import CHAIN, MASQUERADE_MARK, Fragment, Item, Surroundings, external_ips
+from tiphys.proxy.ruleset import CHAIN, MASQUERADE_MARK, Fragment, Item, Surroundings, affinity_s, external_ips
 from tiphys.proxy.table import Changes
 
 NAT_FRONTS = ("KUBE-SERVICES", "KUBE-NODEPORTS")
@@ -75,10 +75,7 @@ class _ServicePort:
         self._around, self._family = around, around.family
         self._protocol = (port.protocol or "TCP").lower()
         self._name = f"{service.metadata.namespace}/{service.metadata.name}" + (f":{port.name}" if port.name else "")
-        config = service.spec.session_affinity_config
-        client_ip = config.client_ip if config else None
-        sticky = service.spec.session_affinity == "ClientIP"
-        self._affinity_s = ((client_ip.timeout_seconds if client_ip else None) or 10800) if sticky else 0
+        self._affinity_s = affinity_s(service)
 
     def add(self) -> None:
         spec, everywhere, here = self._service.spec, self._endpoints.cluster, self._endpoints.local

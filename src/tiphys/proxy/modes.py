@@ -10,7 +10,7 @@ from tiphys.api.kinds.core.service import Service
 from tiphys.api.kinds.discovery.endpointslice import EndpointSlice
 from tiphys.base import nft
 from tiphys.base.family import FAMILIES, IPV4, Family
-from tiphys.proxy import conntrack, iptables_kernel
+from tiphys.proxy import conntrack, iptables_kernel, ipvs_kernel
 from tiphys.proxy.endpoints import Place
 from tiphys.proxy.kernel import Kernel
 from tiphys.proxy.ruleset import TABLE, Fragment, Item, Surroundings
@@ -53,6 +53,7 @@ _MODES: dict[str, tuple[Callable[[Surroundings], Mode], Callable[[], None]]] = {
     "nftables": (Kernel, _forget_nftables),
     "userspace": (Userspace, _forget_nftables),
     "iptables": (iptables_kernel.IptablesKernel, iptables_kernel.cleanup),
+    "ipvs": (ipvs_kernel.IpvsKernel, ipvs_kernel.cleanup),
 }
 NAMES = tuple(_MODES)
 
@@ -60,6 +61,11 @@ NAMES = tuple(_MODES)
 def mode_of(name: str, around: Surroundings) -> Mode:
     """Raises KeyError for a name that is not in `NAMES`."""
     return _MODES[name][0](around)
+
+
+def obstacle(name: str) -> str:
+    """Why this machine cannot have the mode, in a sentence; empty where it can."""
+    return ipvs_kernel.obstacle() if name == "ipvs" else ""
 
 
 def serves(name: str, family: Family) -> bool:

@@ -66,6 +66,8 @@ class ProxySettings:
     """Networks (CIDRs) of the node's addresses that node ports answer on. Empty: all addresses."""
     masquerade_all: bool = False
     """Whether endpoints see every client of a cluster address under the node's own address."""
+    ipvs_scheduler: str = "rr"
+    """How the ipvs mode picks endpoints: as the kernel calls it."""
     check_period_s: float = 30.0
     """How often the table's presence is checked."""
 
@@ -259,6 +261,7 @@ def _surroundings(settings: ProxySettings) -> Iterator[Surroundings]:
             family.network(settings.service_cidr),
             tuple(family.of(settings.node_port_addresses)),
             family,
+            settings.ipvs_scheduler,
             settings.masquerade_all,
         )
 

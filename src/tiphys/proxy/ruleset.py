@@ -107,6 +107,8 @@ class Surroundings:
     """Networks; node ports answer on the node's addresses in them alone. Empty: on all."""
     family: Family = IPV4
     """Of all addresses here."""
+    ipvs_scheduler: str = "rr"
+    """How the ipvs mode picks."""
     masquerade_all: bool = False
     """Whether every connection to a cluster address is masqueraded."""
 
@@ -237,8 +239,7 @@ class _ServicePort:
         self._family = family
         self._items, self._service, self._port, self._endpoints = items, service, port, endpoints
         self._protocol = (port.protocol or "TCP").lower()
-        name = f"{service.metadata.namespace}/{service.metadata.name}/{self._protocol}/{port.port}"
-        self._id = _short(name)
+        self._id = _port_id(service, port)
 
     def add(self) -> None:
         spec, everywhere, here = self._service.spec, self._endpoints.cluster, self._endpoints.local
@@ -258,7 +259,7 @@ class _ServicePort:
         if self._port.node_port:
             key = f"{self._protocol} . {self._port.node_port}"
             self._external("node", "node-ports", "unserved-node-ports", key)
-        self._fence()
+        fence(self._items, self._service, self._port, self._family)
 
     def _external(self, face: str, front: str, unserved: str, key: str) -> None:
         """An address that the outside uses."""
@@ -285,7 +286,7 @@ class _ServicePort:
         self, face: str, key: str, backends: tuple[Backend, ...], *, masquerade: bool = False, outside: bool = False
     ) -> str:
         """The verdict that sends a connection for `key` to one of `backends`."""
-        if self._service.spec.session_affinity == "ClientIP":
+        if affinity_s(self._service):
             chain = self._sticky(backends)
             if masquerade:
                 self._items[CHAIN, f"{chain}-masq"] = f"{_MARK}\ngoto {chain}"
@@ -300,9 +301,7 @@ class _ServicePort:
     def _sticky(self, backends: tuple[Backend, ...]) -> str:
         """The chain of a Service whose clients come back to the endpoint they had, for `timeoutSeconds` after their
         last connection. Each endpoint remembers its clients, whatever address of the Service they used."""
-        config = self._service.spec.session_affinity_config
-        client_ip = config.client_ip if config else None
-        timeout_s = (client_ip.timeout_seconds if client_ip else None) or 10800
+        timeout_s = affinity_s(self._service)
         word = self._family.nft
         targets = []
         rules = []
@@ -326,16 +325,33 @@ class _ServicePort:
         self._items[CHAIN, chain] = "\n".join(rules)
         return chain
 
-    def _fence(self) -> None:
-        ranges = [text.strip() for text in self._service.spec.load_balancer_source_ranges]
-        if self._service.spec.type != "LoadBalancer" or not ranges:
-            return
-        chain = f"fence-{self._id}"
-        allowed = ", ".join(sorted(self._family.of(ranges)))
-        self._items[CHAIN, chain] = (f"{self._family.nft} saddr {{ {allowed} }} return\n" if allowed else "") + "drop"
-        for entry in self._service.status.load_balancer.ingress:
-            for ip in self._family.of([entry.ip]):
-                self._items["fenced", f"{ip} . {self._protocol} . {self._port.port}"] = f"goto {chain}"
+
+def affinity_s(service: Service) -> int:
+    """For how long a client comes back to its endpoint; 0: it does not."""
+    if service.spec.session_affinity != "ClientIP":
+        return 0
+    config = service.spec.session_affinity_config
+    client_ip = config.client_ip if config else None
+    return (client_ip.timeout_seconds if client_ip else None) or 10800
+
+
+def fence(items: Fragment, service: Service, port: ServicePort, family: Family) -> None:
+    """Adds what keeps strangers from a load balancer's addresses (`loadBalancerSourceRanges`)."""
+    ranges = [text.strip() for text in service.spec.load_balancer_source_ranges]
+    if service.spec.type != "LoadBalancer" or not ranges:
+        return
+    protocol = (port.protocol or "TCP").lower()
+    chain = f"fence-{_port_id(service, port)}"
+    allowed = ", ".join(sorted(family.of(ranges)))
+    items[CHAIN, chain] = (f"{family.nft} saddr {{ {allowed} }} return\n" if allowed else "") + "drop"
+    for entry in service.status.load_balancer.ingress:
+        for ip in family.of([entry.ip]):
+            items["fenced", f"{ip} . {protocol} . {port.port}"] = f"goto {chain}"
+
+
+def _port_id(service: Service, port: ServicePort) -> str:
+    protocol = (port.protocol or "TCP").lower()
+    return _short(f"{service.metadata.namespace}/{service.metadata.name}/{protocol}/{port.port}")
 
 
 def _short(name: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from tiphys.base.family import IPV4, Family
-from tiphys.proxy.ruleset import CHAIN, ELEMENT_COLLECTIONS, PICK, SET, TABLE, Fragment, Item
+from tiphys.proxy.ruleset import CHAIN, PICK, SET, TABLE, Fragment, Item
 
 _ELEMENTS_PER_COMMAND = 1000
 
@@ -124,11 +124,11 @@ def sizes(items: Iterable[Item]) -> set[int]:
     return {int(item[1]) for item in items if item[0] == PICK}
 
 
-def commands(changes: Mapping[Item, Change], family: Family = IPV4) -> str:
+def commands(changes: Mapping[Item, Change], family: Family = IPV4, table: str = TABLE) -> str:
     """The nft commands that bring these changes about, in an order that one transaction accepts: what is referred to is
     made before, and taken away after, what refers to it."""
     lines: list[str] = []
-    where = f"{family.nft} {TABLE}"
+    where = f"{family.nft} {table}"
     chains = {item[1]: change for item, change in changes.items() if item[0] == CHAIN}
     sets = {item[1]: change for item, change in changes.items() if item[0] == SET}
     lines += [f"add set {where} {name} {{ {c.new} }}" for name, c in sets.items() if c.old is None]
@@ -144,15 +144,15 @@ def commands(changes: Mapping[Item, Change], family: Family = IPV4) -> str:
 
 
 def _elements(changes: Mapping[Item, Change], where: str) -> Iterator[str]:
-    gone: dict[str, list[str]] = {name: [] for name in ELEMENT_COLLECTIONS}
-    fresh: dict[str, list[str]] = {name: [] for name in ELEMENT_COLLECTIONS}
+    gone: dict[str, list[str]] = {}
+    fresh: dict[str, list[str]] = {}
     for (collection, key), change in changes.items():
         if collection in (CHAIN, SET, PICK):
             continue
         if change.old is not None:
-            gone[collection].append(key)
+            gone.setdefault(collection, []).append(key)
         if change.new is not None:
-            fresh[collection].append(f"{key} : {change.new}" if change.new else key)
+            fresh.setdefault(collection, []).append(f"{key} : {change.new}" if change.new else key)
     for verb, by_collection in (("delete", gone), ("add", fresh)):
         for collection, elements in by_collection.items():
             for start in range(0, len(elements), _ELEMENTS_PER_COMMAND):

@@ -15,7 +15,7 @@ from tiphys.api.kinds.discovery.endpointslice import EndpointSlice
 from tiphys.proxy.endpoints import Backend, Endpoints, Place, endpoints_of
 from tiphys.proxy.kernel import Kernel
 from tiphys.proxy.relay import ADDRESS, Relay
-from tiphys.proxy.ruleset import Fragment, Item, Surroundings, fragment_with
+from tiphys.proxy.ruleset import Fragment, Item, Surroundings, affinity_s, fragment_with
 from tiphys.proxy.table import Changes
 
 _Key = tuple[str, str, str, int, bool]
@@ -49,10 +49,7 @@ class Userspace(Kernel):
             return ()
         if relay is None:
             relay = self._relays[key] = Relay(protocol)
-        config = service.spec.session_affinity_config
-        client_ip = config.client_ip if config else None
-        sticky = service.spec.session_affinity == "ClientIP"
-        relay.affinity_s = ((client_ip.timeout_seconds if client_ip else None) or 10800) if sticky else 0
+        relay.affinity_s = affinity_s(service)
         relay.backends = backends
         return (Backend(ADDRESS, relay.port),) if backends else ()
 
