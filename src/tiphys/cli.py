@@ -47,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     from tiphys.cluster import etcd_flags, image_command, snapshot_command, store_command
+    from tiphys.cluster.joining import join_command, members_command, token_command
     from tiphys.cluster.settings import IPVS_SCHEDULERS, PROXY_MODES, default_data_dir
 
     parser = argparse.ArgumentParser(
@@ -90,6 +91,9 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--mtu", type=_mtu, help="what pods' links carry (as much as the network leaves room for)")
     etcd_flags.add_up_flags(up)
     snapshot_command.add_flags(up)
+    up.add_argument(
+        "--advertise-address", metavar="IP", help="where other machines reach the API server (the default route's)"
+    )
     up.add_argument("--install", action="store_true", help="install missing Debian packages, saying which")
     install = command("install", _install, "Install the Debian packages that real nodes need, saying which and why.")
     install.add_argument("--etcd", action="store_true", help="etcd, too")
@@ -106,6 +110,8 @@ def _parser() -> argparse.ArgumentParser:
         add_help=False,
     )
     image_command.add_command(command)
+    for joining in (token_command, join_command, members_command):
+        joining.add_command(command)
     store_command.add_command(command)
     snapshot_command.add_command(command)
     _add_components(command)
@@ -181,6 +187,7 @@ def _up(options: argparse.Namespace) -> None:
             ("ipvs_scheduler", options.ipvs_scheduler),
             ("pod_cidr", options.cluster_cidr),
             ("service_cidr", options.service_cidr),
+            ("advertise_address", options.advertise_address),
         )
         if value is not None
     }

@@ -24,6 +24,11 @@ class FromNothing:
         return self.inner.revision - self.offset
 
     @property
+    def shared(self) -> bool:
+        """Whether other processes may write to the same store at the same time."""
+        return self._inner.shared
+
+    @property
     def compact_revision(self) -> int:
         return max(0, self.inner.compact_revision - self.offset)
 

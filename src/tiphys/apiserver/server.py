@@ -20,6 +20,7 @@ from tiphys.apiserver.aggregation.aggregator import Aggregator
 from tiphys.apiserver.authz.assembly import AuthorizerParts
 from tiphys.apiserver.authz.authorizer import Authorizer
 from tiphys.apiserver.bootstrap import objects
+from tiphys.apiserver.bootstrap.endpoints import ServerEndpoints
 from tiphys.apiserver.bootstrap.priority_classes import priority_classes
 from tiphys.apiserver.chain.assembly import Identities
 from tiphys.apiserver.chain.audit.auditor import auditor
@@ -106,6 +107,7 @@ class ApiServer:
         self._context: Context | None = None
         self.served = ServedKinds(self._kinds)
         """Every kind that has a path now."""
+        self._endpoints: ServerEndpoints | None = None
         self._definitions: DefinitionController | None = None
         self._pipeline: Pipeline | None = None
         self._clients: list[LocalClient] = []
@@ -154,6 +156,8 @@ class ApiServer:
         for part in (self._aggregator, self._gate):
             if part is not None:
                 self._tasks += part.tasks()
+        if self._endpoints is not None:
+            self._tasks.append(asyncio.create_task(self._endpoints.run(), name="kubernetes endpoints"))
         self._bootstrapped = True
         # What was imported and loaded lives as long as the process: keep the collector away from it. What little of it
         # is garbage is not worth the 20 ms that a collection takes while people wait.
@@ -318,15 +322,18 @@ class ApiServer:
 
     async def _bootstrap(self, registry: Registry, own: identity.Identity) -> None:
         settings = self.settings
+        own_endpoints = self._endpoints = ServerEndpoints(
+            registry, self._store, self._clock, identity.advertised(settings), self.port,
+            alone=not self._store.shared,
+        )  # fmt: skip
         await objects.namespaces(registry)
         if SERVICECIDR in self._kinds:
             await objects.service_range(registry, settings.service_cidr)
         async with asyncio.TaskGroup() as group:
             group.create_task(objects.rbac(registry))
             group.create_task(priority_classes(registry))
-            group.create_task(
-                objects.kubernetes_service(registry, settings.service_cidr, identity.advertised(settings), self.port)
-            )
+            group.create_task(objects.kubernetes_service(registry, settings.service_cidr, self.port))
+            group.create_task(own_endpoints.begin())
             if self._tracking is not None:
                 group.create_task(self._tracking.begin())
             group.create_task(objects.authentication_config(registry, own.ca.decode(), own.front_proxy_ca.decode()))
@@ -337,6 +344,8 @@ class ApiServer:
             return
         self._stopping = True
         limit = self.settings.drain_s if drain_s is None else drain_s
+        if self._endpoints is not None:
+            await self._endpoints.leave()
         for listener in self._listeners:
             listener.close()
         for client in self._clients:

@@ -168,6 +168,18 @@ def new_server(
     return _issue(_name(common_name, ()), ca, extensions, days, now)
 
 
+def new_provisional(common_name: str, names: Iterable[str], *, now: dt.datetime, days: int) -> KeyPair:
+    """A serving certificate that nobody vouches for, until a real one is there."""
+    from cryptography import x509
+    from cryptography.x509.oid import ExtendedKeyUsageOID
+
+    extensions: list[tuple[x509.ExtensionType, bool]] = [
+        (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
+        (x509.SubjectAlternativeName(_alternatives(names)), False),
+    ]
+    return _issue(_name(common_name, ()), None, extensions, days, now)
+
+
 def new_client(
     ca: KeyPair, user: str, groups: Iterable[str] = (), *, now: dt.datetime, days: int = LEAF_DAYS
 ) -> KeyPair:

@@ -183,6 +183,14 @@ def render(access: Access, name: str = "tiphys", user: str = "admin") -> str:
     return str(yaml.safe_dump(document, sort_keys=False))
 
 
+def render_cluster(access: Access) -> str:
+    """A kubeconfig that names the cluster alone: what everyone may know. Its entry has no name, as kubeadm's."""
+    import yaml
+
+    cluster = {"certificate-authority-data": base64.b64encode(access.ca).decode(), "server": access.server}
+    return str(yaml.safe_dump({"apiVersion": "v1", "kind": "Config", "clusters": [{"name": "", "cluster": cluster}]}))
+
+
 _PATHS = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
 
 

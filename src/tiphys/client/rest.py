@@ -66,6 +66,14 @@ class RestClient:
         self._transport = Transport(access, self._clock, user_agent)
         self._informers: dict[tuple[Kind[Any], str, str, str], SharedInformer[Any]] = {}
 
+    @property
+    def access(self) -> Access:
+        return self._transport.access
+
+    def use(self, access: Access) -> None:
+        """Connect as `access` says from now on; what is open goes on. Raises KubeconfigError."""
+        self._transport.use(access)
+
     # --- verbs
 
     async def get(self, kind: Kind[R], name: str, namespace: str = "") -> R:

@@ -47,6 +47,18 @@ class Transport:
             trust_env=False,
         )
 
+    @property
+    def access(self) -> Access:
+        return self._access
+
+    def use(self, access: Access) -> None:
+        """From now on connect as `access` says: other credentials, other servers. What is open goes on."""
+        asked = self._servers[self._current]
+        self._ssl = tls_context(access)
+        self._access, self._credentials = access, Credentials(access, self._clock)
+        self._servers = (access.server, *access.more_servers)
+        self._current = self._servers.index(asked) if asked in self._servers else 0
+
     async def close(self) -> None:
         """Idempotent."""
         await self._session.close()

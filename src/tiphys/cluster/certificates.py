@@ -16,10 +16,9 @@ from tiphys.base.pki import KeyPair, PairPaths
 from tiphys.client import kubeconfig
 from tiphys.client.kubeconfig import Access
 from tiphys.cluster.settings import ClusterSettings, DataDirectory
+from tiphys.controllers.node_certificates_approving import AGENT, AGENTS_GROUP
 
 ADMIN_GROUP = "system:masters"
-NETWORK_AGENTS = "tiphys:network-agents"
-"""The group of what connects pods on the nodes; the API server's bootstrap policy gives it its rights."""
 _COMPONENTS = {
     "kube-controller-manager": ("system:kube-controller-manager", ()),
     "kube-scheduler": ("system:kube-scheduler", ()),
@@ -36,21 +35,22 @@ def create(data: DataDirectory, settings: ClusterSettings, now: datetime) -> Non
     ca = pki.load_or_create_ca(pair(data, "ca"), "tiphys", now=now)
     pki.load_or_create_signing_key(data.pki / "sa.key")
     local = f"https://127.0.0.1:{settings.api_port}"
+    others = data.other_servers()
     for name, (user, groups) in _COMPONENTS.items():
         pki.load_or_create_client(pair(data, name), ca, user, groups, now=now)
-    create_admin(data, local, now)
+    create_admin(data, local, now, others)
     for name in ("kube-controller-manager", "kube-scheduler"):
-        _kubeconfig(data.kubeconfig(name), local, ca, _COMPONENTS[name][0], pki.load(pair(data, name)))
+        _kubeconfig(data.kubeconfig(name), local, ca, _COMPONENTS[name][0], pki.load(pair(data, name)), others)
     seen_by_nodes = f"https://{settings.networks.host_address}:{settings.api_port}" if settings.namespaced else local
     for node in settings.node_names if settings.runtime == "containerd" else ():
-        _node(data, ca, node, seen_by_nodes, node_addresses(settings, node), now)
+        _node(data, ca, node, seen_by_nodes, node_addresses(settings, node), now, others)
 
 
-def create_admin(data: DataDirectory, server: str, now: datetime) -> None:
+def create_admin(data: DataDirectory, server: str, now: datetime, others: Sequence[str] = ()) -> None:
     """The administrator's certificate and kubeconfig for `server`, and the CA where there is none yet."""
     ca = pki.load_or_create_ca(pair(data, "ca"), "tiphys", now=now)
     admin = pki.load_or_create_client(pair(data, "admin"), ca, "kubernetes-admin", (ADMIN_GROUP,), now=now)
-    _kubeconfig(data.admin_kubeconfig, server, ca, "kubernetes-admin", admin)
+    _kubeconfig(data.admin_kubeconfig, server, ca, "kubernetes-admin", admin, others)
 
 
 def node_addresses(settings: ClusterSettings, node: str) -> Sequence[str]:
@@ -63,7 +63,14 @@ def internal_addresses(settings: ClusterSettings, node: str) -> tuple[str, ...]:
     if settings.namespaced:
         return settings.networks.addresses_of(node)
     second = _source_for(IPV6, "2001:db8::1") if settings.dual_stack else ""
-    return (host_address(), *((second,) if second else ()))
+    return (outside_address(settings), *((second,) if second else ()))
+
+
+def outside_address(settings: ClusterSettings) -> str:
+    """Where other machines reach this one; loopback where none can."""
+    if settings.namespaced:
+        return settings.networks.host_address
+    return settings.advertise_address or host_address()
 
 
 def host_address() -> str:
@@ -83,15 +90,23 @@ def _source_for(family: Family, far: str) -> str:
         return str(probe.getsockname()[0])
 
 
-def _node(data: DataDirectory, ca: KeyPair, node: str, server: str, addresses: Sequence[str], now: datetime) -> None:
+def _node(
+    data: DataDirectory,
+    ca: KeyPair,
+    node: str,
+    server: str,
+    addresses: Sequence[str],
+    now: datetime,
+    others: Sequence[str],
+) -> None:
     user = f"system:node:{node}"
     client = pki.load_or_create_client(pair(data, node), ca, user, ("system:nodes",), now=now)
     pki.load_or_create_server(pair(data, f"{node}-serving"), ca, user, (*addresses, node, "localhost"), now=now)
-    _kubeconfig(data.kubeconfig(node), server, ca, user, client)
+    _kubeconfig(data.kubeconfig(node), server, ca, user, client, others)
     agent = network_agent(node)
-    user = f"tiphys:network:{node}"
-    client = pki.load_or_create_client(pair(data, agent), ca, user, (NETWORK_AGENTS,), now=now)
-    _kubeconfig(data.kubeconfig(agent), server, ca, user, client)
+    user = AGENT + node
+    client = pki.load_or_create_client(pair(data, agent), ca, user, (AGENTS_GROUP,), now=now)
+    _kubeconfig(data.kubeconfig(agent), server, ca, user, client, others)
 
 
 def network_agent(node: str) -> str:
@@ -100,8 +115,15 @@ def network_agent(node: str) -> str:
     return f"{node}-network"
 
 
-def _kubeconfig(path: Path, server: str, ca: KeyPair, user: str, client: KeyPair) -> None:
-    access = Access(server, ca=ca.certificate, client_certificate=client.certificate, client_key=client.key)
+def _kubeconfig(path: Path, server: str, ca: KeyPair, user: str, client: KeyPair, others: Sequence[str]) -> None:
+    more = tuple(other for other in others if other != server)
+    access = Access(
+        server,
+        ca=ca.certificate,
+        client_certificate=client.certificate,
+        client_key=client.key,
+        more_servers=more,
+    )
     text = kubeconfig.render(access, user=user)
     if not path.exists() or path.read_text() != text:
         pki.write_private(path, text.encode())

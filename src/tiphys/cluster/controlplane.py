@@ -90,12 +90,12 @@ def _load_components() -> None:
 
 def _api_settings(data: DataDirectory, settings: ClusterSettings) -> ApiServerSettings:
     from tiphys.apiserver.settings import ApiServerSettings, Bind
-    from tiphys.cluster.certificates import host_address
+    from tiphys.cluster.certificates import outside_address
 
     binds = [Bind("127.0.0.1", settings.api_port)]
-    outside = settings.networks.host_address if settings.namespaced else host_address()
-    if settings.runtime == "containerd" and outside != "127.0.0.1":
-        # Pods reach the API through the `kubernetes` Service, which cannot lead to loopback.
+    outside = outside_address(settings)
+    if (settings.runtime == "containerd" or settings.advertise_address) and outside != "127.0.0.1":
+        # Pods reach the API through the `kubernetes` Service, which cannot lead to loopback; other machines here.
         binds.append(Bind(outside, settings.api_port))
     return ApiServerSettings(
         pki_dir=data.pki,
@@ -129,12 +129,13 @@ async def _components(data: DataDirectory, settings: ClusterSettings, server: Ap
         clock,
         recorder,
         ControllerSettings(
+            controllers=("*", "bootstrapsigner", "tokencleaner", "nodecertificatesapproving"),
             root_ca=root_ca,
             cluster_cidr=pod_cidr,
             signing_cert=root_ca,
             signing_key=(data.pki / "ca.key").read_text(),
             service_account_key=(data.pki / "sa.key").read_text(),
-            local_path_dir=str(data.local_volumes),
+            local_path_dir=str(data.local_volumes(settings)),
         ),
     )
     scheduler = Scheduler(scheduler_client, clock, scheduler_recorder, metrics=server.metrics)
@@ -144,6 +145,7 @@ async def _components(data: DataDirectory, settings: ClusterSettings, server: Ap
             tasks.create_task(controllers.run())
             tasks.create_task(_cluster_dns(server, settings))
             tasks.create_task(register_metrics(manager_client))
+            tasks.create_task(_joining(data, settings, manager_client, root_ca))
             tasks.create_task(_local_storage(server))
             tasks.create_task(_load_balancers(manager_client, clock, recorder, settings))
             if settings.runtime == "simulated":
@@ -175,6 +177,19 @@ async def _cluster_dns(server: ApiServer, settings: ClusterSettings) -> None:
         return
     except Invalid as error:
         log.error("the cluster's DNS Service cannot be made: %s", error)
+
+
+async def _joining(data: DataDirectory, settings: ClusterSettings, client: Client, root_ca: str) -> None:
+    """Publish what machines need that are to join."""
+    from tiphys.api.errors import ApiError
+    from tiphys.cluster.certificates import outside_address
+    from tiphys.cluster.joining.published import publish
+
+    server = f"https://{outside_address(settings)}:{settings.api_port}"
+    try:
+        await publish(client, settings, server, root_ca.encode(), str(data.local_volumes(settings)))
+    except ApiError as error:
+        log.error("what machines need to join cannot be published: %s", error.message)
 
 
 async def _load_balancers(client: Client, clock: Clock, recorder: EventRecorder, settings: ClusterSettings) -> None:

@@ -19,6 +19,7 @@ from tiphys.base import pki
 from tiphys.base.pki import PairPaths
 from tiphys.cluster.failure import ClusterError
 from tiphys.cluster.process import Program
+from tiphys.cluster.settings import ClusterSettings
 from tiphys.store.etcd.address import EtcdAddress
 
 QUOTA_BYTES = 8 << 30
@@ -39,8 +40,20 @@ class EtcdMember(msgspec.Struct, frozen=True):
         return f"https://{self.host}:{self.client_port}"
 
     @property
+    def local_url(self) -> str:
+        """For the API server of the same machine."""
+        return f"https://127.0.0.1:{self.client_port}"
+
+    @property
     def peer_url(self) -> str:
         return f"https://{self.host}:{self.peer_port}"
+
+
+class EtcdPeer(msgspec.Struct, frozen=True):
+    """A member on another machine, as members know each other."""
+
+    name: str
+    peer_url: str
 
 
 class EtcdCertificates(msgspec.Struct, frozen=True):
@@ -67,7 +80,7 @@ class EtcdCertificates(msgspec.Struct, frozen=True):
 
 def arguments(
     member: EtcdMember,
-    members: Sequence[EtcdMember],
+    members: Sequence[EtcdMember | EtcdPeer],
     certificates: EtcdCertificates,
     state: Literal["new", "existing"] = "new",
 ) -> tuple[str, ...]:
@@ -77,7 +90,7 @@ def arguments(
         "etcd",
         f"--name={member.name}",
         f"--data-dir={member.directory}",
-        f"--listen-client-urls={member.client_url}",
+        f"--listen-client-urls={','.join(dict.fromkeys((member.client_url, member.local_url)))}",
         f"--advertise-client-urls={member.client_url}",
         f"--listen-peer-urls={member.peer_url}",
         f"--initial-advertise-peer-urls={member.peer_url}",
@@ -110,19 +123,21 @@ def free_ports(count: int) -> list[int]:
             one.close()
 
 
-def managed_member(root: Path, ports: tuple[int, int]) -> EtcdMember:
+def managed_member(root: Path, ports: tuple[int, int], host: str = "127.0.0.1", name: str = "member-1") -> EtcdMember:
     """The member that `tiphys up --etcd managed` runs below the data directory `root`."""
-    return EtcdMember("member-1", root / "etcd", "127.0.0.1", *ports)
+    return EtcdMember(name, root / "etcd", host, *ports)
 
 
 def managed_certificates(pki_dir: Path) -> EtcdCertificates:
     return EtcdCertificates(pki_dir / "etcd")
 
 
-def program(root: Path, pki_dir: Path, ports: tuple[int, int]) -> Program:
-    """What the supervisor runs."""
-    member = managed_member(root, ports)
-    return Program("etcd", arguments(member, (member,), managed_certificates(pki_dir)), {})
+def program(root: Path, pki_dir: Path, settings: ClusterSettings) -> Program:
+    """What the supervisor runs, where `settings` name ports for it."""
+    member = managed_member(root, settings.etcd_ports or (0, 0), settings.etcd_host, settings.etcd_name)
+    others = tuple(EtcdPeer(*peer) for peer in settings.etcd_peers)
+    state: Literal["new", "existing"] = "existing" if others else "new"
+    return Program("etcd", arguments(member, (member, *others), managed_certificates(pki_dir), state), {})
 
 
 def check_installed() -> None:

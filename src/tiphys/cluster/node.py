@@ -54,6 +54,9 @@ async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None
     from tiphys.client import kubeconfig
     from tiphys.client.events import EventRecorder
     from tiphys.client.rest import RestClient
+    from tiphys.cluster.joining.requests import agent_identity, node_identity
+    from tiphys.cluster.joining.rotation import Credentials, Rotation
+    from tiphys.cluster.joining.servers import follow_servers
     from tiphys.cluster.local_path import LocalPaths
     from tiphys.dns.cluster_dns import ClusterDns, DnsSettings
     from tiphys.kubelet.kubelet import Kubelet
@@ -83,7 +86,7 @@ async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None
             root_dir=data.node(name) / "kubelet",
             cri_socket=runtime.settings.socket,
             static_pod_path=data.node(name) / "manifests",
-            local_path_dir=data.local_volumes,
+            local_path_dir=data.local_volumes(settings),
             logs_dir=data.node(name) / "logs",
             cluster_dns=(settings.dns_ip,),
             cluster_domain=settings.cluster_domain,
@@ -128,13 +131,26 @@ async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None
         clock,
         DnsSettings(name, domain=settings.cluster_domain, address=network.dns_address, dns_ip=settings.dns_ip),
     )
-    local_paths = LocalPaths(client, clock, data.local_volumes, name)
+    local_paths = LocalPaths(client, clock, data.local_volumes(settings), name)
+    agent = network_agent(name)
+    rotation = Rotation(
+        clock,
+        node_identity(name),
+        Credentials(client, node_identity(name), data.kubeconfig(name), pair(data, name)),
+        Credentials(network_client, agent_identity(name), data.kubeconfig(agent), pair(data, agent)),
+        serving,
+        (name, *addresses),
+    )
+    rotation.served = lambda: kubelet.serving_tls
     if not settings.namespaced:
         guard(data)
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_run_containerd(runtime))
-            for work in (recorder.run(), network.run(), policies.run(), proxy.run(), dns.run(), local_paths.run()):
+            for work in (
+                recorder.run(), network.run(), policies.run(), proxy.run(), dns.run(), local_paths.run(),
+                rotation.run(), follow_servers(data, network_client, rotation.credentials),
+            ):  # fmt: skip
                 tasks.create_task(work)
             tasks.create_task(_run_kubelet(data, name, runtime, kubelet))
     finally:

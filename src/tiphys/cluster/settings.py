@@ -23,6 +23,16 @@ IPVS_SCHEDULERS = ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed",
 POD_CIDR = "10.244.0.0/16"
 
 
+class Joined(msgspec.Struct, frozen=True, kw_only=True):
+    """A machine that came into a cluster that had begun elsewhere."""
+
+    node_name: str
+    server: str
+    """The API server that it was told when it joined."""
+    control_plane: bool = False
+    """Whether it runs an API server, controllers and a scheduler too."""
+
+
 class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Chosen by `tiphys up` and kept in the data directory, so that later commands and restarts agree with it."""
 
@@ -56,6 +66,18 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Where the embedded store is shown as etcd's API, for reading, on loopback with TLS; 0: it is not."""
     lease_duration_s: float = 15.0
     """How long the other control planes on the same etcd wait for one that is silent."""
+    etcd_host: str = "127.0.0.1"
+    """Where the etcd that runs as part of this cluster is reached by its like on other machines."""
+    etcd_name: str = "member-1"
+    """What that etcd is called among them."""
+    etcd_peers: tuple[tuple[str, str], ...] = ()
+    """(name, peer URL) of the members that it joined; empty: it began alone."""
+    advertise_address: str = ""
+    """Where other machines reach the API server; empty: the address of the default route, or of the nodes' bridge."""
+    joined: Joined | None = None
+    """How this machine came into the cluster; None: the cluster began here."""
+    local_volumes: str = ""
+    """The directory of local volumes, which is the same on all machines; empty: that of the data directory."""
     snapshot_interval_s: float = 0.0
     """Between snapshots that the control plane takes by itself; 0: it takes none."""
     snapshot_keep: int = 10
@@ -76,7 +98,7 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     @property
     def namespaced(self) -> bool:
         """Whether the nodes live in network namespaces of their own."""
-        return (self.nodes > 1 or self.isolated) and self.runtime == "containerd"
+        return (self.nodes > 1 or self.isolated) and self.runtime == "containerd" and self.joined is None
 
     @property
     def networks(self) -> NodeNetworks:
@@ -92,7 +114,15 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     @property
     def node_names(self) -> tuple[str, ...]:
+        """The nodes of this machine."""
+        if self.joined is not None:
+            return (self.joined.node_name,)
         return tuple(f"node-{index}" for index in range(1, self.nodes + 1))
+
+    @property
+    def control_plane(self) -> bool:
+        """Whether this machine runs one."""
+        return self.joined is None or self.joined.control_plane
 
 
 def default_data_dir() -> Path:
@@ -119,6 +149,8 @@ class DataDirectory:
         self.moved_mark = self.root / "moved-to"
         """Names the store that the objects were moved to, until the next `up` agrees."""
         self.admin_kubeconfig = self.root / "admin.kubeconfig"
+        self.servers_file = self.root / "servers"
+        """URLs of the cluster's API servers as this machine last heard, one a line."""
 
     @property
     def digest(self) -> str:
@@ -139,10 +171,16 @@ class DataDirectory:
         """All that a node keeps: containerd's root and state, the kubelet's pods."""
         return self.root / "nodes" / name
 
-    @property
-    def local_volumes(self) -> Path:
+    def local_volumes(self, settings: ClusterSettings) -> Path:
         """The directories of local volumes; kubelets make them, and they outlive nodes."""
-        return self.root / "local-volumes"
+        return Path(settings.local_volumes) if settings.local_volumes else self.root / "local-volumes"
+
+    def other_servers(self) -> tuple[str, ...]:
+        """API servers that clients of this machine may ask besides the one that they were made for."""
+        try:
+            return tuple(self.servers_file.read_text().split())
+        except OSError:
+            return ()
 
     def told(self, program: str) -> Path:
         """Why `program` cannot run, in a sentence; absent while it can."""
@@ -151,6 +189,10 @@ class DataDirectory:
     def kubeconfig(self, component: str) -> Path:
         """`kube-scheduler`, `node-1`: the credentials that a component connects with."""
         return self.pki / f"{component}.kubeconfig"
+
+    def own_kubeconfig(self, settings: ClusterSettings) -> Path:
+        """What this machine asks the API with: as the administrator where it is a control plane, else as its node."""
+        return self.admin_kubeconfig if settings.control_plane else self.kubeconfig(settings.node_names[0])
 
     def create(self) -> None:
         """Make the directories, readable by their owner only."""

@@ -26,7 +26,8 @@ def show(data: DataDirectory) -> int:
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     ready = probe.ready_nodes(data, settings)
-    print(f"\nAPI server  https://127.0.0.1:{settings.api_port}")
+    own = f"https://127.0.0.1:{settings.api_port}"
+    print(f"\nAPI server  {own if settings.control_plane else ' '.join(data.other_servers())}")
     print(f"Nodes       {len(ready)} of {settings.nodes} ready ({settings.runtime})")
     print(f"Data        {data.root}")
     return 0 if whole and len(ready) >= settings.nodes else 1

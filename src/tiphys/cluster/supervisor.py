@@ -136,15 +136,17 @@ def guard(data: DataDirectory) -> None:
 
 
 def programs_of(data: DataDirectory, settings: ClusterSettings) -> list[Program]:
-    """The processes of this cluster: its etcd, if any, the control plane, then one for each real node."""
+    """The processes of this machine: its etcd and its control plane, if any, then one for each real node."""
     base = (sys.executable, "-m", "tiphys")
     where = ("--data-dir", str(data.root))
     # Compiled modules are kept wherever possible: they halve the time of a start.
     # grpc's handlers for fork cost time and print warnings; nothing here forks with channels open.
     environment = {"GRPC_ENABLE_FORK_SUPPORT": "0", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": ""}
-    programs = [Program("control-plane", (*base, "control-plane", *where), environment)]
+    programs: list[Program] = []
     if settings.etcd_ports is not None:
-        programs.insert(0, etcd_members.program(data.root, data.pki, settings.etcd_ports))
+        programs.append(etcd_members.program(data.root, data.pki, settings))
+    if settings.control_plane:
+        programs.append(Program("control-plane", (*base, "control-plane", *where), environment))
     if settings.runtime == "containerd":
         for name in settings.node_names:
             command = (*base, "node", *where, "--name", name)

@@ -33,6 +33,8 @@ def up(
     """
     kept = data.load_settings()
     already = running(supervisor_program(data).pid_file(data.run))
+    if kept is not None and kept.joined is not None:
+        return _rejoin(data, kept, wanted, progress)
     settings = wanted if wanted.runtime == "simulated" else _real_or_simulated(wanted, progress, install=install)
     if settings.runtime == "containerd" and settings.nodes > NODES_MAX:
         raise ClusterError(
@@ -49,6 +51,8 @@ def up(
         preflight.check_proxy_mode(settings.proxy_mode)
     if settings.etcd_ports is not None:
         etcd_members.check_installed()
+        if kept is None or kept.etcd_ports is None:
+            settings = msgspec.structs.replace(settings, etcd_host=certificates.outside_address(settings))
     _keep_objects(data, kept, settings)
     if already and kept and kept != settings:
         raise ClusterError(
@@ -64,11 +68,11 @@ def up(
     with progress.step("Certificates"):
         certificates.create(data, settings, SystemClock().now())
         if settings.etcd_ports is not None:
-            etcd_members.managed_certificates(data.pki).create((), SystemClock().now())
+            etcd_members.managed_certificates(data.pki).create((settings.etcd_host,), SystemClock().now())
     if settings.namespaced:
         with progress.step("Networks of the nodes"):
             settings.networks.create(settings.node_names)
-    _start(data, settings, progress)
+    start(data, settings, progress)
     return settings
 
 
@@ -88,6 +92,21 @@ def _with_families(settings: ClusterSettings, kept: ClusterSettings | None, *, d
             "`tiphys reset` first, or use another --data-dir",
         )
     return settings
+
+
+def _rejoin(data: DataDirectory, kept: ClusterSettings, wanted: ClusterSettings, progress: Progress) -> ClusterSettings:
+    """Start what a machine that joined runs. Raises ClusterError."""
+    if wanted != kept:
+        raise ClusterError("this machine joined a cluster, whose settings it has", "`tiphys up` alone starts it again")
+    data.create()
+    if kept.control_plane:
+        from tiphys.base.clock import SystemClock
+
+        certificates.create(data, kept, SystemClock().now())
+        if kept.etcd_ports is not None:
+            etcd_members.managed_certificates(data.pki).create((kept.etcd_host,), SystemClock().now())
+    start(data, kept, progress)
+    return kept
 
 
 def _keep_objects(data: DataDirectory, kept: ClusterSettings | None, settings: ClusterSettings) -> None:
@@ -122,7 +141,7 @@ def _real_or_simulated(wanted: ClusterSettings, progress: Progress, *, install: 
     return msgspec.structs.replace(wanted, runtime="simulated")
 
 
-def _start(data: DataDirectory, settings: ClusterSettings, progress: Progress) -> None:
+def start(data: DataDirectory, settings: ClusterSettings, progress: Progress) -> None:
     """Start the supervisor and wait until all is ready. What cannot become ready is stopped again."""
     program = supervisor_program(data)
     found = running(program.pid_file(data.run))
@@ -142,12 +161,13 @@ def _start(data: DataDirectory, settings: ClusterSettings, progress: Progress) -
 
 
 def _await_ready(data: DataDirectory, settings: ClusterSettings, progress: Progress) -> None:
-    with progress.step("API server") as detail:
-        _wait(
-            data, "control-plane", API_TIMEOUT_S, "the API server does not become ready",
-            lambda: probe.get(data, settings, "/readyz", 2.0)[0] == 200,
-        )  # fmt: skip
-        detail.append(f"https://127.0.0.1:{settings.api_port}")
+    if settings.control_plane:
+        with progress.step("API server") as detail:
+            _wait(
+                data, "control-plane", API_TIMEOUT_S, "the API server does not become ready",
+                lambda: probe.get(data, settings, "/readyz", 2.0)[0] == 200,
+            )  # fmt: skip
+            detail.append(f"https://127.0.0.1:{settings.api_port}")
     simulated = settings.runtime == "simulated"
     kind = "simulated node" if simulated else "node"
     with progress.step(f"{settings.nodes} {kind}s" if settings.nodes > 1 else kind) as detail:

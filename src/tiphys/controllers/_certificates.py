@@ -23,7 +23,8 @@ def conditions(request: Any) -> dict[str, Any]:
     return {condition.type: condition for condition in request.status.conditions}
 
 
-def _subject(csr: Any) -> tuple[str, list[str]]:
+def subject(csr: Any) -> tuple[str, list[str]]:
+    """Common name and organizations."""
     from cryptography.x509.oid import NameOID
 
     names = csr.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
@@ -56,7 +57,7 @@ def complaint(signer: str, csr: Any, usages: Collection[str]) -> str:
 
 
 def _node_complaint(csr: Any, usages: frozenset[str], *, serving: bool) -> str:
-    name, groups = _subject(csr)
+    name, groups = subject(csr)
     if groups != [_NODES]:
         return "subject organization is not system:nodes"
     asked = alternatives(csr)
@@ -76,7 +77,7 @@ def node_client(request: Any) -> tuple[bool, bool]:
     csr = parsed(request.spec.request)
     if request.spec.signer_name != CLIENT_KUBELET or complaint(CLIENT_KUBELET, csr, request.spec.usages):
         return False, False
-    return True, _subject(csr)[0] == request.spec.username
+    return True, subject(csr)[0] == request.spec.username
 
 
 def lifetime(seconds: int | None, longest: timedelta) -> timedelta:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -72,6 +73,8 @@ class Kubelet:
         self._reporter: NodeReporter | None = None
         self._pods: Informer[Pod] | None = None
         self._context: NodeContext | None = None
+        self.serving_tls: ssl.SSLContext | None = None
+        """What the server serves with; a certificate that is loaded into it counts for new connections."""
         self._static: StaticPods | None = None
         self._pod_cidr = ""
         self._image_ready = asyncio.Event()

@@ -76,7 +76,7 @@ async def serve(kubelet: Kubelet, client: Client, clock: Clock) -> None:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
     await runner.setup()
     try:
-        context = tls_context(settings.serving_cert, settings.serving_key, settings.client_ca)
+        context = kubelet.serving_tls = tls_context(settings.serving_cert, settings.serving_key, settings.client_ca)
         site = web.TCPSite(runner, settings.bind_address, settings.port, ssl_context=context)
         await site.start()
         await asyncio.get_running_loop().create_future()

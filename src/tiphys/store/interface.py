@@ -117,6 +117,10 @@ class Store(Protocol):
         """The newest revision that readers may see; 1 in an empty store, as in etcd."""
 
     @property
+    def shared(self) -> bool:
+        """Whether other processes may write to the same store at the same time."""
+
+    @property
     def compact_revision(self) -> int:
         """Reads below this raise `Compacted`; 0: nothing compacted."""
 

@@ -92,6 +92,11 @@ class MemoryStore:
         return self._revision
 
     @property
+    def shared(self) -> bool:
+        """Whether other processes may write to the same store at the same time."""
+        return False
+
+    @property
     def compact_revision(self) -> int:
         return self._compacted
 

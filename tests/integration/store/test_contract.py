@@ -100,6 +100,20 @@ async def test_the_future_and_the_forgotten_are_refused(store) -> None:
         await collect(store.watch(b"/", b"0", 2), 1)
 
 
+async def test_a_deletion_at_the_revision_of_the_compaction_is_told_or_refused(store) -> None:
+    await put(store, b"/a", b"1")
+    gone = (await store.txn([], [Delete(b"/a")])).revision
+    await put(store, b"/b", b"1")
+    await store.compact(gone)
+    try:
+        seen = await collect(store.watch(b"/", b"0", gone), 2)
+    except Compacted:
+        seen = await collect(store.watch(b"/", b"0", gone + 1), 1)
+        assert [change.key for change in seen] == [b"/b"]
+    else:
+        assert [change.key for change in seen] == [b"/a", b"/b"]
+
+
 async def test_a_watch_tells_the_past_and_the_future_once(store) -> None:
     await put(store, b"/a", b"1")
     await store.txn([], [Put(b"/a", b"2"), Put(b"/b", b"1"), Put(b"1", b"outside")])

@@ -15,6 +15,7 @@ _state = {"cluster": None, "run": 0}
 class EtcdMachine(StoreMachine):
     """Without what needs a clock of our own, or a snapshot that opens as a data directory."""
 
+    forgets_its_compaction = True
     time_passes = None
     snapshot = None
 

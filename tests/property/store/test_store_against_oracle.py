@@ -57,6 +57,9 @@ class Oracle:
 
 
 class StoreMachine(RuleBasedStateMachine):
+    forgets_its_compaction = False
+    """Whether a watch from the very revision of the compaction is refused."""
+
     @initialize()
     def begin(self) -> None:
         self.runner = asyncio.Runner()
@@ -151,7 +154,7 @@ class StoreMachine(RuleBasedStateMachine):
         start = self.oracle.revision - back
         if start < 1:
             return
-        if start < self.compacted:
+        if start < self.compacted + self.forgets_its_compaction:
             with pytest.raises(Compacted):
                 self.store.watch(b"/", b"0", start)
             return

@@ -11,11 +11,8 @@ from typing import Any
 
 from tiphys.api.errors import AlreadyExists, ApiError, NotFound
 from tiphys.api.kind import new
-from tiphys.api.kinds import CONFIGMAP, ENDPOINTS, ENDPOINTSLICE, NAMESPACE, SERVICE
-from tiphys.api.kinds.core.endpoints import EndpointAddress, EndpointPort, EndpointSubset
+from tiphys.api.kinds import CONFIGMAP, NAMESPACE, SERVICE
 from tiphys.api.kinds.core.service import ServicePort, ServiceSpec
-from tiphys.api.kinds.discovery.endpointslice import Endpoint, EndpointConditions
-from tiphys.api.kinds.discovery.endpointslice import EndpointPort as SlicePort
 from tiphys.api.meta.schema import copy_of
 from tiphys.api.meta.types import DeleteOptions
 from tiphys.apiserver.authz.authorizer import MASTERS
@@ -131,8 +128,8 @@ async def service_range(registry: Registry, service_cidr: str) -> None:
     await registry.update(SERVICECIDR, "", "kubernetes", ready, _options().on("status"))
 
 
-async def kubernetes_service(registry: Registry, service_cidr: str, address: str, port: int) -> None:
-    """The Service `default/kubernetes` at the range's first address, leading to this server."""
+async def kubernetes_service(registry: Registry, service_cidr: str, port: int) -> None:
+    """The Service `default/kubernetes` at the range's first address; `endpoints` says where it leads."""
     network = ipaddress.ip_network(service_cidr.partition(",")[0])
     service_ip = str(network[1])
     labels = {"component": "apiserver", "provider": "kubernetes"}
@@ -144,28 +141,9 @@ async def kubernetes_service(registry: Registry, service_cidr: str, address: str
     service = new(SERVICE, "kubernetes", "default", spec=spec)
     service.metadata.labels = labels
     await _ensure(registry, service, SERVICE)
-    if ipaddress.ip_address(address).is_loopback:
-        # Nothing in the cluster could reach it there, and the API takes no loopback endpoints.
-        return
-
-    endpoints = new(ENDPOINTS, "kubernetes", "default")
-    endpoints.metadata.labels = {"endpointslice.kubernetes.io/skip-mirror": "true"}
-    endpoints.subsets = [
-        EndpointSubset(
-            addresses=[EndpointAddress(ip=address)], ports=[EndpointPort(name="https", port=port, protocol="TCP")]
-        )
-    ]
-    await _put(registry, ENDPOINTS, endpoints, "subsets")
-
-    family = "IPv4" if ipaddress.ip_address(address).version == 4 else "IPv6"
-    piece = new(ENDPOINTSLICE, "kubernetes", "default", address_type=family)
-    piece.metadata.labels = {"kubernetes.io/service-name": "kubernetes"}
-    piece.endpoints = [Endpoint(addresses=[address], conditions=EndpointConditions(ready=True))]
-    piece.ports = [SlicePort(name="https", port=port, protocol="TCP")]
-    await _put(registry, ENDPOINTSLICE, piece, "endpoints", "ports")
 
 
-async def _put(registry: Registry, kind: Any, wanted: Any, *fields: str) -> None:
+async def put(registry: Registry, kind: Any, wanted: Any, *fields: str) -> None:
     """Create, or make `fields` what they should be."""
     if await _ensure(registry, copy_of(wanted), kind):
         return
@@ -195,4 +173,4 @@ async def authentication_config(registry: Registry, client_ca: str, front_proxy_
             "requestheader-group-headers": '["X-Remote-Group"]',
             "requestheader-extra-headers-prefix": '["X-Remote-Extra-"]',
         }
-    await _put(registry, CONFIGMAP, config, "data")
+    await put(registry, CONFIGMAP, config, "data")

@@ -49,6 +49,11 @@ class EncryptedStore:
         return self._inner.revision
 
     @property
+    def shared(self) -> bool:
+        """Whether other processes may write to the same store at the same time."""
+        return self._inner.shared
+
+    @property
     def compact_revision(self) -> int:
         return self._inner.compact_revision
 

@@ -103,6 +103,11 @@ class EmbeddedStore:
         return self._revision
 
     @property
+    def shared(self) -> bool:
+        """Whether other processes may write to the same store at the same time."""
+        return False
+
+    @property
     def compact_revision(self) -> int:
         return self._compact_revision
 

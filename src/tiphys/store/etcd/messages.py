@@ -265,3 +265,25 @@ class Member(Struct):
 class MemberListResponse(Struct):
     header: Annotated[ResponseHeader | None, proto(1)] = None
     members: Annotated[list[Member], proto(2)] = []
+
+
+class MemberAddRequest(Struct):
+    peer_urls: Annotated[list[str], proto(1)] = []
+    is_learner: Annotated[bool, proto(2)] = False
+
+
+class MemberAddResponse(Struct):
+    header: Annotated[ResponseHeader | None, proto(1)] = None
+    member: Annotated[Member | None, proto(2)] = None
+    members: Annotated[list[Member], proto(3)] = []
+
+
+class MemberIdRequest(Struct):
+    """MemberRemove and MemberPromote ask with the id alone."""
+
+    id: Annotated[int, proto(1)] = 0
+
+
+class MemberUpdateRequest(Struct):
+    id: Annotated[int, proto(1)] = 0
+    peer_urls: Annotated[list[str], proto(2)] = []

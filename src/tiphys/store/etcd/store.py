@@ -66,6 +66,11 @@ class EtcdStore:
         return self._revision
 
     @property
+    def shared(self) -> bool:
+        """Whether other processes may write to the same store at the same time."""
+        return True
+
+    @property
     def compact_revision(self) -> int:
         return self._compact_revision
 
@@ -173,7 +178,7 @@ class EtcdStore:
         self._usable()
         if from_revision <= 0:
             from_revision = self._revision + 1
-        elif from_revision < self._compact_revision:
+        elif from_revision <= self._compact_revision:
             raise Compacted(self._compact_revision)
         return EtcdWatch(self._members, start, end, from_revision, previous=previous, saw=self._saw_revision)
 

@@ -1,7 +1,9 @@
 """A watch over etcd that outlives connections and members: it goes on at the revision after the last one it gave out.
 
 The events of one revision come in one answer, so going on after it neither loses nor repeats one. Where compaction
-removed what is still missing the watch ends with Compacted. Progress notices move the place to go on from, so that a
+removed what is still missing the watch ends with Compacted. etcd before 3.5.19 forgets the deletions of the very
+revision that it compacts at, and says nothing to who watches from there: so one revision more is asked for, and passed
+over, and etcd refuses where that one is gone. Progress notices move the place to go on from, so that a
 quiet watch is not overtaken by compaction.
 """
 
@@ -90,7 +92,7 @@ class EtcdWatch:
         return m.WatchCreateRequest(
             key=self._start or b"\0",
             range_end=self._end,
-            start_revision=self._next,
+            start_revision=max(1, self._next - 1),
             progress_notify=True,
             prev_kv=self._previous,
         )
@@ -105,8 +107,10 @@ class EtcdWatch:
         revision = answer.header.revision if answer.header is not None else 0
         if answer.events:
             changes = [change_of(event) for event in answer.events]
-            self._next = changes[-1].revision + 1
-            self._saw(changes[-1].revision)
+            changes = [change for change in changes if change.revision >= self._next]
+            if changes:
+                self._next = changes[-1].revision + 1
+                self._saw(changes[-1].revision)
             return changes
         if not answer.created:  # progress: nothing up to this revision is still on its way
             self._next = max(self._next, revision + 1)

@@ -1,0 +1,45 @@
+"""Further machines for tests: a network namespace and a host name each, on the bridge of a cluster's nodes."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from tests.e2e.conftest import TIPHYS, run
+
+
+class Machine:
+    """`remove` after use. `address` is of the bridge's network."""
+
+    def __init__(self, name: str, bridge: str, address: str, gateway: str, data_dir: Path) -> None:
+        self.name, self.address, self.data_dir = name, address, data_dir
+        self._space, self._link = f"te-{name}"[:15], f"tev{address.rpartition('.')[2]}{bridge[-5:-3]}"[:15]
+        self._ip("netns", "add", self._space)
+        self._ip("link", "add", self._link, "type", "veth", "peer", "name", "eth0", "netns", self._space)
+        self._ip("link", "set", self._link, "master", bridge, "up")
+        inside = ("-n", self._space)
+        self._ip(*inside, "link", "set", "lo", "up")
+        self._ip(*inside, "address", "add", f"{address}/24", "dev", "eth0")
+        self._ip(*inside, "link", "set", "eth0", "up")
+        self._ip(*inside, "route", "add", "default", "via", gateway)
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """On that machine."""
+        enter = ["nsenter", f"--net=/run/netns/{self._space}", "unshare", "--uts", "--"]
+        named = ["sh", "-c", 'hostname "$0" && exec "$@"', self.name]
+        return run([*enter, *named, *command], check=check)
+
+    def tiphys(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self.run(*TIPHYS, *arguments, "--data-dir", str(self.data_dir), check=check)
+
+    def cut(self, *, down: bool) -> None:
+        """Nobody reaches it any more, or everybody again."""
+        self._ip("link", "set", self._link, "down" if down else "up")
+
+    def remove(self) -> None:
+        self.tiphys("reset", check=False)
+        subprocess.run(["ip", "netns", "delete", self._space], check=False)
+
+    @staticmethod
+    def _ip(*arguments: str) -> None:
+        run(["ip", *arguments])
