@@ -58,12 +58,11 @@ def time_of(stamp: bytes) -> datetime | None:
         return None
 
 
-def tail_offset(path: Path, lines: int) -> int:
-    """Where the last `lines` complete lines begin."""
+def tail_offset(path: Path, lines: int, end: int) -> int:
+    """Where the last `lines` complete lines before byte `end` begin."""
     if lines <= 0:
-        return path.stat().st_size
+        return end
     with path.open("rb") as file:
-        end = file.seek(0, os.SEEK_END)
         seen, at = 0, end
         while at > 0:
             step = min(_CHUNK, at)
@@ -117,18 +116,20 @@ async def read_log(
 ) -> AsyncIterator[bytes]:
     """The log as pieces of bytes; with `follow`, until the container has ended and all it wrote was given.
 
-    `still_running` is asked when the file ends. Raises FileNotFoundError.
+    Without, it ends where the file ended when it was asked for, however fast it grows. `still_running` is asked when
+    the file ends. Raises FileNotFoundError.
     """
     writer = _Writer(options)
     file = path.open("rb")
     try:
+        end = os.fstat(file.fileno()).st_size
         if options.tail_lines is not None and options.tail_lines >= 0:
-            file.seek(await asyncio.to_thread(tail_offset, path, options.tail_lines))
+            file.seek(await asyncio.to_thread(tail_offset, path, options.tail_lines, end))
         events = FileEvents(path) if options.follow else None
         try:
             rest = b""
             while not writer.full:
-                block = file.read(_CHUNK)
+                block = file.read(_CHUNK if options.follow else min(_CHUNK, end - file.tell()))
                 if block:
                     *lines, rest = (rest + block).split(b"\n")
                     if len(rest) > _MAX_LINE:
@@ -175,7 +176,7 @@ def tail_text(path: Path, max_lines: int, max_bytes: int) -> str:
     """The end of a log as plain text: what FallbackToLogsOnError shows."""
     try:
         with path.open("rb") as file:
-            file.seek(tail_offset(path, max_lines))
+            file.seek(tail_offset(path, max_lines, path.stat().st_size))
             raw = file.read(max_bytes * 8)
     except OSError:
         return ""

@@ -53,6 +53,16 @@ async def test_options(log: Path, options: dict[str, object], wanted: str) -> No
     assert await text_of(log, **options) == wanted
 
 
+async def test_what_is_written_while_it_is_read_is_not_of_it(log: Path) -> None:
+    reading = read_log(log, LogOptions(limit_bytes=None, tail_lines=1), lambda: asyncio.sleep(0, True))
+    wanted = asyncio.ensure_future(anext(reading))
+    await asyncio.sleep(0)  # the end is measured, and the tail is looked for in a thread
+    with log.open("ab") as file:
+        file.write(lines(("stdout", "F", "four")))
+    assert await wanted == b"three\n"
+    assert [piece async for piece in reading] == []
+
+
 async def test_a_partial_line_has_one_timestamp(log: Path) -> None:
     assert (await text_of(log, timestamps=True)).splitlines()[1] == "2026-01-02T03:04:01.123456789Z two"
 
@@ -109,7 +119,7 @@ def test_tail_offset_is_where_the_last_lines_begin(texts: list[bytes], count: in
     with tempfile.NamedTemporaryFile() as file:
         file.write(data)
         file.flush()
-        offset = tail_offset(Path(file.name), count)
+        offset = tail_offset(Path(file.name), count, len(data))
     kept = texts[len(texts) - min(count, len(texts)) :]
     assert data[offset:] == b"".join(text + b"\n" for text in kept)
 

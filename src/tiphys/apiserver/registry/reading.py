@@ -128,8 +128,8 @@ class Reads:
         self, cache: KindCache, selection: Selection, start: bytes, revision: int, options: ListOptions
     ) -> Page:
         """Entries from `start` on as they were at `revision`."""
-        if cache.changed_at <= revision <= self._caches.revision:
-            # Nothing of this kind changed since: the cache is the past.
+        if max(cache.changed_at, self._store.compact_revision) <= revision <= self._caches.revision:
+            # Nothing of this kind changed since, and the past is not forgotten: the cache is the past.
             if cache.versions is not None:
                 await ready(view_of(cache, selection.kind), cache.entries(selection.namespace))
             page = self._newest(cache, selection, start, options)

@@ -80,6 +80,14 @@ async def test_a_token_outlives_history_inconsistently(filled, store, opts) -> N
     assert (await names(filled, ListOptions(continue_token=page.continue_token)))[0] == ["f"]
 
 
+async def test_a_token_expires_with_history_though_nothing_of_its_kind_changed(filled, store, opts) -> None:
+    _, page = await names(filled, ListOptions(limit=2))
+    await filled.create(NAMESPACE, "", new(NAMESPACE, "elsewhere"), opts)
+    await store.compact(store.revision)
+    with pytest.raises(Expired, match=r"The provided continue parameter is too old"):
+        await names(filled, ListOptions(limit=2, continue_token=page.continue_token))
+
+
 async def test_exact_versions(filled, store, opts) -> None:
     moment = filled.revision
     await filled.delete(CONFIGMAP, "default", "a", DeleteOptions(), opts)
