@@ -13,7 +13,7 @@ import pytest
 
 from .conftest import REPOSITORY, TIPHYS, RunningCluster, eventually
 
-_CLASS = "directory-e2e"
+_CLASS = "directory"
 _DRIVER = "directory.csi.tiphys.io"
 
 
@@ -143,3 +143,42 @@ def test_csi_volumes_from_claim_to_deletion(cluster: RunningCluster, namespace: 
     eventually(lambda: not {"volumesAttached", "volumesInUse"} & cluster.get("node", "node-1")["status"].keys())
     mounts = Path("/proc/mounts").read_text()
     assert f"{cluster.data_dir}/nodes/node-1/kubelet/plugins/kubernetes.io/csi" not in mounts
+
+
+def writer(name: str, image: str, claim_name: str, command: str) -> dict[str, Any]:
+    mounts = [{"name": "files", "mountPath": "/files"}]
+    container = {"name": "c", "image": image, "command": ["sh", "-c", command], "volumeMounts": mounts}
+    volume = {"name": "files", "persistentVolumeClaim": {"claimName": claim_name}}
+    spec = {"containers": [container], "volumes": [volume], "terminationGracePeriodSeconds": 0}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+
+
+def test_a_snapshot_becomes_a_volume(cluster: RunningCluster, namespace: str, driver: Path) -> None:
+    examples = REPOSITORY / "examples" / "snapshots"
+    cluster.kubectl("apply", "-f", str(examples / "crds.yaml"))
+    eventually(lambda: cluster.kubectl("get", "volumesnapshots", "-A", check=False).returncode == 0)
+    cluster.apply(claim("files", "20Mi"), namespace)
+    command = "echo early > /files/log; sync; exec sleep 1000"
+    cluster.apply(writer("first", cluster.image, "files", command), namespace)
+    eventually(lambda: ready(cluster, namespace, "first"), 60)
+    cluster.kubectl("exec", "-n", namespace, "first", "--", "sh", "-c", "cat /files/log")
+    cluster.kubectl("apply", "-n", namespace, "-f", str(examples / "snapshot.yaml"))
+
+    def snapshot() -> dict[str, Any]:
+        found = cluster.get("volumesnapshot", "before", "-n", namespace)
+        assert isinstance(found, dict)
+        return found.get("status", {})
+
+    eventually(lambda: snapshot().get("readyToUse"), 60)
+    assert snapshot()["restoreSize"] == "20Mi"
+    cluster.kubectl("exec", "-n", namespace, "first", "--", "sh", "-c", "echo late >> /files/log")
+    cluster.apply(writer("second", cluster.image, "restored", "exec sleep 1000"), namespace)
+    eventually(lambda: ready(cluster, namespace, "second"), 90)
+    log = cluster.kubectl("exec", "-n", namespace, "second", "--", "cat", "/files/log").stdout
+    assert log == "early\n"
+    cluster.kubectl("delete", "pod", "first", "second", "-n", namespace)
+    cluster.kubectl("delete", "volumesnapshot", "before", "-n", namespace)
+    cluster.kubectl("delete", "pvc", "--all", "-n", namespace)
+    eventually(lambda: not cluster.get("volumesnapshotcontents")["items"], 60)
+    eventually(lambda: not list(driver.iterdir()), 60)
+    cluster.kubectl("delete", "-f", str(examples / "crds.yaml"))

@@ -16,12 +16,14 @@ from typing import Any
 
 from tiphys.api.errors import ApiError, Conflict
 from tiphys.api.kind import Kind
+from tiphys.api.kinds import PREVIEW_KINDS
 from tiphys.api.meta.resource import Resource
 from tiphys.base.backoff import Backoff
 from tiphys.base.clock import Clock
 from tiphys.base.metrics import Metrics
 from tiphys.base.tasks import described, supervised
 from tiphys.base.workqueue import QueueStatistics, WorkQueue
+from tiphys.client.discovery import is_served
 from tiphys.client.events import EventRecorder, Recorder
 from tiphys.client.interface import Client, EventType, Handler, Informer
 from tiphys.client.leases import LeaderElector
@@ -294,6 +296,11 @@ class ControllerManager:
             self._running.clear()
 
     async def _start(self, spec: ControllerSpec[Any]) -> None:
+        """Until cancelled; returns at once where the API of a preview kind is not served."""
+        for kind in sorted(spec.kinds & frozenset(PREVIEW_KINDS), key=lambda kind: kind.plural):
+            if not await is_served(self._client, kind):
+                log.info("%s: not started: %s are not served", spec.name, kind.plural)
+                return
         recorder = self._recorder.named(spec.component or spec.name)
         controller = self._running[spec.name] = Controller(
             spec, self._client, self._clock, recorder, self._settings, self._metrics

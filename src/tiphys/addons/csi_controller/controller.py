@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tiphys.addons.csi_controller.attaching import Attacher
 from tiphys.addons.csi_controller.capacity import CapacityReporter
@@ -12,8 +12,10 @@ from tiphys.addons.csi_controller.driver import facts_of
 from tiphys.addons.csi_controller.parameters import BadParameters
 from tiphys.addons.csi_controller.provisioning import Provisioner
 from tiphys.addons.csi_controller.resizing import Resizer
-from tiphys.api.csi.identity import CREATE_DELETE, GET_CAPACITY
+from tiphys.addons.csi_controller.snapshotting import GROUP, SNAPSHOTS, Snapshotter
+from tiphys.api.csi.identity import CREATE_DELETE, CREATE_DELETE_SNAPSHOT, GET_CAPACITY
 from tiphys.api.errors import ApiError
+from tiphys.api.kind import Kind
 from tiphys.api.kinds import CSINODE, PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM, VOLUMEATTACHMENT
 from tiphys.api.kinds.core.persistentvolume import PersistentVolume
 from tiphys.api.kinds.storage.volumeattachment import VolumeAttachment
@@ -22,8 +24,9 @@ from tiphys.base.backoff import Backoff
 from tiphys.base.clock import Clock
 from tiphys.base.workqueue import WorkQueue
 from tiphys.client.csi import CsiConnection, CsiFailure
+from tiphys.client.custom import follow_custom_kinds
 from tiphys.client.events import Recorder
-from tiphys.client.interface import Client, EventType
+from tiphys.client.interface import Client, EventType, Informer
 
 _log = logging.getLogger(__name__)
 _WORKERS = 4
@@ -51,6 +54,8 @@ class CsiController:
         self._volumes = client.informer(PERSISTENTVOLUME)
         self._attachments = client.informer(VOLUMEATTACHMENT)
         self._nodes = client.informer(CSINODE)
+        self._snapshots: Informer[Any] | None = None
+        self._snapshot_kinds: dict[str, Kind[Any]] = {}
 
     async def run(self) -> None:
         """Until cancelled. Raises CsiFailure when the driver does not answer; run it again."""
@@ -69,6 +74,9 @@ class CsiController:
         else:
             self._provisioner = None
         self._attacher = Attacher(self._client, self._clock, self._connection, facts)
+        self._snapshotter = Snapshotter(
+            self._client, self._recorder, self._connection, facts, self._snapshot_kinds, self._is_ours
+        )
         self._resizer = Resizer(self._client, self._clock, self._recorder, self._connection, facts)
         self._name = facts.name
         informers = (self._claims, self._volumes, self._attachments, self._nodes)
@@ -79,6 +87,8 @@ class CsiController:
             self._attachments.subscribe(self._changed),
             self._attachments.subscribe(self._attachment_gone),
         ]
+        if CREATE_DELETE_SNAPSHOT in facts.controller:
+            stops.append(follow_custom_kinds(self._client, self._custom_kind))
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._queue.run())
@@ -94,6 +104,18 @@ class CsiController:
     def _changed(self, _change: EventType, _old: Resource | None, obj: Resource | None) -> None:
         if obj is not None:
             self._queue.add(Key(obj.kind, obj.metadata.namespace, obj.metadata.name))
+
+    def _custom_kind(self, kind: Kind[Any], served: bool) -> None:
+        """A custom kind came, or went."""
+        if kind.group != GROUP:
+            return
+        if not served:
+            self._snapshot_kinds.pop(kind.plural, None)
+            return
+        self._snapshot_kinds[kind.plural] = kind
+        if kind.plural == SNAPSHOTS:
+            self._snapshots = self._client.informer(kind)
+            self._snapshots.subscribe(self._changed)
 
     def _attachment_gone(self, _change: EventType, old: VolumeAttachment | None, new: VolumeAttachment | None) -> None:
         name = old.spec.source.persistent_volume_name if old is not None and new is None else None
@@ -127,10 +149,14 @@ class CsiController:
             volume = self._volumes.get(key.name)
             if volume is not None and self._provisioner is not None:
                 await self._provisioner.volume(volume)
-        else:
+        elif key.kind == VOLUMEATTACHMENT.kind:
             attachment = self._attachments.get(key.name)
             if attachment is not None and (not self._node_name or attachment.spec.node_name == self._node_name):
                 await self._attacher.attachment(attachment)
+        elif self._snapshots is not None:
+            snapshot = self._snapshots.get(key.name, key.namespace)
+            if snapshot is not None:
+                await self._snapshotter.snapshot(snapshot)
 
     def _is_ours(self, volume: PersistentVolume) -> bool:
         csi = volume.spec.csi

@@ -5,13 +5,22 @@ Source: sigs.k8s.io/sig-storage-lib-external-provisioner (protocol), github.com/
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 
 from tiphys.addons.csi_controller import parameters as p
 from tiphys.addons.csi_controller.driver import DriverFacts, secret_of
+from tiphys.addons.csi_controller.snapshotting import CONTENTS, GROUP, SNAPSHOTS
 from tiphys.api.csi import controller as c
 from tiphys.api.csi.identity import Empty
-from tiphys.api.csi.volume import CapacityRange, ContentSource, CsiVolume, TopologyRequirement, VolumeSource
+from tiphys.api.csi.volume import (
+    CapacityRange,
+    ContentSource,
+    CsiVolume,
+    SnapshotSource,
+    TopologyRequirement,
+    VolumeSource,
+)
 from tiphys.api.errors import AlreadyExists, NotFound
 from tiphys.api.kind import new
 from tiphys.api.kinds import (
@@ -158,10 +167,12 @@ class Provisioner:
         return {key: labels[key] for key in keys if key in labels}
 
     async def _source(self, claim: PersistentVolumeClaim) -> ContentSource | None:
-        """Raises BadParameters for a source that is no bound claim of this driver."""
+        """Raises BadParameters for a source that is no bound claim of this driver, and no snapshot that is ready."""
         source = claim.spec.data_source
         if source is None:
             return None
+        if source.kind == "VolumeSnapshot" and source.api_group == GROUP:
+            return await self._snapshot_source(claim.metadata.namespace, source.name)
         if source.kind != "PersistentVolumeClaim":
             raise p.BadParameters(f"data source of kind {source.kind} is not supported")
         other = await self._client.get(PERSISTENTVOLUMECLAIM, source.name, claim.metadata.namespace)
@@ -171,6 +182,22 @@ class Provisioner:
         if volume.spec.csi is None or volume.spec.csi.driver != self._facts.name:
             raise p.BadParameters(f"the volume of claim {source.name} is another driver's")
         return ContentSource(volume=VolumeSource(volume_id=volume.spec.csi.volume_handle))
+
+    async def _snapshot_source(self, namespace: str, name: str) -> ContentSource:
+        """Raises BadParameters."""
+        base = f"/apis/{GROUP}/v1"
+        found = json.loads(await self._client.raw("GET", f"{base}/namespaces/{namespace}/{SNAPSHOTS}/{name}"))
+        status = found.get("status") or {}
+        bound = status.get("boundVolumeSnapshotContentName")
+        if not status.get("readyToUse") or not bound or found["metadata"].get("deletionTimestamp"):
+            raise p.BadParameters(f"snapshot {name} is not Ready")
+        content = json.loads(await self._client.raw("GET", f"{base}/{CONTENTS}/{bound}"))
+        reference = content["spec"].get("volumeSnapshotRef", {})
+        if content["spec"].get("driver") != self._facts.name:
+            raise p.BadParameters(f"snapshot {name} is another driver's")
+        if (reference.get("namespace"), reference.get("name")) != (namespace, name):
+            raise p.BadParameters(f"snapshot {name} is not bound to content {bound}")
+        return ContentSource(snapshot=SnapshotSource(snapshot_id=content["status"]["snapshotHandle"]))
 
     async def _mutable(self, claim: PersistentVolumeClaim) -> dict[str, str]:
         name = claim.spec.volume_attributes_class_name

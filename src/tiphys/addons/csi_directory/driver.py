@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,14 @@ from tiphys.addons.csi_directory.images import Images, VolumeFacts, rounded, run
 from tiphys.api.csi import controller as c
 from tiphys.api.csi import identity as i
 from tiphys.api.csi import node as n
-from tiphys.api.csi.volume import CapacityRange, CsiVolume, Topology, TopologyRequirement, VolumeCapability
+from tiphys.api.csi.volume import (
+    CapacityRange,
+    ContentSource,
+    CsiVolume,
+    Topology,
+    TopologyRequirement,
+    VolumeCapability,
+)
 from tiphys.client.csi import CONTROLLER, IDENTITY, NODE
 from tiphys.client.sockets import Method, Refused
 
@@ -53,6 +61,9 @@ class DirectoryDriver:
             CONTROLLER + "ControllerExpandVolume": Method(c.ControllerExpandVolumeRequest, self._expand),
             CONTROLLER + "ControllerModifyVolume": Method(c.ControllerModifyVolumeRequest, self._modify),
             CONTROLLER + "GetCapacity": Method(c.GetCapacityRequest, self._capacity),
+            CONTROLLER + "CreateSnapshot": Method(c.CreateSnapshotRequest, self._create_snapshot),
+            CONTROLLER + "DeleteSnapshot": Method(c.DeleteSnapshotRequest, self._delete_snapshot),
+            CONTROLLER + "ListSnapshots": Method(c.ListSnapshotsRequest, self._list_snapshots),
             NODE + "NodeGetCapabilities": Method(i.Empty, self._node_capabilities),
             NODE + "NodeGetInfo": Method(i.Empty, self._node_info),
             NODE + "NodeStageVolume": Method(n.NodeStageVolumeRequest, self._stage),
@@ -82,7 +93,8 @@ class DirectoryDriver:
     async def _controller_capabilities(self, _: i.Empty) -> i.GetCapabilitiesResponse:
         attaching = (i.PUBLISH_UNPUBLISH,) if self._attaches else ()
         others = (i.EXPAND, i.GET_CAPACITY, i.CLONE, i.MODIFY, i.CONTROLLER_SINGLE_NODE_MULTI_WRITER)
-        return i.capabilities(i.CREATE_DELETE, *attaching, *others)
+        snapshots = (i.CREATE_DELETE_SNAPSHOT, i.LIST_SNAPSHOTS)
+        return i.capabilities(i.CREATE_DELETE, *attaching, *snapshots, *others)
 
     async def _create(self, request: c.CreateVolumeRequest) -> c.CreateVolumeResponse:
         if not request.name:
@@ -92,11 +104,7 @@ class DirectoryDriver:
             raise Refused("INVALID_ARGUMENT", f"unknown parameters: {', '.join(unknown)}")
         if not _reaches(request.accessibility_requirements, self._node_name):
             raise Refused("RESOURCE_EXHAUSTED", f"volumes are made on node {self._node_name} only")
-        source = ""
-        if request.volume_content_source is not None:
-            if request.volume_content_source.volume is None:
-                raise Refused("INVALID_ARGUMENT", "volumes are made empty or from volumes")
-            source = request.volume_content_source.volume.volume_id
+        source = _source_of(request.volume_content_source)
         size_bytes = size_of(request.capacity_range)
         async with self._locks[request.name]:
             facts = await self._images.create(
@@ -115,6 +123,34 @@ class DirectoryDriver:
             await self._images.delete(request.volume_id)
         self._locks.pop(request.volume_id, None)
         return i.Empty()
+
+    async def _create_snapshot(self, request: c.CreateSnapshotRequest) -> c.CreateSnapshotResponse:
+        if not request.name or not request.source_volume_id:
+            raise Refused("INVALID_ARGUMENT", "a snapshot needs a name and a volume")
+        async with self._locks[request.source_volume_id]:
+            facts = await self._images.snapshot(request.name, request.source_volume_id, int(time.time()))
+        return c.CreateSnapshotResponse(snapshot=_snapshot(request.name, facts))
+
+    async def _delete_snapshot(self, request: c.DeleteSnapshotRequest) -> i.Empty:
+        facts = self._images.facts(request.snapshot_id)
+        if facts is not None and facts.snapshot_of:
+            await self._images.delete(request.snapshot_id)
+        return i.Empty()
+
+    async def _list_snapshots(self, request: c.ListSnapshotsRequest) -> c.ListSnapshotsResponse:
+        found = [
+            c.ListSnapshotsEntry(snapshot=_snapshot(name, facts))
+            for name, facts in self._images.all()
+            if facts.snapshot_of
+            and request.snapshot_id in ("", name)
+            and request.source_volume_id in ("", facts.snapshot_of)
+        ]
+        try:
+            start = int(request.starting_token or 0)
+        except ValueError:
+            raise Refused("ABORTED", f"starting_token {request.starting_token!r} is not ours") from None
+        end = start + (request.max_entries or len(found))
+        return c.ListSnapshotsResponse(entries=found[start:end], next_token=str(end) if end < len(found) else "")
 
     async def _controller_publish(self, request: c.ControllerPublishVolumeRequest) -> c.ControllerPublishVolumeResponse:
         if request.node_id != self._node_name:
@@ -255,6 +291,27 @@ class DirectoryDriver:
         )
         files = n.VolumeUsage(available=disk.f_ffree, total=disk.f_files, used=disk.f_files - disk.f_ffree, unit=2)
         return n.NodeGetVolumeStatsResponse(usage=[sizes, files])
+
+
+def _source_of(content: ContentSource | None) -> str:
+    """The volume or snapshot to copy; empty: none."""
+    if content is None:
+        return ""
+    if content.snapshot is not None:
+        return content.snapshot.snapshot_id
+    if content.volume is not None:
+        return content.volume.volume_id
+    raise Refused("INVALID_ARGUMENT", "volumes are made empty, from volumes or from snapshots")
+
+
+def _snapshot(name: str, facts: VolumeFacts) -> c.Snapshot:
+    return c.Snapshot(
+        size_bytes=facts.size_bytes,
+        snapshot_id=name,
+        source_volume_id=facts.snapshot_of,
+        creation_time=c.Timestamp(seconds=facts.created_s),
+        ready_to_use=True,
+    )
 
 
 def check_capabilities(wanted: Sequence[VolumeCapability]) -> None:

@@ -24,6 +24,10 @@ class VolumeFacts(msgspec.Struct, frozen=True):
     size_bytes: int
     parameters: dict[str, str] = {}
     source: str = ""
+    snapshot_of: str = ""
+    """It is a snapshot of this volume; empty: a volume."""
+    created_s: int = 0
+    """Seconds since 1970, of a snapshot."""
 
 
 async def run(*command: str, accept: tuple[int, ...] = (0,)) -> str:
@@ -65,20 +69,21 @@ class Images:
     def existing(self, volume: str) -> VolumeFacts:
         """Raises Refused(NOT_FOUND)."""
         found = self.facts(volume)
-        if found is None:
+        if found is None or found.snapshot_of:
             raise Refused("NOT_FOUND", f"volume {volume} does not exist")
         return found
 
-    def _all(self) -> Iterator[VolumeFacts]:
+    def all(self) -> Iterator[tuple[str, VolumeFacts]]:
+        """Volumes and snapshots, by name."""
         if self._root.is_dir():
-            for entry in self._root.iterdir():
+            for entry in sorted(self._root.iterdir()):
                 facts = self.facts(entry.name)
                 if facts is not None:
-                    yield facts
+                    yield entry.name, facts
 
     def free_bytes(self) -> int:
         """What new volumes may have together."""
-        return max(0, self.capacity_bytes - sum(facts.size_bytes for facts in self._all()))
+        return max(0, self.capacity_bytes - sum(facts.size_bytes for _, facts in self.all()))
 
     async def create(self, volume: str, wanted: VolumeFacts) -> VolumeFacts:
         """Idempotent. Raises Refused when one with that name differs or there is no room."""
@@ -88,7 +93,9 @@ class Images:
             if before.size_bytes < wanted.size_bytes or before.source != wanted.source:
                 raise Refused("ALREADY_EXISTS", f"volume {volume} exists with another size or content")
             return before
-        source = self.existing(wanted.source) if wanted.source else None
+        source = self.facts(wanted.source) if wanted.source else None
+        if wanted.source and source is None:
+            raise Refused("RESOURCE_EXHAUSTED", f"{wanted.source} is not on this node")
         if source is not None and source.size_bytes > wanted.size_bytes:
             raise Refused("OUT_OF_RANGE", f"the source has {source.size_bytes} bytes, more than {wanted.size_bytes}")
         if wanted.size_bytes > self.free_bytes():
@@ -100,6 +107,36 @@ class Images:
             os.truncate(image.fileno(), wanted.size_bytes)
         self._note(volume, wanted)
         return wanted
+
+    async def snapshot(self, name: str, volume: str, now_s: int) -> VolumeFacts:
+        """The volume as it is now, under a name of its own. Idempotent. Raises Refused as `create` does."""
+        before = self.facts(name)
+        if before is not None:
+            if before.snapshot_of != volume:
+                raise Refused("ALREADY_EXISTS", f"snapshot {name} is of another volume")
+            return before
+        facts = VolumeFacts(self.existing(volume).size_bytes, source=volume, snapshot_of=volume, created_s=now_s)
+        mounted = await self._mount_point(volume)
+        if mounted:
+            await run("fsfreeze", "--freeze", mounted)
+        try:
+            return await self.create(name, facts)
+        finally:
+            if mounted:
+                await run("fsfreeze", "--unfreeze", mounted)
+
+    async def thaw(self) -> None:
+        """Let writers go on that an earlier process stopped for a snapshot and did not live to let go."""
+        for name, _ in self.all():
+            mounted = await self._mount_point(name)
+            if mounted:
+                await run("fsfreeze", "--unfreeze", mounted, accept=(0, 1))
+
+    async def _mount_point(self, volume: str) -> str:
+        """Where the volume's file system is mounted; empty: nowhere."""
+        device = await self.loop(volume)
+        found = await run("findmnt", "-n", "-o", "TARGET", "-S", device, accept=(0, 1)) if device else ""
+        return found.splitlines()[0] if found else ""
 
     def _note(self, volume: str, facts: VolumeFacts) -> None:
         file = self.path(volume).parent / "volume.json"

@@ -42,6 +42,7 @@ async def serve(client: Client, clock: Clock, recorder: Recorder, settings: Driv
     endpoint = settings.kubelet_dir / "plugins" / NAME / "csi.sock"
     images = Images(settings.root, settings.capacity_bytes)
     driver = DirectoryDriver(images, settings.node_name, __version__, attaches=settings.attaches)
+    await images.thaw()
     server = SocketServer(endpoint, driver.methods())
     registry = settings.kubelet_dir / "plugins_registry" / f"{NAME}-reg.sock"
     registrar = SocketServer(registry, registration(NAME, endpoint, _told))

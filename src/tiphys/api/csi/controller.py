@@ -78,3 +78,51 @@ class GetCapacityRequest(Struct):
 
 class GetCapacityResponse(Struct):
     available_capacity: Annotated[int, proto(1)] = 0
+
+
+class Timestamp(Struct):
+    """google.protobuf.Timestamp."""
+
+    seconds: Annotated[int, proto(1)] = 0
+    nanos: Annotated[int, proto(2)] = 0
+
+
+class Snapshot(Struct):
+    size_bytes: Annotated[int, proto(1)] = 0
+    snapshot_id: Annotated[str, proto(2)] = ""
+    source_volume_id: Annotated[str, proto(3)] = ""
+    creation_time: Annotated[Timestamp | None, proto(4)] = None
+    ready_to_use: Annotated[bool, proto(5)] = False
+
+
+class CreateSnapshotRequest(Struct):
+    source_volume_id: Annotated[str, proto(1)] = ""
+    name: Annotated[str, proto(2)] = ""
+    secrets: Annotated[dict[str, str], proto(3)] = {}
+    parameters: Annotated[dict[str, str], proto(4)] = {}
+
+
+class CreateSnapshotResponse(Struct):
+    snapshot: Annotated[Snapshot | None, proto(1)] = None
+
+
+class DeleteSnapshotRequest(Struct):
+    snapshot_id: Annotated[str, proto(1)] = ""
+    secrets: Annotated[dict[str, str], proto(2)] = {}
+
+
+class ListSnapshotsRequest(Struct):
+    max_entries: Annotated[int, proto(1)] = 0
+    starting_token: Annotated[str, proto(2)] = ""
+    source_volume_id: Annotated[str, proto(3)] = ""
+    snapshot_id: Annotated[str, proto(4)] = ""
+    secrets: Annotated[dict[str, str], proto(5)] = {}
+
+
+class ListSnapshotsEntry(Struct):
+    snapshot: Annotated[Snapshot | None, proto(1)] = None
+
+
+class ListSnapshotsResponse(Struct):
+    entries: Annotated[list[ListSnapshotsEntry], proto(1)] = []
+    next_token: Annotated[str, proto(2)] = ""

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from tiphys.addons.csi_controller import parameters as p
-from tiphys.addons.csi_directory.driver import check_capabilities, size_of
+from tiphys.addons.csi_directory.driver import DirectoryDriver, check_capabilities, size_of
 from tiphys.addons.csi_directory.images import Images, VolumeFacts
+from tiphys.api.csi import controller as c
 from tiphys.api.csi.volume import AccessMode, CapacityRange, MountVolume, Topology, VolumeCapability, access_mode
 from tiphys.api.kind import new
 from tiphys.api.kinds import PERSISTENTVOLUMECLAIM
@@ -88,6 +89,48 @@ async def test_a_clone_has_the_content_of_its_source(tmp_path: Path) -> None:
     assert images.path("b").read_bytes() == b"x" * MIB + bytes(MIB)
     with pytest.raises(Refused, match="more than"):
         await images.create("c", VolumeFacts(MIB, source="b"))
+
+
+async def test_a_snapshot_is_no_volume_and_counts_for_the_capacity(tmp_path: Path) -> None:
+    images = Images(tmp_path, 10 * MIB)
+    await images.create("v", VolumeFacts(4 * MIB))
+    images.path("v").write_bytes(b"then" + b"\0" * (4 * MIB - 4))
+    first = await images.snapshot("s", "v", 1000)
+    assert await images.snapshot("s", "v", 2000) == first
+    assert (first.snapshot_of, first.created_s, images.free_bytes()) == ("v", 1000, 2 * MIB)
+    with pytest.raises(Refused, match="does not exist"):
+        images.existing("s")
+    with pytest.raises(Refused, match="of another volume"):
+        await images.snapshot("s", "other", 1)
+    images.path("v").write_bytes(b"now!")
+    await images.delete("v")
+    await images.create("w", VolumeFacts(4 * MIB, source="s"))
+    assert images.path("w").read_bytes()[:4] == b"then"
+
+
+async def test_snapshots_are_listed_in_pages(tmp_path: Path) -> None:
+    images = Images(tmp_path, 100 * MIB)
+    driver = DirectoryDriver(images, "n1", "v1")
+    for volume in ("v", "w"):
+        await images.create(volume, VolumeFacts(MIB))
+    for number in range(3):
+        made = c.CreateSnapshotRequest(name=f"s{number}", source_volume_id="w" if number == 1 else "v")
+        await driver._create_snapshot(made)
+
+    async def listed(**fields: Any) -> tuple[list[str], str]:
+        answer = await driver._list_snapshots(c.ListSnapshotsRequest(**fields))
+        return [each.snapshot.snapshot_id for each in answer.entries if each.snapshot], answer.next_token
+
+    assert await listed() == (["s0", "s1", "s2"], "")
+    assert await listed(max_entries=2) == (["s0", "s1"], "2")
+    assert await listed(max_entries=2, starting_token="2") == (["s2"], "")
+    assert await listed(source_volume_id="v") == (["s0", "s2"], "")
+    assert await listed(snapshot_id="s1") == (["s1"], "")
+    with pytest.raises(Refused, match="not ours"):
+        await listed(starting_token="x")
+    await driver._delete_snapshot(c.DeleteSnapshotRequest(snapshot_id="s1"))
+    await driver._delete_snapshot(c.DeleteSnapshotRequest(snapshot_id="v"))
+    assert await listed() == (["s0", "s2"], "") and images.existing("v")
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "a..b"])
