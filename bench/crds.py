@@ -27,21 +27,23 @@ BASE = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _WAIT_S = 60.0
 """For each definition, to be established or to go."""
 _ESTABLISHED = re.compile(rb'"type":"Established","status":"True"|"status":"True"[^{}]*"type":"Established"')
-_WIDTH, _DEPTH = 7, 3
-"""Fields of an object, and objects within objects: about 60 KB."""
+_DEPTH = 3
+_WIDTH, _LARGE_WIDTH = 7, 42
+"""Objects within objects, and the fields of each: about 60 KB, and about 300 KB where large ones are asked for."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--pid", type=int, help="the API server's process, whose memory is told")
+    parser.add_argument("--large", action="store_true", help="made-up ones as large as Argo's")
     parser.add_argument("--set", type=Path, help="a directory of definitions")
 
 
-def made_up() -> dict[str, Any]:
+def made_up(width: int = _WIDTH) -> dict[str, Any]:
     """A definition with a status, defaults, patterns, a map list and a rule."""
-    spec = _object(_DEPTH)
+    spec = _object(_DEPTH, width)
     spec["x-kubernetes-validations"] = [{"rule": "self.field0 != self.field1", "message": "fields must differ"}]
-    schema = {"type": "object", "properties": {"spec": spec, "status": _object(1)}}
+    schema = {"type": "object", "properties": {"spec": spec, "status": _object(1, width)}}
     version = {
         "name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema},
         "subresources": {"status": {}},
@@ -50,17 +52,17 @@ def made_up() -> dict[str, Any]:
     return {"spec": {"group": "bench.example.com", "scope": "Namespaced", "names": names, "versions": [version]}}
 
 
-def _object(depth: int) -> dict[str, Any]:
+def _object(depth: int, width: int) -> dict[str, Any]:
     fields: dict[str, Any] = {
         f"field{number}": {
             "type": "string", "maxLength": 64, "pattern": "^[a-z0-9-]*$",
             "description": "A field with a text of usual length, which says what it is for and what it may hold.",
         }
-        for number in range(_WIDTH)
+        for number in range(width)
     }  # fmt: skip
     fields["count"] = {"type": "integer", "minimum": 0, "default": 1}
     if depth:
-        fields |= {f"part{number}": _object(depth - 1) for number in range(3)}
+        fields |= {f"part{number}": _object(depth - 1, width) for number in range(3)}
         fields["items"] = {
             "type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
             "items": {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}},
@@ -78,10 +80,10 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
-def definitions(directory: Path | None, count: int) -> list[dict[str, Any]]:
+def definitions(directory: Path | None, count: int, *, large: bool = False) -> list[dict[str, Any]]:
     """`count` definitions, each under a name of its own."""
     if directory is None:
-        known = [made_up()]
+        known = [made_up(_LARGE_WIDTH if large else _WIDTH)]
     else:
         files = sorted(directory.rglob("*.yaml")) + sorted(directory.rglob("*.json"))
         known = [yaml.load(file.read_text(), Loader=_Loader) for file in files]
@@ -101,7 +103,7 @@ def _renamed(definition: dict[str, Any], number: int) -> dict[str, Any]:
 
 
 async def measure(target: Target, args: argparse.Namespace) -> Sequence[Result]:
-    made = definitions(args.set, args.count)
+    made = definitions(args.set, args.count, large=args.large)
     before = resident_mb(args.pid) if args.pid else 0.0
     connection = await Connection(target).open()
     times = []

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from tiphys.api.cel.types import (
@@ -49,6 +50,7 @@ _META: Schema = {
 }
 
 
+@lru_cache(maxsize=8192)
 def escape(name: str) -> str:
     """A JSON name as expressions spell it; empty where it cannot be spelled."""
     if not name or name[0].isdigit() or not re.fullmatch(r"[A-Za-z0-9_./-]+", name):

@@ -186,9 +186,8 @@ class Caches:
         if verify.enabled:
             decoded = codec.decode(cache.kind.schema, data)
             verify.that(decoded == pending.obj, f"{record.key!r}: {pending.obj} was written, {decoded} is read")
-        kept = pending.obj if cache.kind.keep_decoded else None
         entry = pending.entry = Entry(
-            cache.kind, record.key, meta.namespace, meta.name, record.mod_revision, data, kept
+            cache.kind, record.key, meta.namespace, meta.name, record.mod_revision, data, pending.obj
         )
         if cache.versions is not None:
             entry.forms = {cache.versions.clean: None}

@@ -6,8 +6,8 @@ right after `"metadata":{`, and what results is what GET, LIST and WATCH send.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, TypeVar
 
 from tiphys.api import codec
@@ -32,13 +32,28 @@ def served_again(data: bytes, revision: int) -> bytes:
     return b'%b"resourceVersion":"%d%b' % (data[:at], revision, data[end:])
 
 
-@lru_cache(maxsize=4)
-def _decoded(entry: Entry) -> Any:
-    """Of kinds that are not kept decoded (definitions, of up to a megabyte), the few last asked for.
+class _Recent:
+    """Typed objects of kinds that are not kept decoded (definitions, of up to a megabyte): the few last written or
+    asked for. One write asks several times, and so does who is told of it."""
 
-    One write asks several times.
-    """
-    return codec.decode(entry.kind.schema, entry.data)
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held: OrderedDict[Entry, Any] = OrderedDict()
+
+    def obj(self, entry: Entry) -> Any:
+        found = self._held.get(entry)
+        if found is None:
+            found = codec.decode(entry.kind.schema, entry.data)
+            self.hold(entry, found)
+        return found
+
+    def hold(self, entry: Entry, obj: Any) -> None:
+        self._held[entry] = obj
+        if len(self._held) > self._most:
+            self._held.popitem(last=False)
+
+
+_recent = _Recent(4)
 
 
 class Entry:
@@ -60,6 +75,9 @@ class Entry:
         self.revision = revision
         self.data = data
         self._obj = obj
+        if obj is not None and not kind.keep_decoded:
+            self._obj = None
+            _recent.hold(self, obj)
         self.forms: dict[str, Any] | None = None
 
     @property
@@ -67,7 +85,7 @@ class Entry:
         """The typed object, `metadata.resource_version` set."""
         if self._obj is None:
             if not self.kind.keep_decoded:
-                return _decoded(self)
+                return _recent.obj(self)
             self._obj = codec.decode(self.kind.schema, self.data)
         return self._obj
 

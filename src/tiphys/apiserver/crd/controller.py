@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from tiphys.api.custom.definition import FINALIZER, Definition, read
 from tiphys.api.custom.kind import kinds_of
@@ -158,7 +159,7 @@ class DefinitionController:
 
     def _structure(self, definition: Definition) -> conditions.Condition | None:
         """Only schemas from before they had to be structural can fail; others were checked when they were written."""
-        if definition.condition(conditions.NON_STRUCTURAL) == "" and definition.status.conditions:
+        if definition.condition(conditions.NON_STRUCTURAL) == "":
             return None
         from tiphys.api.structural.checks import violations
 
@@ -180,7 +181,7 @@ class DefinitionController:
 
     async def _write_status(self, name: str, definition: Definition, status: CustomResourceDefinitionStatus) -> None:
         def transform(current: Any) -> Any:
-            made = copy_of(current)
+            made = _copy(current)
             made.status = copy_of(status)
             made.metadata.resource_version = definition.metadata.resource_version
             return made
@@ -255,13 +256,13 @@ class DefinitionController:
         now = rfc3339(self._clock.now())
 
         def transform(current: Any) -> Any:
-            made = copy_of(current)
+            made = _copy(current)
             conditions.with_condition(made.status, conditions.TERMINATING, condition, now)
             made.metadata.resource_version = ""
             return made
 
         def released(current: Any) -> Any:
-            made = copy_of(current)
+            made = _copy(current)
             made.metadata.finalizers = [finalizer for finalizer in made.metadata.finalizers if finalizer != FINALIZER]
             return made
 
@@ -269,3 +270,8 @@ class DefinitionController:
         await self._registry.rewrite(CUSTOMRESOURCEDEFINITION, "", name, transform)
         if finalized:
             await self._registry.update(CUSTOMRESOURCEDEFINITION, "", name, released, opts)
+
+
+def _copy(definition: Any) -> Any:
+    """To change all but the spec, which may be large and is shared."""
+    return replace(definition, metadata=copy_of(definition.metadata), status=copy_of(definition.status))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from copy import copy
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -80,7 +81,9 @@ class Deletes:
             )  # fmt: skip
             await opts.admission.admit(request)
             await opts.admission.validate(request)
-        obj = copy_of(current.obj)
+        # Only the metadata changes, and the status of a few kinds: the rest, which may be large, is shared.
+        obj = copy(current.obj)
+        obj.metadata = copy_of(obj.metadata)
         if current.kind is NAMESPACE:
             if not obj.metadata.deletion_timestamp:
                 return await self._mark_namespace(obj, current, options, opts)
@@ -116,6 +119,7 @@ class Deletes:
     ) -> tuple[Entry, bool] | None:
         """A namespace is never gone at once: its content goes first, which the namespace controller sees to."""
         obj.metadata.deletion_timestamp = rfc3339(self._clock.now())
+        obj.status = copy_of(obj.status)
         obj.status.phase = TERMINATING
         change_propagation(obj.metadata, options)
         marked = await self._write(current, obj, opts)
@@ -133,6 +137,7 @@ class Deletes:
         change_propagation(obj.metadata, options)
         if FINALIZER not in obj.metadata.finalizers:
             obj.metadata.finalizers = [*obj.metadata.finalizers, FINALIZER]
+        obj.status = copy_of(obj.status)
         with_condition(obj.status, PENDING.type, PENDING, now)
         marked = await self._write(current, obj, opts)
         return None if marked is None else (marked, False)

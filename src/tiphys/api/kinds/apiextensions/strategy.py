@@ -48,4 +48,4 @@ def _note_stored(obj: CustomResourceDefinition) -> None:
 
 def prepare_status(obj: CustomResourceDefinition, old: CustomResourceDefinition) -> None:
     """Only the status; of metadata, what everybody may set on a status."""
-    obj.spec = copy_of(old.spec)
+    obj.spec = old.spec  # shared, as it is large, and nothing changes it below a status
