@@ -137,6 +137,7 @@ async def _components(data: DataDirectory, settings: ClusterSettings, server: Ap
             service_account_key=(data.pki / "sa.key").read_text(),
             local_path_dir=str(data.local_volumes(settings)),
         ),
+        metrics=server.metrics,
     )
     scheduler = Scheduler(scheduler_client, clock, scheduler_recorder, metrics=server.metrics)
 

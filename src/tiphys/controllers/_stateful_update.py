@@ -215,7 +215,6 @@ class Update:
         )
 
     def _claim_report(self, pod: Pod, name: str) -> Report:
-        text = f"Create Claim {name} Pod {pod.metadata.name} in StatefulSet {self._wanted.metadata.name}"
-        return Report(
-            self._wanted, "SuccessfulCreate", f"{text} success", "FailedCreate", f"{text} failed error: {{error}}"
-        )
+        what, where = f"Create Claim {name}", f"Pod {pod.metadata.name} in StatefulSet {self._wanted.metadata.name}"
+        done, failed = f"{what} {where} success", f"{what} for {where} failed error: {{error}}"
+        return Report(self._wanted, "SuccessfulCreate", done, "FailedCreate", failed)

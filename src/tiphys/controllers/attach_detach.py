@@ -15,10 +15,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from tiphys.api.csi.intree import migrated
 from tiphys.api.kind import new
 from tiphys.api.kinds import CSIDRIVER, NODE, PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM, POD, VOLUMEATTACHMENT
 from tiphys.api.kinds.core.node import Node
-from tiphys.api.kinds.core.persistentvolume import PersistentVolume
+from tiphys.api.kinds.core.persistentvolume import CSIPersistentVolumeSource, PersistentVolume
 from tiphys.api.kinds.core.persistentvolumeclaim import PersistentVolumeClaim
 from tiphys.api.kinds.core.pod.facts import is_terminal
 from tiphys.api.kinds.core.pod.schema import Pod
@@ -70,16 +71,19 @@ class World:
     """How long a node that is not ready may keep a volume that no pod of it uses; 0: as long as it says."""
 
 
+def csi_of(volume: PersistentVolume) -> CSIPersistentVolumeSource | None:
+    """The CSI volume that it is, be it by a name that was once built in."""
+    return volume.spec.csi or migrated(volume.spec)
+
+
 def unique_name(volume: PersistentVolume) -> str:
     """What a Node's status calls the volume; empty: no CSI volume."""
-    csi = volume.spec.csi
+    csi = csi_of(volume)
     return f"kubernetes.io/csi/{csi.driver}^{csi.volume_handle}" if csi is not None else ""
 
 
-def attachment_name(volume: PersistentVolume, node: str) -> str:
-    csi = volume.spec.csi
-    text = f"{csi.volume_handle}{csi.driver}{node}" if csi is not None else ""
-    return f"{_PREFIX}{hashlib.sha256(text.encode()).hexdigest()}"
+def attachment_name(csi: CSIPersistentVolumeSource, node: str) -> str:
+    return f"{_PREFIX}{hashlib.sha256(f'{csi.volume_handle}{csi.driver}{node}'.encode()).hexdigest()}"
 
 
 def read(listers: Listers, key: Key, now: datetime) -> World | None:
@@ -123,9 +127,10 @@ def _volumes(listers: Listers, pod: Pod) -> Iterable[PersistentVolume]:
         if claim is None or claim.status.phase != "Bound":
             continue
         found = listers.get(PERSISTENTVOLUME, claim.spec.volume_name)
-        if found is None or found.spec.csi is None:
+        csi = csi_of(found) if found is not None else None
+        if found is None or csi is None:
             continue
-        driver = listers.get(CSIDRIVER, found.spec.csi.driver)
+        driver = listers.get(CSIDRIVER, csi.driver)
         if driver is None or driver.spec.attach_required is not False:
             yield found
 
@@ -136,9 +141,10 @@ def plan(_key: Key, world: World) -> Sequence[Action]:
     going = [each for each in unwanted if _may_go(world, each, since[_source(each)])]
     told = _problems(world)
     actions: list[Action] = [
-        Create(VOLUMEATTACHMENT, _made(volume, world.name), exists_ok=True)
+        Create(VOLUMEATTACHMENT, _made(volume, csi, world.name), exists_ok=True)
         for name, (volume, _) in world.wanted.items()
         if world.node is not None and name not in told and name not in {_source(each) for each in world.attachments}
+        if (csi := csi_of(volume)) is not None
     ]
     # A volume is no longer said to be attached before it is detached, so that no kubelet begins to use it.
     actions += _report(world, {each.metadata.name for each in going})
@@ -186,9 +192,9 @@ def _taken(users: Sequence[Pod], asking: Pod) -> str:
     return f"Volume is already used by pod(s) {', '.join(here)}{more}"
 
 
-def _made(volume: PersistentVolume, node: str) -> VolumeAttachment:
-    made: VolumeAttachment = new(VOLUMEATTACHMENT, attachment_name(volume, node))
-    made.spec.attacher = volume.spec.csi.driver if volume.spec.csi is not None else ""
+def _made(volume: PersistentVolume, csi: CSIPersistentVolumeSource, node: str) -> VolumeAttachment:
+    made: VolumeAttachment = new(VOLUMEATTACHMENT, attachment_name(csi, node))
+    made.spec.attacher = csi.driver
     made.spec.source.persistent_volume_name = volume.metadata.name
     made.spec.node_name = node
     return made

@@ -19,7 +19,7 @@ from tiphys.api.kinds.resource.resourceclaim import ResourceClaim
 from tiphys.api.kinds.resource.resourceslice import ResourceSlice
 from tiphys.api.kinds.resource.types import DeviceTaint, DeviceToleration
 from tiphys.base.clock import parse_rfc3339, rfc3339
-from tiphys.controllers._actions import Action, Delete, Event, Patch, RequeueAfter
+from tiphys.controllers._actions import Action, Delete, Event, Patch, Remember, RequeueAfter
 from tiphys.controllers._measures import CounterOf, HistogramOf, Measured, Turn
 from tiphys.controllers._spec import ControllerSpec, Index, Key, Listers, Watch
 from tiphys.controllers.resourceclaim import claim_names
@@ -46,6 +46,8 @@ class World:
     pod: Pod
     taints: tuple[tuple[DeviceTaint, tuple[DeviceToleration, ...]], ...]
     """NoExecute taints of the devices that the pod has, each with what the device's request tolerates."""
+    planned: bool
+    """The pod was to be evicted later, when it was looked at last."""
     now: datetime
 
 
@@ -54,7 +56,8 @@ def read(listers: Listers, key: Key, now: datetime) -> World | None:
     if pod is None or not pod.spec.node_name or pod.metadata.deletion_timestamp is not None:
         return None
     taints = tuple(found for claim in _claims(listers, pod) for found in _taints(listers, claim))
-    return World(pod, taints, now) if taints else None
+    planned = bool(listers.remembered(key))
+    return World(pod, taints, planned, now) if taints or planned else None
 
 
 def _claims(listers: Listers, pod: Pod) -> Iterator[ResourceClaim]:
@@ -103,9 +106,11 @@ def _tolerates(toleration: DeviceToleration, taint: DeviceTaint) -> bool:
 def plan(_key: Key, world: World) -> Sequence[Action]:
     end = due(world)
     if end is None:
-        return ()
+        if not world.planned:
+            return ()
+        return [Event(world.pod, "Normal", "DeviceTaintManagerEviction", "Cancelling deletion"), Remember(None)]
     if end > world.now:
-        return [RequeueAfter((end - world.now).total_seconds())]
+        return [Remember(True), RequeueAfter((end - world.now).total_seconds())]
     metadata = world.pod.metadata
     condition = {
         "type": "DisruptionTarget",

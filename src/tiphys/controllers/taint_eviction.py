@@ -2,8 +2,8 @@
 
 Woken by: pods; for all pods of a node, changes of its NoExecute taints. Writes: the pod's condition DisruptionTarget
 and its deletion.
-Races: a taint that goes again in time wakes the pods, whose new plan is to do nothing: a planned eviction needs no
-cancelling. The time of a toleration runs from the taint's `timeAdded`, or from when we saw the taint.
+Races: a taint that goes again in time wakes the pods, whose new plan is to do nothing, and to say so. The time of a
+toleration runs from the taint's `timeAdded`, or from when we saw the taint.
 Source: pkg/controller/tainteviction/taint_eviction.go.
 """
 
@@ -18,7 +18,7 @@ from tiphys.api.kinds.core.node import Node
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.references import Taint
 from tiphys.base.clock import parse_rfc3339, rfc3339
-from tiphys.controllers._actions import Action, Delete, Event, Patch, RequeueAfter
+from tiphys.controllers._actions import Action, Delete, Event, Patch, Remember, RequeueAfter
 from tiphys.controllers._node_measures import EVICTED, EVICTED_S, measure_eviction
 from tiphys.controllers._nodes import BY_NODE
 from tiphys.controllers._placement import tolerates
@@ -32,6 +32,8 @@ class World:
     """Of effect NoExecute, on the pod's node."""
     tainted: datetime
     """When we saw these taints first."""
+    planned: bool
+    """The pod was to be evicted later, when it was looked at last."""
     now: datetime
 
 
@@ -40,19 +42,21 @@ def read(listers: Listers, key: Key, now: datetime) -> World | None:
     node = listers.get(NODE, pod.spec.node_name) if pod is not None and pod.spec.node_name else None
     if pod is None or node is None:
         return None
-    taints = _no_execute(node)
-    return World(pod, taints, listers.heard(NODE, node.metadata.name), now) if taints else None
+    taints, planned = _no_execute(node), bool(listers.remembered(key))
+    return World(pod, taints, listers.heard(NODE, node.metadata.name), planned, now) if taints or planned else None
 
 
 def plan(_key: Key, world: World) -> Sequence[Action]:
     if world.pod.metadata.deletion_timestamp is not None:
         return ()
-    due = _evicted_at(world)
+    due, metadata = _evicted_at(world), world.pod.metadata
     if due is None:
-        return ()
+        if not world.planned:
+            return ()
+        text = f"Cancelling deletion of Pod {metadata.namespace}/{metadata.name}"
+        return [Event(world.pod, "Normal", "TaintManagerEviction", text), Remember(None)]
     if due > world.now:
-        return [RequeueAfter((due - world.now).total_seconds())]
-    metadata = world.pod.metadata
+        return [Remember(True), RequeueAfter((due - world.now).total_seconds())]
     condition = {
         "type": "DisruptionTarget",
         "status": "True",

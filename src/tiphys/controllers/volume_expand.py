@@ -1,7 +1,6 @@
 """Says who is to enlarge a volume whose claim asks for more than it has.
 
-Woken by: claims whose request grows. Writes: events. Enlarging is for the driver's own controller; volumes that nobody
-can enlarge are said to be such.
+Woken by: claims whose request grows. Writes: events. Enlarging is for the driver's own controller.
 Races: none; it writes nothing.
 Source: pkg/controller/volume/expand/expand_controller.go.
 """
@@ -13,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tiphys.api.kinds import PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM
-from tiphys.api.kinds.core.persistentvolume import PersistentVolume
 from tiphys.api.kinds.core.persistentvolumeclaim import PersistentVolumeClaim
 from tiphys.base import quantity
 from tiphys.controllers._actions import Action, Event
@@ -26,7 +24,6 @@ EXTERNAL = "waiting for an external controller to expand this PVC"
 @dataclass(frozen=True)
 class World:
     claim: PersistentVolumeClaim
-    volume: PersistentVolume
 
 
 def read(listers: Listers, key: Key, _now: datetime) -> World | None:
@@ -37,16 +34,11 @@ def read(listers: Listers, key: Key, _now: datetime) -> World | None:
     reference = volume.spec.claim_ref if volume is not None else None
     if volume is None or reference is None or reference.uid != claim.metadata.uid:
         return None
-    return World(claim, volume)
+    return World(claim)
 
 
 def plan(_key: Key, world: World) -> Sequence[Action]:
-    if world.volume.spec.csi is not None:
-        return [Event(world.claim, "Normal", "ExternalExpanding", EXTERNAL)]
-    text = (
-        "didn't find a plugin capable of expanding the volume; waiting for an external controller to process this PVC"
-    )
-    return [Event(world.claim, "Warning", "ExternalExpanding", text)]
+    return [Event(world.claim, "Normal", "ExternalExpanding", EXTERNAL)]
 
 
 def _wants_more(claim: PersistentVolumeClaim) -> bool:

@@ -128,6 +128,7 @@ class TestControlPlane:
                 signing_key=(pki / "ca.key").read_text(),
                 service_account_key=(pki / "sa.key").read_text(),
             ),
+            metrics=self.server.metrics,
         )
         simulation = SimulationSettings(
             nodes=settings.nodes,

@@ -10,7 +10,11 @@ from tiphys.api.kind import new
 from tiphys.api.kinds import CSIDRIVER, NODE, PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM, POD, VOLUMEATTACHMENT
 from tiphys.api.kinds.core.node import NodeCondition
 from tiphys.api.kinds.core.persistentvolume import CSIPersistentVolumeSource
-from tiphys.api.kinds.core.pod.volumes import PersistentVolumeClaimVolumeSource, Volume
+from tiphys.api.kinds.core.pod.volumes import (
+    GCEPersistentDiskVolumeSource,
+    PersistentVolumeClaimVolumeSource,
+    Volume,
+)
 from tiphys.api.kinds.core.references import ObjectReference, Taint
 from tiphys.api.kinds.storage.volumeattachment import VolumeError
 from tiphys.controllers import attach_detach, node_ttl, volume_expand
@@ -163,6 +167,23 @@ async def test_a_volume_of_one_node_is_not_attached_to_two() -> None:
     assert attached(b) == ["n2"]
 
 
+async def test_a_volume_by_an_old_name_is_its_drivers() -> None:
+    b = bench(n1="Running")
+
+    def old(volume: Any) -> None:
+        volume.spec.csi = None
+        volume.spec.gce_persistent_disk = GCEPersistentDiskVolumeSource(pd_name="disk-1")
+
+    b.client.edit(PERSISTENTVOLUME, "disk", "", old)
+    await b.settle(N1)
+    (made,) = b.client.all(VOLUMEATTACHMENT)
+    assert made.spec.attacher == "pd.csi.storage.gke.io"
+    await attach(b)
+    assert in_status(b) == [
+        "kubernetes.io/csi/pd.csi.storage.gke.io^projects/UNSPECIFIED/zones/UNSPECIFIED/disks/disk-1"
+    ]
+
+
 async def test_a_shared_volume_is() -> None:
     b = bench(n1="Running", n2="Pending", modes=("ReadWriteMany",))
     await b.settle(N1)
@@ -181,7 +202,7 @@ async def test_attachments_of_others_stay() -> None:
 
 @pytest.mark.parametrize(
     ("asked", "csi", "reason"),
-    [("1Gi", True, None), ("2Gi", True, "Normal"), ("2Gi", False, "Warning")],
+    [("1Gi", True, None), ("2Gi", True, "Normal"), ("2Gi", False, "Normal")],
 )
 async def test_a_claim_that_grows_is_told_who_does_it(asked: str, csi: bool, reason: str | None) -> None:
     b = Bench(volume_expand.SPEC)

@@ -77,3 +77,12 @@ async def test_others_stay(more: dict[str, Any]) -> None:
     b = bench([], **more)
     await b.settle(KEY)
     assert b.client.all(POD)[0].metadata.deletion_timestamp is None
+
+
+async def test_a_taint_that_goes_in_time_is_told() -> None:
+    b = bench([tolerating(30)])
+    await b.apply(KEY)
+    b.client.drop(RESOURCESLICE, "new")
+    await b.apply(KEY)
+    await b.apply(KEY)
+    assert [event[2:] for event in b.events.events] == [("DeviceTaintManagerEviction", "Cancelling deletion")]

@@ -184,3 +184,20 @@ async def test_two_families_get_a_range_each() -> None:
     found = [node.spec.pod_cidrs for node in b.client.all(NODE)]
     assert found == [["10.244.0.0/24", "fd00:10:244::/64"], ["10.244.1.0/24", "fd00:10:244:1::/64"], []]
     assert [node.spec.pod_cidr for node in b.client.all(NODE)][:2] == ["10.244.0.0/24", "10.244.1.0/24"]
+
+
+async def test_an_eviction_that_is_called_off_is_told_once() -> None:
+    b = Bench(taint_eviction.SPEC)
+    node = objects.node("n1")
+    node.spec.taints = [Taint(key="x", effect="NoExecute", time_added=objects.NOW)]
+    b.client.put(NODE, node)
+    pod = objects.pod("p", node="n1")
+    pod.spec.tolerations = [Toleration(key="x", operator="Exists", toleration_seconds=300)]
+    b.client.put(POD, pod)
+    key = Key("default", "p")
+    assert await b.apply(key) == 300
+    b.client.edit(NODE, "n1", "", lambda each: setattr(each.spec, "taints", []))
+    await b.apply(key)
+    await b.apply(key)
+    told = ("TaintManagerEviction", "Cancelling deletion of Pod default/p")
+    assert [event[2:] for event in b.events.events] == [told]

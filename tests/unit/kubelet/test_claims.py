@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from tiphys.api.codec import from_json
+from tiphys.api.csi.intree import migrated
 from tiphys.api.kind import new
 from tiphys.api.kinds import NODE, PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM
 from tiphys.api.kinds.core.persistentvolume import PersistentVolume, PersistentVolumeSpec
@@ -22,7 +23,6 @@ from tiphys.kubelet.volumes import records
 from tiphys.kubelet.volumes.affinity import node_matches
 from tiphys.kubelet.volumes.claims import BadClaim, Claims, claim_name
 from tiphys.kubelet.volumes.content import BadVolume
-from tiphys.kubelet.volumes.intree import migrated
 from tiphys.kubelet.volumes.local_path import LocalPath
 from tiphys.kubelet.volumes.persistent import NodeVolumes
 from tiphys.kubelet.volumes.pod import unmounted_message

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tiphys.api.csi.intree import migrated
 from tiphys.api.errors import ApiError
 from tiphys.api.kinds import SECRET
 from tiphys.api.kinds.core.node import Node
@@ -33,7 +34,6 @@ from tiphys.kubelet.volumes.csi.drivers import CsiDrivers
 from tiphys.kubelet.volumes.csi.mounting import CsiMounter, NotAttached, Wanted, inline_source, remove_target
 from tiphys.kubelet.volumes.growth import Growth
 from tiphys.kubelet.volumes.hostpath import check_host_path
-from tiphys.kubelet.volumes.intree import migrated
 from tiphys.kubelet.volumes.local_path import LocalPath
 from tiphys.kubelet.volumes.ownership import give_to_group
 from tiphys.kubelet.volumes.records import VolumeRecord
