@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tiphys.cluster import apiserver_flags, controller_flags, etcd_flags
 from tiphys.cluster.failure import ClusterError
-from tiphys.cluster.service import serve
+from tiphys.cluster.service import serve, shut_down_on_power_failure
 from tiphys.cluster.settings import IPVS_SCHEDULERS, PROXY_MODES
 
 if TYPE_CHECKING:
@@ -133,6 +133,7 @@ def _kubelet_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tls-cert-file", type=Path, help="the serving certificate")
     parser.add_argument("--tls-private-key-file", type=Path, help="its key")
     parser.add_argument("--client-ca-file", type=Path, help="whose client certificates to accept")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="a KubeletConfiguration; it wins over flags")
     parser.add_argument("--port", type=int, default=10250, help="the kubelet's port (%(default)s)")
     parser.add_argument("--max-pods", type=int, default=110, help="how many pods (%(default)s)")
 
@@ -285,6 +286,7 @@ def _scheduler(options: argparse.Namespace) -> None:
 
 def _kubelet(options: argparse.Namespace) -> None:
     from tiphys.cluster.certificates import host_address
+    from tiphys.kubelet.configuration import BadConfiguration, load
     from tiphys.kubelet.kubelet import Kubelet
     from tiphys.kubelet.settings import KubeletSettings
 
@@ -301,10 +303,17 @@ def _kubelet(options: argparse.Namespace) -> None:
         port=options.port,
         max_pods=options.max_pods,
     )
+    if options.config is not None:
+        try:
+            settings = load(settings, options.config)
+        except BadConfiguration as error:
+            raise ClusterError(str(error)) from None
 
     async def work(client: RestClient, clock: Clock, recorder: EventRecorder) -> None:
+        kubelet = Kubelet(client, clock, recorder, settings)
         try:
-            await Kubelet(client, clock, recorder, settings).run()
+            with shut_down_on_power_failure(kubelet.shut_down):
+                await kubelet.run()
         except (OSError, RuntimeError) as error:
             raise ClusterError(str(error)) from error
 

@@ -14,11 +14,12 @@ from pathlib import Path
 from tiphys.cluster.certificates import internal_addresses, network_agent, pair
 from tiphys.cluster.failure import ClusterError
 from tiphys.cluster.node_control import await_power
-from tiphys.cluster.service import serve
+from tiphys.cluster.service import serve, shut_down_on_power_failure
 from tiphys.cluster.settings import ClusterSettings, DataDirectory
 from tiphys.cluster.supervisor import guard
 from tiphys.kubelet.containerd import Containerd, ContainerdFailure, ContainerdSettings
 from tiphys.kubelet.kubelet import Kubelet
+from tiphys.kubelet.settings import KubeletSettings
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,6 @@ async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None
     from tiphys.cluster.local_path import LocalPaths
     from tiphys.dns.cluster_dns import ClusterDns, DnsSettings
     from tiphys.kubelet.kubelet import Kubelet
-    from tiphys.kubelet.settings import KubeletSettings
     from tiphys.network.own_cni import OwnNetwork
     from tiphys.network.pod_network import BACKENDS, NetworkSettings, PodNetwork
     from tiphys.network.policy import PolicyAgent
@@ -76,25 +76,26 @@ async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None
     recorder = EventRecorder(client, clock, "kubelet", name)
     serving = pair(data, f"{name}-serving")
     addresses = internal_addresses(settings, name)
+    node_settings = KubeletSettings(
+        node_name=name,
+        node_ip=",".join(addresses),
+        root_dir=data.node(name) / "kubelet",
+        cri_socket=runtime.settings.socket,
+        static_pod_path=data.node(name) / "manifests",
+        local_path_dir=data.local_volumes(settings),
+        logs_dir=data.node(name) / "logs",
+        cluster_dns=(settings.dns_ip,),
+        cluster_domain=settings.cluster_domain,
+        cgroup_root=f"{data.cgroup}/{name}",
+        serving_cert=serving.certificate,
+        serving_key=serving.key,
+        client_ca=pair(data, "ca").certificate,
+    )
     kubelet = Kubelet(
         client,
         clock,
         recorder.named("kubelet"),
-        KubeletSettings(
-            node_name=name,
-            node_ip=",".join(addresses),
-            root_dir=data.node(name) / "kubelet",
-            cri_socket=runtime.settings.socket,
-            static_pod_path=data.node(name) / "manifests",
-            local_path_dir=data.local_volumes(settings),
-            logs_dir=data.node(name) / "logs",
-            cluster_dns=(settings.dns_ip,),
-            cluster_domain=settings.cluster_domain,
-            cgroup_root=f"{data.cgroup}/{name}",
-            serving_cert=serving.certificate,
-            serving_key=serving.key,
-            client_ca=pair(data, "ca").certificate,
-        ),
+        _configured(data, name, node_settings),
     )
     network: PodNetwork | OwnNetwork
     cni_directory = str(runtime.settings.cni_conf_dir)
@@ -158,6 +159,19 @@ async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None
         await network_client.close()
 
 
+def _configured(data: DataDirectory, name: str, settings: KubeletSettings) -> KubeletSettings:
+    """With what `kubelet.yaml` says: that of all nodes, and then that of this one. Raises ClusterError."""
+    for path in (data.root / "kubelet.yaml", data.node(name) / "kubelet.yaml"):
+        if path.exists():
+            from tiphys.kubelet.configuration import BadConfiguration, load
+
+            try:
+                settings = load(settings, path)
+            except BadConfiguration as error:
+                raise ClusterError(str(error)) from None
+    return settings
+
+
 async def _run_containerd(runtime: Containerd) -> None:
     try:
         await runtime.run()
@@ -169,7 +183,8 @@ async def _run_kubelet(data: DataDirectory, name: str, runtime: Containerd, kube
     """Images of the shelf first, so that the first pod finds them; then the kubelet."""
     await runtime.ready.wait()
     await _import_shelf(data, name, runtime)
-    await kubelet.run()
+    with shut_down_on_power_failure(kubelet.shut_down):
+        await kubelet.run()
 
 
 async def _import_shelf(data: DataDirectory, name: str, runtime: Containerd) -> None:

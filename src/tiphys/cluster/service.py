@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 
+from tiphys.base.tasks import TaskSet
 from tiphys.cluster.failure import ClusterError
 
 
@@ -56,6 +58,17 @@ async def _until_signal(work: Coroutine[object, object, None]) -> None:
         await task
     except asyncio.CancelledError:
         logging.getLogger(__name__).info("stopped")
+
+
+@contextlib.contextmanager
+def shut_down_on_power_failure(shut_down: Callable[[], Coroutine[object, object, None]]) -> Iterator[None]:
+    """Within, SIGPWR begins a graceful shutdown of the node: whoever turns the machine off sends it, and waits."""
+    loop, tasks = asyncio.get_running_loop(), TaskSet()
+    loop.add_signal_handler(signal.SIGPWR, lambda: tasks.spawn(shut_down(), "node shutdown"))
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGPWR)
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:

@@ -52,7 +52,7 @@ def refusal(pod: Pod, others: Iterable[Pod], capacity: Capacity) -> Rejection | 
     for other in present:
         for name, amount in requests(other).items():
             used[name] = used.get(name, 0) + amount
-    for name in ("cpu", "memory", "ephemeral-storage"):
+    for name in sorted(has.keys() & wanted.keys() - {"pods"}):
         amount, taken = wanted.get(name, 0), used.get(name, 0)
         if amount and amount + taken > has[name]:
             text = f"requested: {amount}, used: {taken}, capacity: {has[name]}"

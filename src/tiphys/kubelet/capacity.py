@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tiphys.api.meta.schema import Quantity
@@ -18,27 +19,36 @@ class Capacity:
     memory_bytes: int
     disk_bytes: int
     max_pods: int
+    huge_pages: Mapping[int, int] = field(default_factory=dict)
+    """Pages that are set aside, by their size in bytes."""
+    reserved_cpu_milli: int = 0
+    """Not for pods."""
 
     def quantities(self) -> dict[str, Quantity]:
         """As `status.capacity` has it."""
         return {
             "cpu": Quantity(from_milli(self.cpu_milli)),
             "ephemeral-storage": Quantity(f"{self.disk_bytes // 1024}Ki"),
-            "hugepages-1Gi": Quantity("0"),
-            "hugepages-2Mi": Quantity("0"),
+            **{
+                f"hugepages-{from_value(size, binary=True)}": Quantity(from_value(size * count, binary=True))
+                for size, count in sorted(self.huge_pages.items())
+            },
             "memory": Quantity(f"{self.memory_bytes // 1024}Ki"),
             "pods": Quantity(str(self.max_pods)),
         }
 
     def allocatable(self) -> dict[str, Quantity]:
-        """What pods may take: nothing is reserved but the eviction margins (100 MiB of memory, a tenth of the disk)."""
+        """What pods may take: all but the reserved processors, huge pages, and what the eviction margins keep free
+        (100 MiB of memory, a tenth of the disk)."""
         made = self.quantities()
-        made["memory"] = Quantity(f"{max(self.memory_bytes - (100 << 20), 0) // 1024}Ki")
+        made["cpu"] = Quantity(from_milli(self.cpu_milli - self.reserved_cpu_milli))
+        huge = sum(size * count for size, count in self.huge_pages.items())
+        made["memory"] = Quantity(f"{max(self.memory_bytes - huge - (100 << 20), 0) // 1024}Ki")
         made["ephemeral-storage"] = Quantity(from_value(self.disk_bytes * 9 // 10))
         return made
 
 
-def read_capacity(root: Path, max_pods: int) -> Capacity:
+def read_capacity(root: Path, max_pods: int, reserved_cpus: int = 0) -> Capacity:
     """Of this machine; `root` names the file system that counts."""
     memory = 0
     for line in Path("/proc/meminfo").read_text().splitlines():
@@ -46,4 +56,8 @@ def read_capacity(root: Path, max_pods: int) -> Capacity:
             memory = int(line.split()[1]) * 1024
     disk = os.statvfs(root)
     cores = len(os.sched_getaffinity(0))
-    return Capacity(cores * 1000, memory, disk.f_blocks * disk.f_frsize, max_pods)
+    pages = {
+        int(path.name.removeprefix("hugepages-").removesuffix("kB")) << 10: int((path / "nr_hugepages").read_text())
+        for path in Path("/sys/kernel/mm/hugepages").glob("hugepages-*kB")
+    }
+    return Capacity(cores * 1000, memory, disk.f_blocks * disk.f_frsize, max_pods, pages, reserved_cpus * 1000)

@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tiphys.api.kinds.core.pod.containers import Container, ResourceRequirements
-from tiphys.api.kinds.core.pod.facts import limits, qos_class, requests
+from tiphys.api.kinds.core.pod.facts import amounts, limits, qos_class, requests
 from tiphys.api.kinds.core.pod.schema import Pod
-from tiphys.base.quantity import milli, value
-from tiphys.kubelet.cri.common import LinuxContainerResources
+from tiphys.base.quantity import from_value, milli, value
+from tiphys.kubelet.capacity import Capacity
+from tiphys.kubelet.cri.common import HugepageLimit, LinuxContainerResources
 
 _log = logging.getLogger(__name__)
 
@@ -57,8 +58,20 @@ def oom_score_adj(pod: Pod, container: Container, memory_capacity_bytes: int) ->
     return min(max(adjust, 3), 999)
 
 
+def huge_page_limits(amounts: Mapping[str, int], sizes: Iterable[int]) -> dict[str, int]:
+    """Bytes by page size, as cgroups name it (`2MB`): what is asked of each size that the node has, else nothing."""
+    return {_page_name(size): amounts.get(f"hugepages-{from_value(size, binary=True)}", 0) for size in sorted(sizes)}
+
+
+def _page_name(size: int) -> str:
+    for shift, unit in ((30, "GB"), (20, "MB"), (10, "KB")):
+        if size >= 1 << shift:
+            return f"{size >> shift}{unit}"
+    return f"{size}B"
+
+
 def container_resources(
-    pod: Pod, container: Container, memory_capacity_bytes: int, *, unified: bool
+    pod: Pod, container: Container, capacity: Capacity, *, unified: bool
 ) -> LinuxContainerResources:
     """What the runtime writes into the container's own cgroup."""
     asked = container.resources
@@ -68,11 +81,19 @@ def container_resources(
         cpu_period=PERIOD_US,
         cpu_quota=cpu_quota_us(milli(asked.limits.get("cpu", "0"))),
         memory_limit_in_bytes=value(asked.limits.get("memory", "0")),
-        oom_score_adj=oom_score_adj(pod, container, memory_capacity_bytes),
+        oom_score_adj=oom_score_adj(pod, container, capacity.memory_bytes),
+        hugepage_limits=[
+            HugepageLimit(page_size=size, limit=amount)
+            for size, amount in huge_page_limits(amounts(asked.limits), _page_sizes(capacity)).items()
+        ],
     )
     if unified:
         resources.unified = {"memory.oom.group": "1"}
     return resources
+
+
+def _page_sizes(capacity: Capacity) -> list[int]:
+    return [size for size, count in capacity.huge_pages.items() if count]
 
 
 @dataclass(frozen=True, slots=True)

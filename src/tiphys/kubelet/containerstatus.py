@@ -29,6 +29,8 @@ from tiphys.base.clock import rfc3339
 from tiphys.kubelet.lifecycle import Health, restarts_after, started
 from tiphys.kubelet.state import ContainerRun, PodRuntime, RunState
 
+RESTARTING_ALL = "RestartingAllContainers"
+
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
@@ -52,6 +54,8 @@ class Outlook:
     """The pod failed as a whole: DeadlineExceeded, a refused admission."""
     actuated: Mapping[str, ResourceRequirements] = field(default_factory=dict)
     """By container name: what its cgroup was given, where that is known."""
+    restarting_all: bool = False
+    """The containers are taken away to begin again, all of them."""
     device_health: Mapping[str, Sequence[ResourceStatus]] = field(default_factory=dict)
     """By container name: how the devices that it was given fare."""
     conditions: Sequence[PodCondition] = ()
@@ -78,7 +82,7 @@ def container_statuses(
         old = known.get(container.name)
         run = runtime.latest(container.name)
         if run is None:
-            status = _unseen(container, old, default, container.name in lost)
+            status = _unseen(container, old, default, container.name in lost, outlook.restarting_all)
         else:
             status = _seen(container, run, runtime.previous(container.name), old, outlook.actuated)
         status.volume_mounts = _mounts(container)
@@ -170,8 +174,11 @@ def _unseen(
     old: ContainerStatus | None,
     default: ContainerStateWaiting,
     terminal: bool,
+    restarting_all: bool,
 ) -> ContainerStatus:
     """The runtime knows nothing of it: not made yet, or lost since the last report."""
+    if restarting_all and old is not None and old.state.waiting is None:
+        return _taken_away(container, old)
     if old is not None and old.state.terminated is not None:
         return copy_of(old)
     status = ContainerStatus(name=container.name, image=container.image, state=ContainerState(waiting=default))
@@ -194,6 +201,18 @@ def _unseen(
         status.last_state = lost
         status.restart_count += 1
     return status
+
+
+def _taken_away(container: Container | EphemeralContainer, old: ContainerStatus) -> ContainerStatus:
+    text = "The container is removed because RestartAllContainers in place"
+    ended = ContainerStateTerminated(reason=RESTARTING_ALL, message=text, exit_code=137)
+    return ContainerStatus(
+        name=container.name,
+        image=container.image,
+        state=ContainerState(waiting=ContainerStateWaiting(reason=RESTARTING_ALL, message=text)),
+        last_state=ContainerState(terminated=ended),
+        restart_count=old.restart_count + 1,
+    )
 
 
 def _apply_waiting(

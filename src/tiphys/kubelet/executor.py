@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from tiphys.api.errors import ApiError
 from tiphys.api.kinds.core.configmap import ConfigMap
 from tiphys.api.kinds.core.pod.containers import Container, EnvVarSource, EphemeralContainer, LifecycleHandler
 from tiphys.api.kinds.core.pod.schema import Pod
-from tiphys.api.kinds.core.pod.status import HostIP, PodIP
+from tiphys.api.kinds.core.pod.status import HostIP, PodIP, PodStatus
 from tiphys.api.kinds.core.secret import Secret
 from tiphys.api.meta.schema import copy_of
 from tiphys.client.events import EventKind
@@ -157,13 +157,18 @@ class PodExecutor:
         message = f"back-off {delay} restarting failed container={name} pod={where}"
         raise StartFailed("CrashLoopBackOff", message, wait_s)
 
-    async def start(self, pod: Pod, start: Start, image: Image, runtime: PodRuntime) -> str:
-        """Create and start the container, run its postStart hook; its id. Raises StartFailed."""
+    async def start(self, pod: Pod, start: Start, image: Image, runtime: PodRuntime, reported: PodStatus) -> str:
+        """Create and start the container, run its postStart hook; its id. Raises StartFailed.
+
+        `reported` has how often containers began that the runtime has forgotten.
+        """
         node, container = self._node, start.container
         sandbox = runtime.sandbox
         if sandbox is None:
             raise StartFailed("CreateContainerError", "the pod has no sandbox", 1.0)
-        attempt = start.previous.attempt + 1 if start.previous is not None else _reported_restarts(pod, container.name)
+        attempt = (
+            start.previous.attempt + 1 if start.previous is not None else _reported_restarts(reported, container.name)
+        )
         ips = sandbox.ips or node.node_ips
         try:
             config = await self._config(pod, container, image, attempt, ips, runtime)
@@ -211,13 +216,17 @@ class PodExecutor:
             targeted = runtime.latest(container.target_container_name)
             target = targeted.id if targeted is not None else ""
         plain = container if isinstance(container, Container) else Container(name=container.name)
+        resources = container_resources(pod, plain, node.capacity, unified=node.cgroups.unified)
+        resources.cpuset_cpus = grant.cpuset
+        if grant.alone:
+            resources.cpu_quota = -1
         parts = Parts(
             attempt=attempt,
             image_ref=image.id,
             environment={**grant.environment, **environment.variables},
             mounts=[*grant.mounts, *mounts],
             devices=[*grant.devices, *container_devices(container, self._volumes)],
-            resources=container_resources(pod, plain, node.capacity.memory_bytes, unified=node.cgroups.unified),
+            resources=resources,
             security=container_context(pod, container, image.uid.value if image.uid else None, image.username, target),
             message_file=message_file(pod, container, attempt, node.settings),
             annotations=grant.annotations,
@@ -365,6 +374,16 @@ class PodExecutor:
             )
         return int(self._node.clock.monotonic() - begun)
 
+    async def reset(self, pod: Pod, runs: Sequence[ContainerRun], ips: tuple[str, ...]) -> None:
+        """End these and take them out of the runtime, one after another; their logs stay. Raises RuntimeFailure."""
+        for run in runs:
+            if run.running:
+                await self.kill(pod, run, f"Stopping container {run.name}", 0, ips)
+            try:
+                await self._node.cri.remove_container(run.id)
+            except NotFound:
+                continue
+
     async def remove(self, runtime: PodRuntime) -> None:
         """Take everything of the pod out of the runtime, logs excepted."""
         for run in runtime.containers:
@@ -417,11 +436,11 @@ def _container_of(pod: Pod, name: str) -> Container | EphemeralContainer | None:
     return next((container for container in everything if container.name == name), None)
 
 
-def _reported_restarts(pod: Pod, name: str) -> int:
-    """What the runtime has forgotten the API may remember: logs must not go into an earlier run's file."""
-    for status in (*pod.status.container_statuses, *pod.status.init_container_statuses):
-        if status.name == name and (status.state.running or status.state.terminated):
-            return status.restart_count + 1
+def _reported_restarts(reported: PodStatus, name: str) -> int:
+    """What the runtime has forgotten the report may remember: logs must not go into an earlier run's file."""
+    for status in (*reported.container_statuses, *reported.init_container_statuses):
+        if status.name == name:
+            return status.restart_count + bool(status.state.running or status.state.terminated)
     return 0
 
 

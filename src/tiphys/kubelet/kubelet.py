@@ -39,12 +39,10 @@ from tiphys.kubelet.orphans import Orphans
 from tiphys.kubelet.plugins import PluginRegistry
 from tiphys.kubelet.probes import Prober
 from tiphys.kubelet.references import References
-from tiphys.kubelet.resources.allocator import NodeResources
-from tiphys.kubelet.resources.cdi import CdiDevices
-from tiphys.kubelet.resources.claims.drivers import DraDrivers
-from tiphys.kubelet.resources.claims.prepared import ClaimedDevices
-from tiphys.kubelet.resources.devices.plugins import DevicePlugins
+from tiphys.kubelet.resources.assembly import assemble
+from tiphys.kubelet.resources.cpus.topology import parse
 from tiphys.kubelet.settings import KubeletSettings
+from tiphys.kubelet.shutdown import MESSAGE, REASON, NodeShutdown, periods
 from tiphys.kubelet.state import LABEL_POD_UID, PodRuntime
 from tiphys.kubelet.static.pods import StaticPods
 from tiphys.kubelet.static.source import MIRROR, is_mirror
@@ -76,6 +74,7 @@ class Kubelet:
         self.serving_tls: ssl.SSLContext | None = None
         """What the server serves with; a certificate that is loaded into it counts for new connections."""
         self._static: StaticPods | None = None
+        self.shutdown: NodeShutdown | None = None
         self._pod_cidr = ""
         self._image_ready = asyncio.Event()
         self.ready = asyncio.Event()
@@ -114,7 +113,7 @@ class Kubelet:
         """Serve this node until cancelled. Raises RuntimeError, OSError when the node cannot be one."""
         settings = self.settings
         settings.root_dir.mkdir(parents=True, exist_ok=True)
-        capacity = read_capacity(settings.root_dir, settings.max_pods)
+        capacity = read_capacity(settings.root_dir, settings.max_pods, len(parse(settings.reserved_cpus)))
         hierarchies = detect()
         cgroups = CgroupTree(settings.cgroup_root, hierarchies, settings.pod_pids_limit)
         self.capacity = capacity
@@ -129,18 +128,19 @@ class Kubelet:
             self._client, self._clock, self._recorder, tokens, lambda: reporter.node, settings,
             lambda: {uid for uid, worker in self._workers.items() if not worker.leaving}, reporter.report_soon,
         )  # fmt: skip
-        devices = DevicePlugins(settings.root_dir, self._clock, lambda uids: self._devices_changed(reporter, uids))
-        drivers = DraDrivers(self._client, self._clock, settings.node_name)
-        claims = ClaimedDevices(self._client, self._clock, drivers, settings.root_dir)
-        resources = NodeResources(
-            devices, claims, CdiDevices(settings.cdi_spec_dirs, lambda: reporter.runtime_knows_cdi)
-        )
+        assembled = assemble(
+            self._client, self._clock, self.cri, settings, self.pods_now,
+            lambda uids: self._devices_changed(reporter, uids), lambda: reporter.runtime_knows_cdi,
+        )  # fmt: skip
+        resources = assembled.resources
         reporter.resources = resources.amounts
-        plugins = PluginRegistry(
-            settings.root_dir,
-            {"CSIPlugin": volumes.drivers, "DRAPlugin": drivers, "DevicePlugin": devices},
-            self._wake_all,
-        )
+        handlers = {"CSIPlugin": volumes.drivers, **assembled.handlers}
+        plugins = PluginRegistry(settings.root_dir, handlers, self._wake_all)
+        shutdown = self.shutdown = NodeShutdown(
+            periods(settings), self._holders, lambda pod, grace_s: self._end(pod, REASON, MESSAGE, grace_s),
+            reporter.report_soon,
+        )  # fmt: skip
+        reporter.shutdown_problem = lambda: shutdown.problem
         reporter.volumes_in_use = volumes.in_use
         puller = ImagePuller(self.cri, self._clock, self._recorder)
         actions = Actions(self.cri)
@@ -197,17 +197,20 @@ class Kubelet:
                 group.create_task(supervised("image collection", images.run, self._clock))
                 group.create_task(supervised("CSINode", volumes.drivers.ensure_object, self._clock))
                 group.create_task(supervised("plugins", plugins.run, self._clock))
-                group.create_task(supervised("device plugins", devices.run, self._clock))
                 group.create_task(supervised("growing volumes", volumes.growth.follow, self._clock))
+                for name, job in assembled.jobs:
+                    group.create_task(supervised(name, job, self._clock))
                 if settings.serving_cert is not None:
                     group.create_task(supervised("kubelet server", self._serve, self._clock))
                 unsubscribe.append(nodes.subscribe(self._node_changed))
                 await asyncio.gather(services.wait_synced(), self._pods.wait_synced(), reporter.check_runtime())
                 self._recorder.event(node_reference(settings.node_name), "Normal", "Starting", "Starting kubelet.")
                 await static.read_directory()
-                drivers.start()
+                assembled.drivers.start()
                 left = resources.left_behind({pod.metadata.uid for pod in self.pods()})
-                group.create_task(supervised("claims left behind", lambda: claims.undo_all(left), self._clock))
+                group.create_task(
+                    supervised("claims left behind", lambda: resources.claims.undo_all(left), self._clock)
+                )
                 unsubscribe.append(self._pods.subscribe(self._pod_changed))
                 static_running: set[str] = set()
                 group.create_task(supervised("static pods", lambda: static.run(static_running), self._clock))
@@ -228,7 +231,7 @@ class Kubelet:
             await statuses.close()
             await actions.close()
             await volumes.drivers.close()
-            await drivers.close()
+            await assembled.drivers.close()
             await self.cri.close()
 
     async def _prepare_image(self) -> None:
@@ -265,10 +268,18 @@ class Kubelet:
         pod.metadata.deletion_grace_period_seconds = pod.spec.termination_grace_period_seconds
         worker.update(pod)
 
+    async def shut_down(self) -> None:
+        """The machine is about to go: end all pods, each group within its time; returns then."""
+        if self.shutdown is not None:
+            await self.shutdown.begin()
+
     async def _evict(self, pod: Pod, message: str, grace_s: int) -> None:
+        await self._end(pod, "Evicted", message, grace_s)
+
+    async def _end(self, pod: Pod, reason: str, message: str, grace_s: int) -> None:
         worker = self._workers.get(pod.metadata.uid)
         if worker is not None:
-            await worker.evict(message, grace_s)
+            await worker.terminate(reason, message, grace_s)
 
     async def _make_room(self, images: ImageCollector) -> None:
         """Unused images, and containers of pods that have ended."""
@@ -317,7 +328,8 @@ class Kubelet:
         if not is_new(pod):
             return None
         pressures = self._reporter.pressures() if self._reporter is not None else ()
-        return pressed(pod, pressures) or refusal(pod, self._holders(), context.capacity)
+        shutting_down = self.shutdown.rejection() if self.shutdown is not None else None
+        return shutting_down or pressed(pod, pressures) or refusal(pod, self._holders(), context.capacity)
 
     def _holders(self) -> list[Pod]:
         return [worker.pod for worker in self._workers.values() if not is_terminal(worker.pod)]

@@ -5,6 +5,7 @@ the state that its spec wants gives an empty plan.
 
 | sandbox | containers | plan |
 | --- | --- | --- |
+| any | one ended, and its rule says that all begin again | take all out of the runtime, that one last |
 | none or dead | none yet, or restartable | kill what is left, new sandbox, begin with the first init container |
 | none or dead | all done and not restartable | kill what is left |
 | ready | an init container is due | start it; nothing after it |
@@ -27,6 +28,8 @@ from tiphys.api.kinds.core.pod.containers import Container, EphemeralContainer
 from tiphys.api.kinds.core.pod.facts import is_sidecar
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.kubelet.state import ContainerRun, PodRuntime, RunState, SandboxState
+
+RESTART_ALL = "RestartAllContainers"
 
 Role = Literal["init", "sidecar", "main", "ephemeral"]
 
@@ -66,6 +69,8 @@ class Plan:
     create_sandbox: bool = False
     attempt: int = 0
     """Of the new sandbox."""
+    reset: Sequence[ContainerRun] = ()
+    """Runs to end without grace and take out of the runtime; nothing else is planned then."""
     kill: Sequence[Kill] = ()
     start: Sequence[Start] = ()
 
@@ -79,15 +84,41 @@ def spec_hash(container: Container | EphemeralContainer) -> str:
     return hashlib.sha256(f"{container.name}\0{container.image}".encode()).hexdigest()[:16]
 
 
+def rule_action(container: Container, exit_code: int) -> str:
+    """What the first rule that matches says, `Restart` or `RestartAllContainers`; empty: none does."""
+    for rule in container.restart_policy_rules:
+        codes = rule.exit_codes
+        if codes is None or codes.operator not in ("In", "NotIn"):
+            continue
+        if (exit_code in codes.values) == (codes.operator == "In"):
+            return rule.action
+    return ""
+
+
+def may_restart_all(pod: Pod) -> bool:
+    """Whether any container's end can begin all of them again."""
+    rules = (rule for c in (*pod.spec.init_containers, *pod.spec.containers) for rule in c.restart_policy_rules)
+    return any(rule.action == RESTART_ALL for rule in rules)
+
+
+def _to_reset(pod: Pod, runtime: PodRuntime) -> list[ContainerRun]:
+    """All runs to take away, in order; empty: no end asks for it. The cause stays to the last, should we be cut off."""
+    if not may_restart_all(pod):
+        return []
+    causes, others = list[ContainerRun](), list[ContainerRun]()
+    for container in (*pod.spec.containers, *pod.spec.init_containers):
+        for run in runtime.containers:
+            if run.name == container.name:
+                ended = run.state is RunState.EXITED
+                (causes if ended and rule_action(container, run.exit_code) == RESTART_ALL else others).append(run)
+    return [*others, *causes] if causes else []
+
+
 def restarts_after(pod: Pod, container: Container, exit_code: int) -> bool:
     """Whether a container that ended so is started again."""
     policy = container.restart_policy or pod.spec.restart_policy
-    for rule in container.restart_policy_rules:
-        codes = rule.exit_codes
-        if rule.action == "Restart" and codes is not None:
-            listed = exit_code in codes.values
-            if listed if codes.operator == "In" else not listed:
-                return True
+    if rule_action(container, exit_code):
+        return True
     if container.restart_policy is None and any(c.name == container.name for c in pod.spec.init_containers):
         # A finished init container is done; a failed one is tried again unless the pod never restarts.
         return exit_code != 0 and policy != "Never"
@@ -96,6 +127,8 @@ def restarts_after(pod: Pod, container: Container, exit_code: int) -> bool:
 
 def plan(pod: Pod, runtime: PodRuntime, health: Health) -> Plan:
     """The next step towards what the spec wants. See the table above."""
+    if reset := _to_reset(pod, runtime):
+        return Plan(reset=tuple(reset))
     needed, attempt = sandbox_needed(pod, runtime)
     if needed:
         return _plan_sandbox(pod, runtime, attempt)

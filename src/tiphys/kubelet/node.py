@@ -70,6 +70,8 @@ class NodeReporter:
         """Attachable volumes that pods here have: nobody may detach them."""
         self.resources: Callable[[], tuple[Mapping[str, Quantity], Mapping[str, Quantity]]] = lambda: ({}, {})
         """More capacity and allocatable: what plugins offer."""
+        self.shutdown_problem: Callable[[], str] = str
+        """Empty: the machine goes on."""
         self.runtime_problem = "container runtime status check may not have completed yet"
         self.network_problem = "container runtime status check may not have completed yet"
         """Empty: pods can have a network."""
@@ -239,7 +241,7 @@ class NodeReporter:
         return status
 
     def _ready(self) -> NodeCondition:
-        problems = [problem for problem in (self.runtime_problem, self.network_problem) if problem]
+        problems = [each for each in (self.runtime_problem, self.network_problem, self.shutdown_problem()) if each]
         if not problems:
             return NodeCondition(
                 type="Ready", status="True", reason="KubeletReady", message="kubelet is posting ready status"

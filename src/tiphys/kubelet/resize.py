@@ -228,7 +228,7 @@ class Resizer:
     async def _update(self, pod: Pod, change: Change) -> None:
         node = self._node
         unified = node.cgroups.unified
-        resources = container_resources(pod, change.container, node.capacity.memory_bytes, unified=unified)
+        resources = container_resources(pod, change.container, node.capacity, unified=unified)
         await node.cri.update_resources(change.run.id, resources)
 
     async def _check_memory(self, due: Sequence[Change]) -> None:

@@ -59,6 +59,18 @@ class KubeletSettings:
     container_log_max_files: int = 5
     cdi_spec_dirs: tuple[Path, ...] = (Path("/etc/cdi"), Path("/var/run/cdi"))
     """Where vendors describe devices; later ones win."""
+    cpu_manager_policy: str = "none"
+    """`static`: Guaranteed pods that ask for whole processors have them alone."""
+    reserved_cpus: str = ""
+    """Processors that are never given alone, nor counted as allocatable: `0-1`."""
+    topology_manager_policy: str = "none"
+    """How near to each other processors and devices of a container must be: `resources/hints.py`."""
+    shutdown_grace_s: int = 0
+    """How long pods have when the machine shuts down; 0: it is not waited for them."""
+    shutdown_grace_critical_s: int = 0
+    """The part of that which is for critical pods, after all others."""
+    shutdown_grace_by_priority: tuple[tuple[int, int], ...] = ()
+    """(priority, seconds) instead of the two above."""
     static_pod_path: Path | None = None
     """A directory of manifests; None: there are no pods from files."""
     static_pod_url: str = ""

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from tiphys.api.kinds.core.pod.containers import Container
 from tiphys.api.kinds.core.pod.facts import is_sidecar, qos_class
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.pod.status import (
+    ContainerStateTerminated,
     ContainerStatus,
     HostIP,
     PodCondition,
@@ -20,13 +22,13 @@ from tiphys.api.kinds.core.pod.status import (
 )
 from tiphys.api.meta.schema import copy_of
 from tiphys.base.clock import rfc3339
-from tiphys.kubelet.containerstatus import Outlook, container_statuses, expected, set_readiness
-from tiphys.kubelet.lifecycle import Health, restarts_after, sandbox_needed
+from tiphys.kubelet.containerstatus import RESTARTING_ALL, Outlook, container_statuses, expected, set_readiness
+from tiphys.kubelet.lifecycle import Health, may_restart_all, restarts_after, sandbox_needed
 from tiphys.kubelet.state import PodRuntime
 
 KUBELET_CONDITIONS = (
     "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled",
-    "PodResizePending", "PodResizeInProgress",
+    "PodResizePending", "PodResizeInProgress", "AllContainersRestarting",
 )  # fmt: skip
 
 
@@ -60,7 +62,7 @@ def pod_status(pod: Pod, old: PodStatus, runtime: PodRuntime, health: Health, ou
     elif phase == old.phase:
         status.reason, status.message = old.reason, old.message
     _set_addresses(pod, status, old, runtime, outlook.host_ips)
-    _set_conditions(pod, status, old, runtime, now, outlook.conditions)
+    _set_conditions(pod, status, old, runtime, now, outlook.conditions, outlook.restarting_all)
     return status
 
 
@@ -99,7 +101,7 @@ def _phase(pod: Pod, statuses: Sequence[ContainerStatus], terminal: bool) -> str
         ended = status.state.terminated or (status.last_state.terminated if status.state.waiting else None)
         if ended is None:
             pending_init += 1
-        elif ended.exit_code and not restarts_after(pod, container, ended.exit_code):
+        elif ended.exit_code and not _again(pod, container, ended):
             return "Failed"
     waiting_count = running = stopped = final = succeeded = 0
     for container in pod.spec.containers:
@@ -111,7 +113,7 @@ def _phase(pod: Pod, statuses: Sequence[ContainerStatus], terminal: bool) -> str
             waiting_count += 1
         else:
             stopped += 1
-            final += not restarts_after(pod, container, ended.exit_code)
+            final += not _again(pod, container, ended)
             succeeded += state.terminated is not None and ended.exit_code == 0
     sidecar_runs = any(is_sidecar(c) and by_name[c.name].state.running for c in pod.spec.init_containers)
     active = running or stopped
@@ -122,6 +124,10 @@ def _phase(pod: Pod, statuses: Sequence[ContainerStatus], terminal: bool) -> str
     if not terminal and stopped != final:
         return "Running"
     return "Succeeded" if stopped == succeeded else "Failed"
+
+
+def _again(pod: Pod, container: Container, ended: ContainerStateTerminated) -> bool:
+    return ended.reason == RESTARTING_ALL or restarts_after(pod, container, ended.exit_code)
 
 
 # --- addresses and conditions ----------------------------------------------------------------------------------------
@@ -142,7 +148,13 @@ def _set_addresses(pod: Pod, status: PodStatus, old: PodStatus, runtime: PodRunt
 
 
 def _set_conditions(
-    pod: Pod, status: PodStatus, old: PodStatus, runtime: PodRuntime, now: str, own: Sequence[PodCondition]
+    pod: Pod,
+    status: PodStatus,
+    old: PodStatus,
+    runtime: PodRuntime,
+    now: str,
+    own: Sequence[PodCondition],
+    restarting_all: bool,
 ) -> None:
     generation = pod.metadata.generation
     ours = {*KUBELET_CONDITIONS, *(condition.type for condition in own)}
@@ -156,6 +168,8 @@ def _set_conditions(
         PodCondition(type="PodScheduled", status="True"),
         *own,
     ]
+    if may_restart_all(pod):
+        made.append(_all_restarting(status.phase, under_way=restarting_all))
     before = {condition.type: condition for condition in (*pod.status.conditions, *old.conditions)}
     for condition in made:
         condition.observed_generation = condition.observed_generation or generation
@@ -207,6 +221,16 @@ def _ready(pod: Pod, foreign: Sequence[PodCondition], containers_ready: PodCondi
     if problems:
         condition.status, condition.reason, condition.message = "False", "ReadinessGatesNotReady", ", ".join(problems)
     return condition
+
+
+def _all_restarting(phase: str, *, under_way: bool) -> PodCondition:
+    kind = "AllContainersRestarting"
+    if phase in ("Succeeded", "Failed"):
+        return PodCondition(type=kind, status="False", reason="PodCompleted" if phase == "Succeeded" else "PodFailed")
+    if not under_way:
+        return PodCondition(type=kind, status="False")
+    message = "container exited with restart policy rule"
+    return PodCondition(type=kind, status="True", reason="RestartAllContainersStarted", message=message)
 
 
 def _initialized(pod: Pod, status: PodStatus) -> PodCondition:

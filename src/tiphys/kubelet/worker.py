@@ -90,6 +90,7 @@ class PodWorker:
         """At first, of a pod that ran before: its tokens and files are this process's to keep from now on."""
         self._settled = False
         """The pod is Succeeded or Failed and all it held is released."""
+        self._restarting_all = False
         self._disruption: list[PodCondition] = []
         self._grace_s: int | None = None
         """How long its containers get when it fails as a whole; None: what the pod says."""
@@ -161,12 +162,12 @@ class PodWorker:
         """What the pod holds of the node is being given back."""
         return self.ending or self._failure is not None or self._status.phase in _TERMINAL
 
-    async def evict(self, message: str, grace_s: int) -> None:
-        """Fail the pod for want of something on the node; returns when its containers are gone, or will not go."""
+    async def terminate(self, reason: str, message: str, grace_s: int) -> None:
+        """Fail the pod by the node's own will; returns when its containers are gone, or will not go."""
         self._disruption = [
             PodCondition(type="DisruptionTarget", status="True", reason="TerminationByKubelet", message=message)
         ]
-        self._failure, self._grace_s = Waiting("Evicted", message), grace_s
+        self._failure, self._grace_s = Waiting(reason, message), grace_s
         if self._step is not None:
             self._step.cancel()
         self.wake()
@@ -174,7 +175,7 @@ class PodWorker:
             async with asyncio.timeout(grace_s + _EVICTION_S):
                 await self._released.wait()
         except TimeoutError:
-            _log.warning("pod %s: evicted, but its containers still run", self.name)
+            _log.warning("pod %s: %s, but its containers still run", self.name, reason)
 
     # --- the loop ----------------------------------------------------------------------------------------------
 
@@ -303,6 +304,13 @@ class PodWorker:
         """Carry out a plan; (seconds until it is worth trying again, whether something was done)."""
         node, pod = self._node, self.pod
         later_s, moved = node.settings.relist_s, False
+        if wanted.reset:
+            self._restarting_all = True
+            self._report(runtime)
+            await self._executor.reset(pod, wanted.reset, runtime.ips)
+            self._report(await self.observer.look())
+            self._restarting_all = False
+            return 0.0, True
         if wanted.kill_pod:
             node.recorder.event(
                 pod, "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created."
@@ -399,7 +407,7 @@ class PodWorker:
         try:
             if isinstance(image, BaseException):
                 raise image
-            await self._executor.start(self.pod, start, image, runtime)
+            await self._executor.start(self.pod, start, image, runtime, self._status)
         except StartFailed as failed:
             self._note(start, failed)
             return failed.retry_s
@@ -442,6 +450,7 @@ class PodWorker:
             terminal=terminal,
             failure=self._failure,
             actuated=self._resizer.actuated,
+            restarting_all=self._restarting_all,
             device_health=node.resources.health(self.pod.metadata.uid),
             conditions=[*self._resizer.conditions, *self._disruption],
         )

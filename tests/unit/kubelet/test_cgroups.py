@@ -6,6 +6,7 @@ import pytest
 
 from tiphys.api.codec import from_json
 from tiphys.api.kinds.core.pod.schema import Pod
+from tiphys.kubelet.capacity import Capacity
 from tiphys.kubelet.cgroups import (
     CgroupTree,
     Hierarchies,
@@ -67,7 +68,7 @@ def test_oom_scores() -> None:
 
 def test_container_resources() -> None:
     pod = make_pod({"limits": {"cpu": "250m", "memory": "16Mi"}})
-    made = container_resources(pod, pod.spec.containers[0], 1 << 30, unified=True)
+    made = container_resources(pod, pod.spec.containers[0], Capacity(2000, 1 << 30, 1, 110), unified=True)
     assert (made.cpu_shares, made.cpu_quota, made.memory_limit_in_bytes) == (256, 25_000, 16 << 20)
     assert made.unified == {"memory.oom.group": "1"}
 
@@ -121,3 +122,11 @@ async def test_a_pod_may_have_so_many_processes(tmp_path: Path) -> None:
     free = CgroupTree("/n", Hierarchies(None, {**mounts, "pids": tmp_path / "free"}, ()))
     free.add_pod(make_pod({}))
     assert not (tmp_path / "free").exists()
+
+
+def test_huge_pages_are_bounded_for_every_size_that_the_node_has() -> None:
+    pod = make_pod({"limits": {"hugepages-2Mi": "4Mi"}})
+    capacity = Capacity(2000, 1 << 30, 1, 110, {2 << 20: 8, 1 << 30: 0})
+    assert capacity.quantities()["hugepages-2Mi"] == "16Mi" and capacity.quantities()["hugepages-1Gi"] == "0"
+    made = container_resources(pod, pod.spec.containers[0], capacity, unified=False)
+    assert [(each.page_size, each.limit) for each in made.hugepage_limits] == [("2MB", 4 << 20)]

@@ -39,6 +39,7 @@ def brief(found: Plan) -> str:
     """`kill-pod sandbox(1) kill(a) start(b)`"""
     words = ["kill-pod"] if found.kill_pod else []
     words += [f"sandbox({found.attempt})"] if found.create_sandbox else []
+    words += [f"reset({run.name})" for run in found.reset]
     words += [f"kill({kill.run.name})" for kill in found.kill]
     words += [f"start({start.container.name})" for start in found.start]
     return " ".join(words)
@@ -132,3 +133,30 @@ def test_sidecars_are_stopped_last_in_reverse_order() -> None:
     pod = make_pod(main=("a", "b"), init=("side1", "i", "side2"))
     groups = kill_order(pod, [up("side1"), up("side2"), up("a"), up("b")])
     assert [[r.name for r in group] for group in groups] == [["a", "b"], ["side2"], ["side1"]]
+
+
+def with_rules(*actions: str) -> Pod:
+    """Container `a` ends with 42 and its rules say so; `i` and `side` come before it, `b` is beside it."""
+    pod = make_pod("Never", ("a", "b"), ("i", "side"))
+    rules = [{"action": action, "exitCodes": {"operator": "In", "values": [42]}} for action in actions]
+    made = from_json(type(pod.spec.containers[0]), {"name": "a", "image": "i", "restartPolicyRules": rules})
+    pod.spec.containers[0] = made
+    return pod
+
+
+@pytest.mark.parametrize(
+    ("actions", "runs", "wanted"),
+    [
+        (
+            ["RestartAllContainers"],
+            (ended("a", 42), up("b"), ended("i"), up("side")),
+            "reset(b) reset(i) reset(side) reset(a)",
+        ),
+        (["RestartAllContainers"], (ended("a", 42),), "reset(a)"),  # cut off in the middle
+        (["RestartAllContainers"], (ended("a", 1), up("b"), ended("i"), up("side")), ""),
+        (["Restart", "RestartAllContainers"], (ended("a", 42), up("b"), ended("i"), up("side")), "start(a)"),
+        (["RestartAllContainers"], (), "start(i)"),  # and all begins again, in the same sandbox
+    ],
+)
+def test_one_end_may_begin_all_again(actions: list[str], runs: tuple[ContainerRun, ...], wanted: str) -> None:
+    assert brief(plan(with_rules(*actions), PodRuntime((READY,), runs), Health())) == wanted

@@ -25,6 +25,8 @@ class Grant:
     """Qualified names, `vendor.com/class=name`."""
     cpuset: str = ""
     """Processors, as the kernel lists them (`0-2,5`); empty: all."""
+    alone: bool = False
+    """They are this container's only, so their time needs no bound."""
 
     def add(self, other: Grant) -> None:
         self.environment |= other.environment
@@ -32,7 +34,7 @@ class Grant:
         self.devices += (device for device in other.devices if device not in self.devices)
         self.annotations |= other.annotations
         self.cdi_devices += (name for name in other.cdi_devices if name not in self.cdi_devices)
-        self.cpuset = self.cpuset or other.cpuset
+        self.cpuset, self.alone = self.cpuset or other.cpuset, self.alone or other.alone
 
 
 def merged(grants: Iterable[Grant]) -> Grant:

@@ -73,23 +73,28 @@ class StaticPods:
         directory = self._settings.static_pod_path
         if directory is None:
             return
-        await self.read_directory()
-        events = FileEvents(directory, every=True)
-        try:
-            while True:
-                await events.wait(_PERIOD_S)
+        while True:
+            directory.mkdir(parents=True, exist_ok=True)
+            events = FileEvents(directory, every=True)  # a new one each time: the directory may be another
+            try:
                 await self.read_directory()
-        finally:
-            events.close()
+                await events.wait(_PERIOD_S)
+            finally:
+                events.close()
 
     async def read_directory(self) -> None:
-        """Read all manifests now; the directory is made where it is missing. Raises OSError."""
+        """Read all manifests now; a missing directory is made, and one that cannot be read changes nothing."""
         directory = self._settings.static_pod_path
         if directory is None:
             return
-        directory.mkdir(parents=True, exist_ok=True)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            manifests = await asyncio.to_thread(_manifests, directory)
+        except OSError as error:
+            self._complain(str(directory), error)
+            return
         found: list[Pod] = []
-        for path, data in await asyncio.to_thread(_manifests, directory):
+        for path, data in manifests:
             found += self._read(data, str(path), "file")
         self._offer("file", found)
 

@@ -17,6 +17,7 @@ from tiphys.kubelet.cri.common import Mount
 from tiphys.kubelet.cri.containers import Device
 from tiphys.kubelet.resources.devices.messages import HEALTHY, ContainerAllocateResponse, PluginDevice
 from tiphys.kubelet.resources.grants import Grant, NotAllocated
+from tiphys.kubelet.resources.hints import Affinity, Hint, ranges
 
 
 class Assigned(msgspec.Struct):
@@ -99,8 +100,11 @@ class DeviceLedger:
     def healthy(self, resource: str) -> set[str]:
         return {name for name, device in self.devices(resource).items() if device.health == HEALTHY}
 
-    def available(self, resource: str, count: int) -> list[str]:
-        """Healthy ones that nobody has, `count` at least. Raises NotAllocated."""
+    def available(self, resource: str, count: int, affinity: Affinity = None) -> list[str]:
+        """Healthy ones that nobody has, `count` at least, only such as are near `affinity` if these are enough.
+
+        Raises NotAllocated.
+        """
         if resource not in self._known:
             raise NotAllocated(f"cannot allocate unregistered device {resource}")
         healthy = self.healthy(resource)
@@ -111,7 +115,28 @@ class DeviceLedger:
         if len(free) < count:
             what = f"Requested: {count}, Available: {len(free)}"
             raise NotAllocated(f"requested number of devices unavailable for {resource}. {what}")
-        return free
+        near = [name for name in free if affinity is not None and self.nodes_of(resource, name) & affinity]
+        return near if len(near) >= count else [*near, *(name for name in free if name not in near)]
+
+    def nodes_of(self, resource: str, name: str) -> frozenset[int]:
+        """The NUMA nodes that a device is near; none: it does not matter."""
+        device = self.devices(resource).get(name)
+        topology = device.topology if device is not None else None
+        return frozenset(node.id for node in topology.nodes) if topology is not None else frozenset()
+
+    def hints(self, uid: str, container: str, resource: str, count: int) -> list[Hint] | None:
+        """NUMA nodes that could serve the container; None: the devices are not near any."""
+        near = {name: self.nodes_of(resource, name) for name in self.devices(resource)}
+        if not any(near.values()):
+            return None
+        have = self.of(uid, container).get(resource)
+        if have is not None:
+            return [Hint(frozenset[int]().union(*(near.get(name, frozenset()) for name in have.ids)), True)]
+        try:
+            free = self.available(resource, count)
+        except NotAllocated:
+            return []
+        return ranges([n for each in near.values() for n in each], [n for name in free for n in near[name]], count)
 
     # --- who has which -----------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tiphys.api.csi.identity import PluginInfo
+from tiphys.api.kinds.core.pod.containers import Container
 from tiphys.api.kinds.core.pod.facts import is_sidecar
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.resource_names import is_extended
@@ -30,6 +31,7 @@ from tiphys.kubelet.plugins import PluginRefused
 from tiphys.kubelet.resources.devices import messages as m
 from tiphys.kubelet.resources.devices.ledger import DeviceLedger
 from tiphys.kubelet.resources.grants import Grant, NotAllocated, merged
+from tiphys.kubelet.resources.hints import Affinity, Hint
 
 _log = logging.getLogger(__name__)
 
@@ -165,50 +167,56 @@ class DevicePlugins:
 
     # --- pods --------------------------------------------------------------------------------------------------
 
-    async def allocate(self, pod: Pod) -> None:
+    def hints(self, pod: Pod, container: Container) -> list[list[Hint] | None]:
+        """Where each resource that the container wants could come from."""
+        uid, wanted = pod.metadata.uid, self._wanted(pod, container)
+        return [self._ledger.hints(uid, container.name, resource, count) for resource, count in wanted.items()]
+
+    async def allocate(self, pod: Pod, affinity: Callable[[Container], Affinity]) -> None:
         """Give every container its devices; nothing is given where something is not there. Raises NotAllocated."""
         if not any(self._wanted(pod, c) for c in (*pod.spec.init_containers, *pod.spec.containers)):
             return
         async with self._turn:
             try:
-                await self._allocate(pod)
+                await self._allocate(pod, affinity)
             except BaseException:
                 self._ledger.release(pod.metadata.uid)
                 raise
             self._save()
 
-    async def _allocate(self, pod: Pod) -> None:
+    async def _allocate(self, pod: Pod, affinity: Callable[[Container], Affinity]) -> None:
         reusable: dict[str, list[str]] = {}
         for container in (*pod.spec.init_containers, *pod.spec.containers):
             passing = container in pod.spec.init_containers and not is_sidecar(container)
             for resource, count in self._wanted(pod, container).items():
                 old = reusable.get(resource, [])
-                ids = await self._assign(pod.metadata.uid, container.name, resource, count, old)
+                near = affinity(container)
+                ids = await self._assign(pod.metadata.uid, container.name, resource, count, old, near)
                 # What an init container had, the next ones may have; what others have stays theirs.
                 left = [name for name in old if name not in ids]
                 reusable[resource] = left + list(ids) if passing else left
 
-    def _wanted(self, pod: Pod, container: object) -> dict[str, int]:
+    def _wanted(self, pod: Pod, container: Container) -> dict[str, int]:
         """Devices by resource; those that a claim stands for are not ours to give."""
-        limits = container.resources.limits  # type: ignore[attr-defined]  # a Container
+        limits = container.resources.limits
         claimed = pod.status.extended_resource_claim_status
         by_claim = {
             each.resource_name
             for each in (claimed.request_mappings if claimed is not None else ())
-            if each.container_name == container.name  # type: ignore[attr-defined]
+            if each.container_name == container.name
         }
         known = self._ledger.resources
         counts = {name: value(amount) for name, amount in limits.items() if name in known and name not in by_claim}
         return {name: count for name, count in counts.items() if count}
 
     async def _assign(
-        self, uid: str, container: str, resource: str, count: int, reusable: Sequence[str]
+        self, uid: str, container: str, resource: str, count: int, reusable: Sequence[str], near: Affinity
     ) -> Sequence[str]:
         if (kept := self._ledger.kept(uid, container, resource, count)) is not None:
             return kept
         chosen = list(reusable[:count])
         if len(chosen) < count:
-            free = self._ledger.available(resource, count - len(chosen))
+            free = self._ledger.available(resource, count - len(chosen), near)
             preferred = await self._preferred(resource, [*free, *chosen], chosen, count)
             order = [*(name for name in preferred if name in free), *free]
             chosen += [name for name in dict.fromkeys(order) if name not in chosen][: count - len(chosen)]
