@@ -18,7 +18,7 @@ import msgspec
 from tiphys.api import codec_lenient, codec_strict
 from tiphys.api.codec_json import SyntaxProblem, parse_json
 from tiphys.api.errors import BadRequest, UnsupportedMediaType
-from tiphys.api.meta.schema import Struct, decode_hook, empty_list, encode_hook, field, proto, wire_name
+from tiphys.api.meta.schema import Struct, decode_hook, empty_list, encode_hook, field, json_hook, proto, wire_name
 from tiphys.api.meta.types import ListMeta
 
 S = TypeVar("S", bound=Struct)
@@ -35,7 +35,7 @@ _LONG_NUMBER = b"0" * 19
 
 _list_schemas: dict[type[Struct], type[Struct]] = {}
 
-_encoder = msgspec.json.Encoder(enc_hook=encode_hook)
+_encoder = msgspec.json.Encoder(enc_hook=json_hook)
 
 
 class Target(Protocol[S_co]):

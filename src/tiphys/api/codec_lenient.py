@@ -131,7 +131,7 @@ def _element(shape: Shape, value: Any, place: _Place) -> Any:
 
 
 def _scalar(shape: Scalar, value: Any, place: _Place) -> Any:
-    if shape is Scalar.ANY:
+    if shape is Scalar.ANY or (shape is Scalar.FIELDS and isinstance(value, dict)):
         return value
     if shape is Scalar.STRING:
         if isinstance(value, str):

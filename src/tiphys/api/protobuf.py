@@ -24,7 +24,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
 from tiphys.api import protobuf_decode
-from tiphys.api.meta.schema import Struct, encode_hook
+from tiphys.api.meta.schema import Struct, json_hook
 from tiphys.api.meta.shape import EitherOf, Field, ListOf, MapOf, Scalar, Shape, StructOf, shape_of
 from tiphys.api.meta.types import ListMeta
 from tiphys.api.protobuf_wire import BYTES, DOUBLE, VARINT, length_prefixed, tag, varint, zigzagless
@@ -338,7 +338,7 @@ def _micro_time(value: str) -> bytes:
 def _free_json(value: Any) -> bytes:
     import msgspec
 
-    return b"\x0a" + length_prefixed(msgspec.json.encode(value, enc_hook=encode_hook))
+    return b"\x0a" + length_prefixed(msgspec.json.encode(value, enc_hook=json_hook))
 
 
 _SCALARS: dict[Scalar, tuple[int, _Body]] = {
@@ -353,4 +353,5 @@ _SCALARS: dict[Scalar, tuple[int, _Body]] = {
     Scalar.TIME: (BYTES, _time),
     Scalar.MICRO_TIME: (BYTES, _micro_time),
     Scalar.ANY: (BYTES, _free_json),
+    Scalar.FIELDS: (BYTES, _free_json),
 }

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from tiphys.api.meta.schema import Quantity, Struct, decode_hook, field, proto
+from tiphys.api.meta.schema import FieldsV1, Quantity, Struct, decode_hook, field, proto
 from tiphys.api.meta.shape import EitherOf, Field, ListOf, MapOf, Scalar, Shape, StructOf, shape_of
 from tiphys.api.protobuf_wire import BYTES, DOUBLE, VARINT, read_varint, skip
 from tiphys.base.clock import parse_rfc3339
@@ -398,6 +398,15 @@ def _free_json(data: bytes, at: int, end: int) -> Any:
         raise ValueError(f"json: {error}") from None
 
 
+def _fields(data: bytes, at: int, end: int) -> FieldsV1 | None:
+    value = _free_json(data, at, end)
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise ValueError("json: cannot unmarshal into Go value of type v1.FieldsV1")
+    return FieldsV1.of(value)
+
+
 _NUMBERS: dict[Shape, _Number | None] = {
     Scalar.INT64: _int64,
     Scalar.INT32: _int32,
@@ -413,4 +422,5 @@ _SCALARS: dict[Scalar, _Value] = {
     Scalar.TIME: _time,
     Scalar.MICRO_TIME: _micro_time,
     Scalar.ANY: _free_json,
+    Scalar.FIELDS: _fields,
 }

@@ -17,7 +17,7 @@ from tiphys.api.apply.fieldset import MEMBER, Fields, difference, intersection, 
 from tiphys.api.apply.form import Form, empty_json
 from tiphys.api.apply.typed import BadItem, Difference, compare, root
 from tiphys.api.meta.resource import Resource
-from tiphys.api.meta.schema import encode_hook
+from tiphys.api.meta.schema import FieldsV1, encode_hook
 from tiphys.api.meta.shape import MapOf, Scalar, shape_of
 from tiphys.api.meta.types import ManagedFieldsEntry
 
@@ -93,7 +93,7 @@ def decode(entries: list[ManagedFieldsEntry]) -> Managed | None:
     """The managers by identity; None when the entries are malformed."""
     managed: Managed = {}
     for entry in entries:
-        fields = entry.fields_v1 or {}
+        fields = entry.fields_v1.fields if entry.fields_v1 is not None else {}
         if entry.operation not in ("Apply", "Update") or not entry.api_version or entry.fields_type != "FieldsV1":
             return None
         key = Identity(
@@ -116,7 +116,7 @@ def encode(managed: Managed) -> list[ManagedFieldsEntry]:
             api_version=owner.api_version,
             time=owner.time,
             fields_type="FieldsV1",
-            fields_v1=owner.fields,
+            fields_v1=FieldsV1.of(owner.fields),
             subresource=key.subresource,
         )
         for key, owner in ordered

@@ -164,9 +164,7 @@ def _declared(shape: Shape, rules: Proto) -> Node:
         return Node(
             "list", "list", item=item, element=key_element(rules.list_map_keys) if rules.list_map_keys else None
         )
-    if isinstance(shape, EitherOf):
-        return UNTYPED
-    if isinstance(shape, EitherOf) or shape is Scalar.ANY:
+    if isinstance(shape, EitherOf) or shape in (Scalar.ANY, Scalar.FIELDS):
         return UNTYPED
     return Node("leaf", _FORMS.get(shape, "scalar"))
 

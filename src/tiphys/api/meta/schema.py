@@ -16,12 +16,15 @@ Rules that hold for every declaration:
 Source: the Go types under staging/src/k8s.io/api of Kubernetes v1.36 (names, numbers and markers are facts of the API).
 """
 
-from typing import Annotated, Any, TypeAlias, TypeVar, cast
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Annotated, Any, Self, TypeAlias, TypeVar, cast
 
 import msgspec
 from msgspec import field
 
 __all__ = [
+    "FieldsV1",
     "Int32",
     "IntOrString",
     "JSONObject",
@@ -35,6 +38,7 @@ __all__ = [
     "empty_list",
     "encode_hook",
     "field",
+    "json_hook",
     "proto",
     "wire_name",
 ]
@@ -98,6 +102,40 @@ class Quantity(str):
     __slots__ = ()
 
 
+class FieldsV1(str):
+    """A set of fields, as the JSON text of its object: a fifth of what the object would take in memory.
+
+    Every object bears some, most are alike, and few are ever looked into.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Self:
+        """Equal sets share one text, as long as they are not too many."""
+        made = cls(_to_text(fields).decode())
+        if len(_sets) >= _SETS_MAX:
+            _sets.clear()
+        found: Self = _sets.setdefault(made, made)
+        return found
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The object. Shared: never change it."""
+        return _fields_of(self)
+
+
+_SETS_MAX = 1024
+_sets: dict[str, Any] = {}
+_to_text = msgspec.json.Encoder().encode
+
+
+@lru_cache(256)
+def _fields_of(text: FieldsV1) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.json.decode(text.encode())
+    return fields
+
+
 Int32: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 IntOrString: TypeAlias = int | str
 _DATE = r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d"
@@ -118,6 +156,12 @@ def decode_hook(wanted: type, value: object) -> object:
         if isinstance(value, str | int | float) and not isinstance(value, bool):
             return Quantity(canonical(str(value)))
         raise ValueError("quantities must be a string or a number")
+    if wanted is FieldsV1:
+        if isinstance(value, FieldsV1):
+            return value
+        if isinstance(value, dict):
+            return FieldsV1.of(value)
+        raise ValueError("fields must be an object")
     from_plain = getattr(wanted, "from_plain", None)
     if from_plain is not None:
         return from_plain(value)
@@ -125,16 +169,31 @@ def decode_hook(wanted: type, value: object) -> object:
 
 
 def encode_hook(value: object) -> object:
-    """msgspec's `enc_hook` for every encoder of API types."""
+    """msgspec's `enc_hook` for every encoder of API types that has no better one."""
     if isinstance(value, Quantity):
         return str.__str__(value)
+    if isinstance(value, FieldsV1):
+        return value.fields
     to_plain = getattr(value, "to_plain", None)
     if to_plain is not None:
         return to_plain()
     raise NotImplementedError(type(value))
 
 
-_encoder = msgspec.msgpack.Encoder(enc_hook=encode_hook)
+def json_hook(value: object) -> object:
+    """The same for encoders of JSON: what is JSON already passes as it is."""
+    return msgspec.Raw(value.encode()) if isinstance(value, FieldsV1) else encode_hook(value)
+
+
+def _copy_hook(value: object) -> object:
+    return str.__str__(value) if isinstance(value, FieldsV1) else encode_hook(value)
+
+
+def _recopied(wanted: type, value: Any) -> object:
+    return wanted(value)
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_copy_hook)
 _decoders: dict[type, msgspec.msgpack.Decoder[Any]] = {}
 
 
@@ -145,6 +204,6 @@ def copy_of(obj: _S) -> _S:
     if decoder is None:
         if (custom := getattr(obj, "copied", None)) is not None:
             return cast("_S", custom())  # a custom object, which is no struct
-        decoder = _decoders[kind] = msgspec.msgpack.Decoder(kind, dec_hook=lambda _t, v: Quantity(v))
+        decoder = _decoders[kind] = msgspec.msgpack.Decoder(kind, dec_hook=_recopied)
     copied: _S = decoder.decode(_encoder.encode(obj))
     return copied

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Union
 
 import msgspec
 
-from tiphys.api.meta.schema import Proto, Quantity, Struct
+from tiphys.api.meta.schema import FieldsV1, Proto, Quantity, Struct
 
 _NO_RULES = Proto(())
 _ATOMIC_ITEMS = frozenset((
@@ -40,7 +40,8 @@ class Scalar(enum.Enum):
     QUANTITY = "resource.Quantity"
     INT_OR_STRING = "intstr.IntOrString"
     ANY = "interface {}"
-    """Free JSON: FieldsV1, RawExtension."""
+    """Free JSON: RawExtension."""
+    FIELDS = "v1.FieldsV1"
 
 
 class ListOf:
@@ -197,6 +198,8 @@ def _leaf(hint: Any, metadata: tuple[Any, ...]) -> Shape:
             return shape_of(hint)
         if issubclass(hint, Quantity):
             return Scalar.QUANTITY
+        if issubclass(hint, FieldsV1):
+            return Scalar.FIELDS
         if issubclass(hint, bool):
             return Scalar.BOOL
         if issubclass(hint, int):

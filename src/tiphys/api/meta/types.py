@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from tiphys.api.meta.schema import Int32, JSONObject, Struct, Time, field, proto
+from tiphys.api.meta.schema import FieldsV1, Int32, Struct, Time, field, proto
 
 
 class OwnerReference(Struct):
@@ -24,7 +24,7 @@ class ManagedFieldsEntry(Struct):
     api_version: Annotated[str, proto(3)] = ""
     time: Annotated[Time | None, proto(4)] = None
     fields_type: Annotated[str, proto(6)] = ""
-    fields_v1: Annotated[JSONObject | None, proto(7)] = None
+    fields_v1: Annotated[FieldsV1 | None, proto(7)] = None
     subresource: Annotated[str, proto(8)] = ""
 
 

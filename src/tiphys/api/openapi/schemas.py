@@ -35,6 +35,7 @@ _NAMED = {
     Scalar.MICRO_TIME: f"{META}.MicroTime",
     Scalar.QUANTITY: _QUANTITY,
     Scalar.INT_OR_STRING: _INT_OR_STRING,
+    Scalar.FIELDS: f"{META}.FieldsV1",
 }
 _GVK = "x-kubernetes-group-version-kind"
 
@@ -65,10 +66,8 @@ def definition_name(schema: type[Struct]) -> str:
     return f"{META}.{schema.__name__}"
 
 
-def _free_form(owner: type[Struct], attribute: str) -> str:
+def _free_form(owner: type[Struct]) -> str:
     """Upstream's name for a value of any form, which depends on where it stands."""
-    if attribute == "fields_v1":
-        return f"{META}.FieldsV1"
     if ".apiextensions." in owner.__module__:
         return f"{_PACKAGES['apiextensions']}.v1.JSON"
     return "io.k8s.apimachinery.pkg.runtime.RawExtension"
@@ -149,7 +148,7 @@ class Definitions:
             definition["description"] = described[""]
         properties = {}
         for field in shape_of(schema).fields.values():
-            free_form = _free_form(schema, field.attribute)
+            free_form = _free_form(schema)
             properties[field.json_name] = self._property(
                 field,
                 described.get(field.attribute) or descriptions.of_field(schema.__name__, field.json_name),
@@ -240,7 +239,7 @@ def _patch_strategy(field: Field) -> str:
 def _special(name: str, shape: Scalar, *, v3: bool) -> Schema:
     if shape in (Scalar.TIME, Scalar.MICRO_TIME):
         return {"type": "string", "format": "date-time", "description": "A moment, in RFC 3339."}
-    if shape is Scalar.ANY:
+    if shape in (Scalar.ANY, Scalar.FIELDS):
         free = {"description": "Free JSON."}
         return free if name.endswith(".JSON") else {"type": "object", **free}
     either = {"oneOf": [{"type": "string"}, {"type": "number" if shape is Scalar.QUANTITY else "integer"}]}

@@ -2,7 +2,7 @@
 
 from tiphys.api.apply import update_managed
 from tiphys.api.kinds.apps.deployment import Deployment
-from tiphys.api.meta.schema import copy_of
+from tiphys.api.meta.schema import FieldsV1, copy_of
 from tiphys.api.meta.types import ManagedFieldsEntry
 
 _T1, _T2 = "2026-01-01T00:00:00Z", "2026-01-01T00:00:05Z"
@@ -37,7 +37,7 @@ def test_create_owns_what_is_set_but_not_identity_nor_status() -> None:
         "apps/v1",
         _T1,
     )
-    assert entry.fields_v1 == {"f:metadata": {"f:labels": {".": {}, "f:a": {}}}, "f:spec": {"f:replicas": {}}}
+    assert entry.fields_v1.fields == {"f:metadata": {"f:labels": {".": {}, "f:a": {}}}, "f:spec": {"f:replicas": {}}}
 
 
 def test_objects_of_one_template_own_what_each_sets() -> None:
@@ -47,7 +47,8 @@ def test_objects_of_one_template_own_what_each_sets() -> None:
     for obj in (first, second, third):
         obj.metadata.managed_fields = []
     owned = [
-        _written(None, obj, "kubectl-create").metadata.managed_fields[0].fields_v1 for obj in (first, second, third)
+        _written(None, obj, "kubectl-create").metadata.managed_fields[0].fields_v1.fields
+        for obj in (first, second, third)
     ]
     assert [fields["f:metadata"]["f:labels"] for fields in owned if fields] == [
         {".": {}, "f:a": {}},
@@ -64,7 +65,7 @@ def test_objects_of_one_template_own_what_each_sets() -> None:
 def test_a_change_moves_ownership() -> None:
     old = _created()
     entries = _written(old, _changed(old, 5), "kubectl-edit", _T2).metadata.managed_fields
-    assert [(e.manager, e.time, e.fields_v1) for e in entries] == [
+    assert [(e.manager, e.time, e.fields_v1.fields) for e in entries] == [
         ("kubectl-create", _T1, {"f:metadata": {"f:labels": {".": {}, "f:a": {}}}}),
         ("kubectl-edit", _T2, {"f:spec": {"f:replicas": {}}}),
     ]
@@ -92,7 +93,7 @@ def test_status_is_its_own_manager() -> None:
     new.status.replicas = 3
     new.spec.replicas = 7
     entries = _written(old, new, "controller", _T2, "status").metadata.managed_fields
-    assert [(e.manager, e.subresource, e.fields_v1) for e in entries][1] == (
+    assert [(e.manager, e.subresource, e.fields_v1.fields) for e in entries][1] == (
         "controller",
         "status",
         {"f:status": {"f:replicas": {}}},
@@ -114,7 +115,7 @@ def test_entries_from_the_client_count_and_an_empty_one_forgets_all() -> None:
 def test_malformed_entries_are_replaced_by_the_stored_ones() -> None:
     old = _created()
     new = copy_of(old)
-    new.metadata.managed_fields[0].fields_v1 = {"nonsense": 1}
+    new.metadata.managed_fields[0].fields_v1 = FieldsV1.of({"nonsense": 1})
     assert _written(old, new, "x", _T2).metadata.managed_fields == old.metadata.managed_fields
 
 
@@ -128,7 +129,7 @@ def test_more_than_ten_updaters_melt_into_one() -> None:
     assert len(names) == 10
     assert names[0] == "ancient-changes"
     assert names[-1] == "m14"
-    oldest = obj.metadata.managed_fields[0].fields_v1
+    oldest = obj.metadata.managed_fields[0].fields_v1.fields
     assert oldest is not None
     assert {"f:a", "f:l0", "f:l1"} <= oldest["f:metadata"]["f:labels"].keys()
 
@@ -140,7 +141,7 @@ def test_writes_alike_move_managers_alike_and_share_their_sets() -> None:
     other = _written(_created(), _changed(_created(), 7), "scaler", late).metadata.managed_fields
     assert [(entry.manager, entry.time) for entry in first] == [("kubectl-create", _T1), ("scaler", _T2)]
     assert [(entry.manager, entry.time) for entry in other] == [("kubectl-create", _T1), ("scaler", late)]
-    assert [entry.fields_v1 for entry in first] == [
+    assert [entry.fields_v1.fields for entry in first] == [
         {"f:metadata": {"f:labels": {".": {}, "f:a": {}}}},
         {"f:spec": {"f:replicas": {}}},
     ]
@@ -153,4 +154,4 @@ def test_a_manager_that_only_removes_keeps_its_time() -> None:
         new = copy_of(old)
         new.metadata.labels = {}
         (entry,) = _written(old, new, "kubectl-create", now).metadata.managed_fields
-        assert (entry.time, entry.fields_v1) == (_T1, {"f:spec": {"f:replicas": {}}})
+        assert (entry.time, entry.fields_v1.fields) == (_T1, {"f:spec": {"f:replicas": {}}})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tiphys.api.apply.scale import of_object, of_scale
+from tiphys.api.meta.schema import FieldsV1
 from tiphys.api.meta.types import ManagedFieldsEntry
 
 _T = "2026-01-01T00:00:00Z"
@@ -13,7 +14,12 @@ PATH = ("spec", "size")
 
 def _entry(manager: str, fields: Any, version: str = "g/v1", operation: str = "Update") -> ManagedFieldsEntry:
     return ManagedFieldsEntry(
-        manager=manager, operation=operation, api_version=version, time=_T, fields_type="FieldsV1", fields_v1=fields
+        manager=manager,
+        operation=operation,
+        api_version=version,
+        time=_T,
+        fields_type="FieldsV1",
+        fields_v1=FieldsV1.of(fields),
     )
 
 

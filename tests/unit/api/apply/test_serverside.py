@@ -48,7 +48,7 @@ def test_creation_owns_the_configuration() -> None:
     assert made.changed
     assert made.value["metadata"] == {"name": "web"}
     (entry,) = made.managed
-    assert (entry.manager, entry.operation, entry.time, entry.fields_v1) == (
+    assert (entry.manager, entry.operation, entry.time, entry.fields_v1.fields) == (
         "me", "Apply", _T2, {"f:spec": {"f:replicas": {}}},
     )  # fmt: skip
 
@@ -91,7 +91,7 @@ def test_the_same_value_is_shared_without_conflict() -> None:
 def test_force_takes_over() -> None:
     taken = _apply(_live(replicas=2, paused=True), _config(replicas=3), force=True)
     assert taken.value["spec"]["replicas"] == 3
-    assert [e.fields_v1 for e in taken.managed] == [{"f:spec": {"f:replicas": {}}}, {"f:spec": {"f:paused": {}}}]
+    assert [e.fields_v1.fields for e in taken.managed] == [{"f:spec": {"f:replicas": {}}}, {"f:spec": {"f:paused": {}}}]
 
 
 def test_what_is_no_longer_applied_is_removed_unless_others_own_it() -> None:

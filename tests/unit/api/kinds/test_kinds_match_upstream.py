@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from tiphys.api.kinds import BODY_KINDS, KINDS, PREVIEW_KINDS
-from tiphys.api.meta.schema import Proto, Quantity, Struct
+from tiphys.api.meta.schema import FieldsV1, Proto, Quantity, Struct
 
 _SWAGGER = Path(__file__).parents[5] / "shared" / "upstream" / "swagger.json"
 _PREFIXES = {
@@ -103,6 +103,8 @@ def _shape(hint: Any) -> object:
         return "any" if members else "string"  # a schema or something simpler; IntOrString
     if bare is Any:
         return "any"
+    if bare is FieldsV1:
+        return ["object", "any"]
     if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
         return _unversioned(_definition_name(bare))
     return {str: "string", bytes: "string", Quantity: "string", bool: "boolean", int: "integer"}[bare]
