@@ -24,6 +24,7 @@ USER_PREFIX = "system:node:"
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 LEASE_NAMESPACE = "kube-node-lease"
 _SECRET_SOURCES = ("cephfs", "flex_volume", "iscsi", "rbd", "scale_io", "storageos")
+_ALIKE_MAX = 4096
 _READS = frozenset({"get", "list", "watch"})
 
 Reference = tuple[str, str]
@@ -109,10 +110,12 @@ class NodeAuthorizer:
         self._rules = tuple(rules)
         self._needs: dict[tuple[str, str, str], Counter[str]] = {}
         """(resource, namespace, name) -> node -> how many of its pods need it."""
-        self._pods: dict[str, tuple[str, str, set[Reference]]] = {}
+        self._pods: dict[str, tuple[str, str, frozenset[Reference]]] = {}
         """pod's UID -> (node, namespace, references): what `_needs` counts for it."""
+        self._alike: dict[frozenset[Reference], frozenset[Reference]] = {}
+        """Pods of one template share their references."""
         self._belongings = Belongings(caches, self.needs)
-        cache = caches.cache_of(POD)
+        cache = self._cache = caches.cache_of(POD)
         self._unsubscribe = cache.subscribe(self._changed)
         for entry in cache.entries():
             self._changed("ADDED", entry, None)
@@ -135,13 +138,16 @@ class NodeAuthorizer:
         if new is None or not node:
             return
         namespace = entry.namespace
-        needed = {*references(pod), ("pods", entry.name)}
+        if len(self._alike) >= _ALIKE_MAX:
+            self._alike.clear()
+        needed = frozenset(references(pod))
+        needed = self._alike.setdefault(needed, needed)
         self._pods[pod.metadata.uid] = (node, namespace, needed)
         for resource, name in needed:
             self._needs.setdefault((resource, namespace, name), Counter())[node] += 1
 
     def _forget(self, uid: str) -> None:
-        node, namespace, needed = self._pods.pop(uid, ("", "", set()))
+        node, namespace, needed = self._pods.pop(uid, ("", "", frozenset()))
         for resource, name in needed:
             counts = self._needs[resource, namespace, name]
             counts[node] -= 1
@@ -151,6 +157,10 @@ class NodeAuthorizer:
                 del self._needs[resource, namespace, name]
 
     def needs(self, node: str, resource: str, namespace: str, name: str) -> bool:
+        """Whether a pod on the node needs the object, or is it."""
+        if resource == "pods":
+            entry = self._cache.get(namespace, name)
+            return entry is not None and entry.obj.spec.node_name == node
         return node in self._needs.get((resource, namespace, name), ())
 
     def check(self, user: User, info: RequestInfo) -> tuple[bool, str]:
