@@ -17,6 +17,7 @@ from tiphys.api.kinds.apiextensions.customresourcedefinition import (
     CustomResourceSubresources,
     SelectableField,
 )
+from tiphys.api.meta.schema import decode_hook
 from tiphys.api.meta.types import ObjectMeta
 
 FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
@@ -70,7 +71,7 @@ class Definition(msgspec.Struct, gc=False):
         return next((c.status for c in self.status.conditions if c.type == name), "")
 
 
-_decoder = msgspec.json.Decoder(Definition)
+_decoder = msgspec.json.Decoder(Definition, dec_hook=decode_hook)
 
 
 def read(data: bytes) -> Definition:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from tiphys.api.codec_json import clone, equal
-from tiphys.api.meta.schema import copy_of
+from tiphys.api.meta.schema import copy_of, decode_hook
 from tiphys.api.meta.types import ObjectMeta
 
 _HEAD = ("kind", "apiVersion", "metadata")
@@ -70,7 +70,7 @@ class CustomObject:
 
 def _metadata(value: Any) -> ObjectMeta:
     try:
-        return msgspec.convert(value, ObjectMeta)
+        return msgspec.convert(value, ObjectMeta, dec_hook=decode_hook)
     except msgspec.ValidationError:
         from tiphys.api.codec_lenient import convert
 

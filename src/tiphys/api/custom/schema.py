@@ -13,6 +13,7 @@ import msgspec
 
 from tiphys.api.custom.object import CustomObject
 from tiphys.api.errors import FieldError
+from tiphys.api.meta.schema import encode_hook
 from tiphys.api.structural import lists, objectmeta, pruning
 from tiphys.api.structural.correlation import Correlation
 from tiphys.api.structural.defaulting import apply_defaults, has_defaults
@@ -159,7 +160,7 @@ class CustomSchema:
 
 def plain(obj: CustomObject) -> dict[str, Any]:
     """The object as JSON; the content is the object's own."""
-    metadata = msgspec.to_builtins(obj.metadata)
+    metadata = msgspec.to_builtins(obj.metadata, enc_hook=encode_hook)
     return {"kind": obj.kind, "apiVersion": obj.api_version, "metadata": metadata, **obj.content}
 
 
