@@ -50,6 +50,12 @@ def _whole(given: Any) -> int:
     return given
 
 
+def _positive(given: Any) -> int:
+    if not _whole(given):
+        raise ValueError("must be greater than 0")
+    return int(given)
+
+
 def _limit(given: Any) -> int:
     """-1 is no limit."""
     return 0 if given == -1 else _whole(given)
@@ -143,6 +149,7 @@ FIELDS = (
     Field("imageGCHighThresholdPercent", "image_gc_high_percent", _percent),
     Field("imageGCLowThresholdPercent", "image_gc_low_percent", _percent),
     Field("imageMinimumGCAge", "image_min_age_s", _seconds, go_duration),
+    Field("maxParallelImagePulls", "max_parallel_pulls", _positive),
     Field("imageMaximumGCAge", "image_max_age_s", _seconds, go_duration),
     Field("cpuManagerPolicy", "cpu_manager_policy", _one_of("none", "static")),
     Field("reservedSystemCPUs", "reserved_cpus", _processors),

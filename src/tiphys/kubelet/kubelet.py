@@ -142,7 +142,7 @@ class Kubelet:
         )  # fmt: skip
         reporter.shutdown_problem = lambda: shutdown.problem
         reporter.volumes_in_use = volumes.in_use
-        puller = ImagePuller(self.cri, self._clock, self._recorder)
+        puller = ImagePuller(self.cri, self._clock, self._recorder, settings.max_parallel_pulls)
         actions = Actions(self.cri)
         prober = Prober(actions, self._clock, self._recorder, self._wake, self.metrics)
         statuses = StatusWriter(self._client, self._clock)

@@ -20,6 +20,7 @@ from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.base.clock import Clock
 from tiphys.client.delegated import KubeletAuth
 from tiphys.client.interface import Client
+from tiphys.kubelet.checkpoint import Checkpoints
 from tiphys.kubelet.endpoints import add_endpoints
 from tiphys.kubelet.logs import read_log
 from tiphys.kubelet.state import ContainerRun
@@ -51,6 +52,7 @@ def make_app(kubelet: Kubelet, auth: KubeletAuth, clock: Clock) -> web.Applicati
     app = web.Application(middlewares=[guarded], client_max_size=1 << 20)
     add_endpoints(app, kubelet, clock)
     app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", _ContainerLogs(kubelet, clock).serve)
+    app.router.add_post("/checkpoint/{namespace}/{pod}/{container}", Checkpoints(kubelet, clock).serve)
     for add_routes in ROUTES:
         add_routes(app.router, kubelet)
     return app

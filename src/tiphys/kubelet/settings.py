@@ -88,6 +88,7 @@ class KubeletSettings:
     image_gc_low_percent: int = 80
     """When the images' disk is this full, unused images go until it is only that full."""
     image_min_age_s: float = 120.0
+    max_parallel_pulls: int = 4
     image_max_age_s: float = 0.0
     """Unused for longer: removed. 0: never."""
 

@@ -32,7 +32,7 @@ class Events:
 
 async def test_between_tries_it_says_that_it_waits() -> None:
     clock, runtime = FakeClock(), Runtime()
-    puller = ImagePuller(runtime, clock, Events())  # type: ignore[arg-type]  # doubles
+    puller = ImagePuller(runtime, clock, Events(), 4)  # type: ignore[arg-type]  # doubles
     pod = make_pod()
     told: list[tuple[str, int]] = []
     elapsed_s = 0.0

@@ -195,6 +195,12 @@ class CriClient:
         request = c.UpdateContainerResourcesRequest(container_id=container_id, linux=resources)
         await self._call(_RUNTIME + "UpdateContainerResources", request, c.UpdateContainerResourcesResponse)
 
+    async def checkpoint_container(self, container_id: str, location: Path, timeout_s: int) -> None:
+        """Write a running container to an archive; 0 is the runtime's own time limit."""
+        request = c.CheckpointContainerRequest(container_id=container_id, location=str(location), timeout=timeout_s)
+        deadline = timeout_s + 10 if timeout_s else self._timeout_s
+        await self._call(_RUNTIME + "CheckpointContainer", request, c.CheckpointContainerResponse, deadline)
+
     async def memory_usage(self, container_id: str) -> int:
         """Bytes in use; 0 where the runtime does not say."""
         request = c.ListContainerStatsRequest(filter=c.ContainerStatsFilter(id=container_id))

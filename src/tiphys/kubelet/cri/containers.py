@@ -256,6 +256,16 @@ class UpdateContainerResourcesResponse(Struct):
     """Nothing."""
 
 
+class CheckpointContainerRequest(Struct):
+    container_id: Annotated[str, proto(1)] = ""
+    location: Annotated[str, proto(2)] = ""
+    timeout: Annotated[int, proto(3)] = 0
+
+
+class CheckpointContainerResponse(Struct):
+    """Nothing."""
+
+
 class ReopenContainerLogRequest(Struct):
     container_id: Annotated[str, proto(1)] = ""
 

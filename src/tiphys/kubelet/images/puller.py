@@ -23,7 +23,6 @@ from tiphys.kubelet.images.names import InvalidReference, credentials, normalize
 
 _log = logging.getLogger(__name__)
 
-_PARALLEL_PULLS = 4
 _LOOK_AGAIN_S = 10.0
 """How long after a failure its container is looked at again."""
 
@@ -41,11 +40,12 @@ class ImageUnavailable(Exception):
 class ImagePuller:
     """One for the node: pulls of the same image wait for one another, back-off is by pod and image."""
 
-    def __init__(self, cri: CriClient, clock: Clock, recorder: Recorder) -> None:
+    def __init__(self, cri: CriClient, clock: Clock, recorder: Recorder, parallel: int) -> None:
+        """`parallel`: how many pulls at a time."""
         self._cri, self._clock, self._recorder = cri, clock, recorder
         self._backoff = RestartBackoff()
         self._last_error: dict[str, str] = {}
-        self._pulls = asyncio.Semaphore(_PARALLEL_PULLS)
+        self._pulls = asyncio.Semaphore(parallel)
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def ensure(
