@@ -208,3 +208,56 @@ async def test_a_program_that_follows_links_out_of_a_shared_volume_gives_nothing
     await node.until_phase("grouped", "Succeeded")
     assert (secret.stat().st_gid, secret.stat().st_mode & 0o777) == (0, 0o600)
     await gone(node, "grouped")
+
+
+def sharing(name: str, path: Path, propagation: str, command: str) -> dict[str, Any]:
+    mount = {"name": "v", "mountPath": "/v", "mountPropagation": propagation}
+    container = {"name": "c", "image": BUSYBOX, "command": ["sh", "-c", command], "volumeMounts": [mount]}
+    if propagation == "Bidirectional":
+        container["securityContext"] = {"privileged": True}
+    volumes = [{"name": "v", "hostPath": {"path": str(path)}}]
+    more = {"terminationGracePeriodSeconds": 1, "restartPolicy": "Never"}
+    return {"metadata": {"name": name}, "spec": {"containers": [container], "volumes": volumes, **more}}
+
+
+async def test_mounts_travel_between_containers_and_node_as_asked(node: TestNode, tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    (shared / "in").mkdir(parents=True)
+    await filesystems.run("mount", "--bind", str(shared), str(shared))
+    await filesystems.run("mount", "--make-shared", str(shared))
+    try:
+        seen = "until test -e /v/in/file; do sleep 0.05; done"
+        node.api.run(sharing("taker", shared, "HostToContainer", seen))
+        node.api.run(sharing("apart", shared, "None", "until test -e /v/go; do sleep 0.05; done; ! test -e /v/in/file"))
+        for name in ("taker", "apart"):
+            await node.until_phase(name, "Running")
+        giving = "mount -t tmpfs none /v/in && touch /v/in/file && " + LIVES
+        node.api.run(sharing("giver", shared, "Bidirectional", giving))
+        await node.until_phase("taker", "Succeeded")
+        assert (shared / "in" / "file").exists()
+        (shared / "go").touch()
+        await node.until_phase("apart", "Succeeded")
+        for name in ("taker", "apart", "giver"):
+            await gone(node, name)
+        assert (shared / "in" / "file").exists()
+    finally:
+        await filesystems.run("umount", "-R", str(shared))
+
+
+async def test_a_subpath_is_made_of_the_environment(node: TestNode, tmp_path: Path) -> None:
+    wanted = sharing("expanded", tmp_path, "None", "echo here > /v/file")
+    container = wanted["spec"]["containers"][0]
+    container["env"] = [{"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]
+    container["volumeMounts"][0]["subPathExpr"] = "logs/$(POD)"
+    node.api.run(wanted)
+    await node.until_phase("expanded", "Succeeded")
+    assert (tmp_path / "logs" / "expanded" / "file").read_text() == "here\n"
+    await gone(node, "expanded")
+    escaping = sharing("escaping", tmp_path, "None", "true")
+    escaping["spec"]["containers"][0]["volumeMounts"][0]["subPathExpr"] = "$(ABSENT)"
+    node.api.run(escaping)
+    text = "subPathExpr"
+    await node.until(
+        "escaping", lambda _: any("ABSENT" in said or text in said for _, said in node.reasons("escaping"))
+    )
+    await gone(node, "escaping")
