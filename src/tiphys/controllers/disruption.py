@@ -1,6 +1,7 @@
 """Keeps the status of PodDisruptionBudgets: how many pods are healthy, how many should be, how many may go.
 
-Woken by: budgets; pods that one covers or covered; what controls these pods, when it is scaled; time. Writes: the
+Woken by: budgets; pods that one covers or covered; what controls these pods, when it is scaled (custom kinds are asked
+at each look); time. Writes: the
 budget's status; the condition DisruptionTarget of pods that were marked for eviction and then not evicted.
 Races: evictions count down `disruptionsAllowed` themselves, under the budget's resource version, and note the pod in
 `disruptedPods`; it counts as gone until it is, or for two minutes.
@@ -10,19 +11,22 @@ Source: pkg/controller/disruption/disruption.go.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from tiphys.api.kind import Kind
 from tiphys.api.kinds import (
     DEPLOYMENT,
+    KINDS,
     POD,
     PODDISRUPTIONBUDGET,
     REPLICASET,
     REPLICATIONCONTROLLER,
     STATEFULSET,
 )
+from tiphys.api.kinds.autoscaling.horizontalpodautoscaler_schema import CrossVersionObjectReference
 from tiphys.api.kinds.core.pod.facts import condition, is_ready, is_terminal
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.policy.budgets import SYNC_FAILED, note_allowed, set_allowed_condition
@@ -32,7 +36,9 @@ from tiphys.api.meta.owners import controller_of
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import IntOrString, copy_of
 from tiphys.base.clock import parse_rfc3339, rfc3339
-from tiphys.controllers._actions import Action, Event, Patch, RequeueAfter, UpdateStatus
+from tiphys.client.interface import Client
+from tiphys.controllers._actions import Action, Event, Patch, Remember, RequeueAfter, UpdateStatus
+from tiphys.controllers._metrics_client import read_scale
 from tiphys.controllers._shares import share
 from tiphys.controllers._spec import ControllerSpec, Key, Listers, Watch
 
@@ -51,6 +57,10 @@ class World:
     scales: Mapping[str, tuple[str, int] | None]
     """By UID of the pods' controllers: who really scales them (a deployment, not its replica set), and to how many.
     None: nothing that is known to have a scale."""
+    torn: tuple[Pod, ...]
+    """Pods that other budgets select, too, where this is the first of them by name."""
+    told: frozenset[str]
+    """UIDs of such pods that were told of it."""
     now: datetime
 
 
@@ -66,7 +76,18 @@ def read(listers: Listers, key: Key, now: datetime) -> World | None:
         owner = controller_of(pod)
         if owner is not None and owner.uid not in scales:
             scales[owner.uid] = _scale(listers, pod)
-    return World(budget, pods, scales, now)
+    torn = tuple(_torn(listers, key, pods))
+    return World(budget, pods, scales, torn, listers.remembered(key) or frozenset(), now)
+
+
+def _torn(listers: Listers, key: Key, pods: Iterable[Pod]) -> Iterable[Pod]:
+    """Pods of this budget and of others, but of none before it by name."""
+    others = [each for each in listers.list(PODDISRUPTIONBUDGET, key.namespace) if each.metadata.name != key.name]
+    selectors = [(each.metadata.name, selector_of(each.spec.selector)) for each in others]
+    for pod in pods if selectors else ():
+        names = [name for name, selector in selectors if selector.matches(pod.metadata.labels)]
+        if names and min(names) > key.name:
+            yield pod
 
 
 def _scale(listers: Listers, pod: Pod) -> tuple[str, int] | None:
@@ -86,6 +107,27 @@ def _scale(listers: Listers, pod: Pod) -> tuple[str, int] | None:
         return None
     replicas = getattr(owner, "spec").replicas  # noqa: B009 - each of these kinds has it
     return owner.metadata.uid, 1 if replicas is None else replicas
+
+
+async def observe(client: Client, key: Key, world: World) -> World:
+    """How many pods owners of custom kinds ask for: they say so at `/scale`."""
+    spec = world.budget.spec
+    if spec.max_unavailable is None and not isinstance(spec.min_available, str):
+        return world
+    owners = {owner.uid: owner for pod in world.pods if (owner := controller_of(pod)) is not None}
+    scales = dict(world.scales)
+    for uid, owner in owners.items():
+        if scales.get(uid) is None and (owner.api_version, owner.kind) not in _built_in():
+            target = CrossVersionObjectReference(kind=owner.kind, name=owner.name, api_version=owner.api_version)
+            found = await read_scale(client, target, key.namespace)
+            if not isinstance(found, str) and found.body.get("metadata", {}).get("uid") == uid:
+                scales[uid] = uid, found.replicas
+    return replace(world, scales=scales)
+
+
+@cache
+def _built_in() -> frozenset[tuple[str, str]]:
+    return frozenset((kind.api_version, kind.kind) for kind in KINDS)
 
 
 def plan(key: Key, world: World) -> Sequence[Action]:
@@ -122,7 +164,21 @@ def plan(key: Key, world: World) -> Sequence[Action]:
     note_allowed(changed, rfc3339(world.now))
     # Events are told with the change that they explain: what is as it was is not told again.
     writes: list[Action] = [*events, UpdateStatus(PODDISRUPTIONBUDGET, changed)] if status != budget.status else []
-    return [*writes, *_unmark(world), *_waits(world, recheck_s)]
+    return [*writes, *_tell_torn(world), *_unmark(world), *_waits(world, recheck_s)]
+
+
+def _tell_torn(world: World) -> Iterable[Action]:
+    """Pods of several budgets, which cannot be evicted, are told once."""
+    torn = frozenset(pod.metadata.uid for pod in world.torn)
+    for pod in world.torn:
+        if pod.metadata.uid not in world.told:
+            where = f'"{pod.metadata.namespace}"/"{pod.metadata.name}"'
+            text = (
+                f'Pod {where} matches multiple PodDisruptionBudgets.  Chose "{world.budget.metadata.name}" arbitrarily.'
+            )
+            yield Event(pod, "Warning", "MultiplePodDisruptionBudgets", text)
+    if torn != world.told:
+        yield Remember(torn)
 
 
 def _expected(world: World) -> tuple[int, int, list[str]]:
@@ -255,6 +311,7 @@ SPEC = ControllerSpec(
     component="controllermanager",
     primary=PODDISRUPTIONBUDGET,
     read=read,
+    observe=observe,
     plan=plan,
     watches=(
         Watch(POD, _covering),

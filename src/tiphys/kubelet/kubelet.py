@@ -198,6 +198,7 @@ class Kubelet:
                 group.create_task(supervised("CSINode", volumes.drivers.ensure_object, self._clock))
                 group.create_task(supervised("plugins", plugins.run, self._clock))
                 group.create_task(supervised("growing volumes", volumes.growth.follow, self._clock))
+                group.create_task(supervised("republishing", volumes.republishing.follow, self._clock))
                 for name, job in assembled.jobs:
                     group.create_task(supervised(name, job, self._clock))
                 if settings.serving_cert is not None:

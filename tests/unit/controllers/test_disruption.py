@@ -6,6 +6,7 @@ import pytest
 
 from tiphys.api.kinds import DEPLOYMENT, POD, PODDISRUPTIONBUDGET, REPLICASET
 from tiphys.api.kinds.core.pod.status import PodCondition
+from tiphys.api.meta.types import OwnerReference
 from tiphys.base.clock import rfc3339
 from tiphys.controllers import disruption
 from tiphys.controllers._spec import Key
@@ -124,3 +125,32 @@ def test_who_is_woken() -> None:
     assert list(pods.keys(b.listers, objects.pod("x", app="web"))) == [KEY]
     assert list(pods.keys(b.listers, objects.pod("x", app="db"))) == []
     assert list(deployments.keys(b.listers, b.client.all(DEPLOYMENT)[0])) == [KEY]
+
+
+async def test_a_pod_of_two_budgets_is_told_once() -> None:
+    b = Bench(disruption.SPEC)
+    for name in ("one", "two"):
+        b.client.put(PODDISRUPTIONBUDGET, objects.budget(name, min_available=1))
+    b.client.put(POD, objects.pod("p", app="web"))
+    for name in ("two", "one", "one"):
+        await b.apply(Key("default", name))
+    told = [event[2:] for event in b.events.events if event[2] == "MultiplePodDisruptionBudgets"]
+    text = 'Pod "default"/"p" matches multiple PodDisruptionBudgets.  Chose "one" arbitrarily.'
+    assert told == [("MultiplePodDisruptionBudgets", text)]
+
+
+@pytest.mark.parametrize(("uid", "allowed"), [("thing", 2), ("another", 0)])
+async def test_owners_of_custom_kinds_say_how_many_pods_they_want(uid: str, allowed: int) -> None:
+    b = Bench(disruption.SPEC)
+    resources = [{"name": "things", "kind": "Thing", "namespaced": True}, {"name": "things/scale", "kind": "Scale"}]
+    b.client.answers["/apis/x.example/v1"] = {"resources": resources}
+    scale = {"metadata": {"name": "t", "uid": uid}, "spec": {"replicas": 4}}
+    b.client.answers["/apis/x.example/v1/namespaces/default/things/t/scale"] = scale
+    owner = OwnerReference(api_version="x.example/v1", kind="Thing", name="t", uid="thing", controller=True)
+    for number in range(4):
+        pod = objects.pod(f"p{number}", ready=True, app="web")
+        pod.metadata.owner_references = [owner]
+        b.client.put(POD, pod)
+    b.client.put(PODDISRUPTIONBUDGET, objects.budget(min_available="50%"))
+    await b.settle(KEY)
+    assert the(b).status.disruptions_allowed == allowed

@@ -8,7 +8,7 @@ from tiphys.api.kinds import LEASE, NODE, POD
 from tiphys.api.kinds.core.node import NodeCondition
 from tiphys.api.kinds.core.references import Taint, Toleration
 from tiphys.controllers import node_ipam, node_lifecycle, taint_eviction
-from tiphys.controllers._actions import RequeueAfter
+from tiphys.controllers._actions import Remember, RequeueAfter
 from tiphys.controllers._spec import Key
 from tiphys.controllers.settings import ControllerSettings
 
@@ -155,8 +155,7 @@ async def test_without_toleration_a_pod_goes_at_once() -> None:
 @pytest.mark.parametrize("added", [objects.NOW, ""])
 async def test_a_toleration_ends_after_its_seconds(added: str) -> None:
     b = eviction(tolerate(300), added=added)
-    (wait,) = b.plan(POD_KEY)
-    assert wait == RequeueAfter(300.0)
+    assert b.plan(POD_KEY) == [Remember(True), RequeueAfter(300.0)]
     await b.clock.advance(300)
     assert writes(b.plan(POD_KEY))
 
@@ -167,7 +166,7 @@ def test_the_shortest_toleration_counts_and_an_endless_one_does_not() -> None:
     b.client.edit(
         NODE, "n1", "", lambda node: node.spec.taints.append(Taint(key="x", effect="NoExecute", time_added=objects.NOW))
     )
-    assert b.plan(POD_KEY) == [RequeueAfter(10.0)]
+    assert b.plan(POD_KEY) == [Remember(True), RequeueAfter(10.0)]
 
 
 def test_a_taint_that_is_gone_ends_the_matter() -> None:

@@ -32,6 +32,7 @@ from tiphys.kubelet.volumes.claims import BadClaim, Claimed, Claims, claim_name
 from tiphys.kubelet.volumes.content import BadVolume
 from tiphys.kubelet.volumes.csi.drivers import CsiDrivers
 from tiphys.kubelet.volumes.csi.mounting import CsiMounter, NotAttached, Wanted, inline_source, remove_target
+from tiphys.kubelet.volumes.csi.republishing import Republishing
 from tiphys.kubelet.volumes.growth import Growth
 from tiphys.kubelet.volumes.hostpath import check_host_path
 from tiphys.kubelet.volumes.local_path import LocalPath
@@ -108,6 +109,7 @@ class NodeVolumes:
         self.csi = CsiMounter(client, clock, tokens, self.drivers, root_dir, settings.node_name)
         self.local_path = LocalPath(settings.local_path_dir)
         self._locks: weakref.WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = weakref.WeakValueDictionary()
+        self.republishing = Republishing(self.csi, clock, recorder, self._lock)
         self.growth = Growth(client, clock, recorder, self.claims, self.csi, self._lock, self._pods, staying)
 
     def in_use(self) -> list[str]:
@@ -250,6 +252,8 @@ class NodeVolumes:
                     await asyncio.to_thread(place.own, Path(record.target))
                 step = "MountVolume.Setup failed while expanding volume"
                 await self.growth.mounted(wanted, driver, record)
+                if info.spec.requires_republish:
+                    self.republishing.mounted(wanted)
         except (CsiFailure, BadVolume, ApiError, OSError) as error:
             raise place.failed(step, error) from None
         return Made(Path(record.target), device=wanted.block, read_only=read_only)
@@ -284,6 +288,7 @@ class NodeVolumes:
         """Undo every recorded volume of the pod whose directory this is. Raises OSError; call again."""
         for record in records.records_of(directory):
             self.growth.forget(directory.name, record.volume)
+            self.republishing.forget(directory.name, record.volume)
             try:
                 async with self._lock(record):
                     await self._undo(directory, record)
