@@ -15,7 +15,9 @@ from tests.e2e.device_plugin import RESOURCE, BrickPlugin
 from tests.e2e.kubelet_node import BUSYBOX, TestNode, node_in, own_network
 from tiphys.api.kinds import NODE
 from tiphys.api.kinds.core.pod.schema import Pod
-from tiphys.client.csi import CsiFailure
+from tiphys.client.csi import CsiConnection, CsiFailure
+from tiphys.kubelet.resources import podresources as p
+from tiphys.kubelet.resources.podresources import SERVICE
 
 pytestmark = pytest.mark.skipif(bool(kubelet_node.missing()), reason=kubelet_node.missing())
 
@@ -39,8 +41,10 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def amounts(node: TestNode) -> tuple[str, str]:
-    status = node.api.informer(NODE).get(node.settings.node_name).status
-    return status.capacity.get(RESOURCE, ""), status.allocatable.get(RESOURCE, "")
+    found = node.api.informer(NODE).get(node.settings.node_name)
+    if found is None:
+        return "", ""
+    return found.status.capacity.get(RESOURCE, ""), found.status.allocatable.get(RESOURCE, "")
 
 
 def health(pod: Pod | None) -> list[tuple[str, str]]:
@@ -48,6 +52,26 @@ def health(pod: Pod | None) -> list[tuple[str, str]]:
         return []
     shown = pod.status.container_statuses[0].allocated_resources_status
     return [(device.resource_id, device.health) for resource in shown for device in resource.resources]
+
+
+async def listed(node: TestNode) -> dict[str, list[str]]:
+    """As a monitoring agent sees it."""
+    connection = CsiConnection(node.settings.root_dir / "pod-resources" / "kubelet.sock")
+    try:
+        answer = await connection.call(SERVICE + "List", p.Empty(), p.ListAnswer)
+        wanted = p.GetRequest(pod_name="second", pod_namespace="default")
+        assert await connection.call(SERVICE + "Get", wanted, p.GetAnswer) == p.GetAnswer(answer.pod_resources[0])
+        free = await connection.call(SERVICE + "GetAllocatableResources", p.Empty(), p.AllocatableAnswer)
+        assert sorted(name for each in free.devices for name in each.device_ids) == ["brick-1", "brick-2", "brick-3"]
+        wanted.pod_name = "none"
+        with pytest.raises(CsiFailure, match="pod none in namespace default not found"):
+            await connection.call(SERVICE + "Get", wanted, p.GetAnswer)
+    finally:
+        await connection.close()
+    return {
+        pod.name: [name for container in pod.containers for each in container.devices for name in each.device_ids]
+        for pod in answer.pod_resources
+    }
 
 
 async def scene(directory: Path) -> None:
@@ -85,6 +109,8 @@ async def bricks(node: TestNode, plugin: BrickPlugin) -> None:
         "UnexpectedAdmissionError",
         f"Pod was rejected: Allocate failed due to {text}, which is unexpected",
     )
+
+    assert await listed(node) == {"second": ["brick-3", "brick-2"]}
 
     plugin.turn("brick-2", "Unhealthy")
     await node.until("second", lambda pod: ("brick-2", "Unhealthy") in health(pod))

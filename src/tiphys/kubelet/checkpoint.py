@@ -33,7 +33,8 @@ class Checkpoints:
         if worker is None:
             raise NotFound("pod does not exist")
         spec = worker.pod.spec
-        if all(each.name != name for each in (*spec.containers, *spec.init_containers, *spec.ephemeral_containers)):
+        groups = (spec.containers, spec.init_containers, spec.ephemeral_containers)
+        if not any(each.name == name for group in groups for each in group):
             raise NotFound(f"container {name} does not exist")
         timeouts = request.query.getall("timeout", [])
         if timeouts and not timeouts[-1].isdecimal():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from tiphys.api.kinds.core.pod.facts import is_terminal
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.base.clock import Clock
 from tiphys.client.interface import Client
@@ -18,6 +19,7 @@ from tiphys.kubelet.resources.cpus.pinning import Pinning
 from tiphys.kubelet.resources.cpus.static import ExclusiveCpus
 from tiphys.kubelet.resources.cpus.topology import parse, read_processors
 from tiphys.kubelet.resources.devices.plugins import DevicePlugins
+from tiphys.kubelet.resources.podresources import PodResourcesApi
 from tiphys.kubelet.settings import KubeletSettings
 from tiphys.kubelet.state import PodRuntime
 
@@ -60,4 +62,6 @@ def assemble(
         state.unlink(missing_ok=True)
     nodes = {cpu.node for cpu in machine}
     resources = NodeResources(devices, claims, cdi, cpus, (settings.topology_manager_policy, nodes))
+    api = PodResourcesApi(settings.root_dir, resources, lambda: (pod for pod, _ in pods() if not is_terminal(pod)))
+    jobs.append(("pod resources API", api.run))
     return Assembled(resources, drivers, {"DRAPlugin": drivers, "DevicePlugin": devices}, jobs)

@@ -27,13 +27,13 @@ class PreparedClaim(msgspec.Struct):
     done: bool = False
     """Every driver has answered."""
 
-    def cdi_devices(self, request: str) -> Iterator[str]:
-        """Names of the devices for a request of the claim; empty: for all. A request's alternatives count as it."""
-        for devices in self.drivers.values():
+    def devices_for(self, request: str) -> Iterator[tuple[str, PreparedDevice]]:
+        """(driver, device) for a request of the claim; empty: for all. A request's alternatives count as it."""
+        for driver, devices in self.drivers.items():
             for device in devices:
                 names = device.request_names
                 if not request or not names or any(name.split("/")[0] == request.split("/")[0] for name in names):
-                    yield from device.cdi_device_ids
+                    yield driver, device
 
 
 class ClaimLedger:

@@ -92,8 +92,13 @@ class ClaimedDevices:
             claim = self._ledger.get(pod.metadata.namespace, name)
             if claim is None or not claim.done:
                 raise NotAllocated(f"ResourceClaim {name} is not prepared")
-            found += claim.cdi_devices(request)
+            found += (name for _, device in claim.devices_for(request) for name in device.cdi_device_ids)
         return Grant(cdi_devices=list(dict.fromkeys(found)))
+
+    def used(self, pod: Pod, container: Container) -> list[tuple[PreparedClaim, str]]:
+        """The prepared claims that the container uses, each with the request of it that is meant."""
+        known = ((self._ledger.get(pod.metadata.namespace, name), request) for name, request in _uses(pod, container))
+        return [(claim, request) for claim, request in known if claim is not None and claim.done]
 
     async def undo(self, uid: str) -> None:
         """The pod's claims are unprepared, unless other pods have them, too. Raises NotAllocated, OSError."""
