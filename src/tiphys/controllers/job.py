@@ -21,8 +21,9 @@ from tiphys.api.labels import selector_of
 from tiphys.api.meta.owners import controller_of
 from tiphys.controllers._actions import Action, Event, Gone, Patch
 from tiphys.controllers._claims import adoption
+from tiphys.controllers._job_pods import FINALIZER, is_tracked, untracking
 from tiphys.controllers._job_status import condition_of
-from tiphys.controllers._job_sync import FINALIZER, Sync, is_tracked, untracking
+from tiphys.controllers._job_sync import Sync
 from tiphys.controllers._pods import ORPHANS, by_selector, refusal, selecting
 from tiphys.controllers._spec import ControllerSpec, Index, Key, Listers, Watch, controller_key
 from tiphys.controllers._workload_measures import JOB_METRICS, JOB_SKIPS, measure_job

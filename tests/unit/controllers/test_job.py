@@ -28,7 +28,7 @@ from tiphys.base.clock import rfc3339
 from tiphys.controllers import job as job_controller
 from tiphys.controllers import ttl_after_finished
 from tiphys.controllers._job_indexes import Indexes, index_of
-from tiphys.controllers._job_sync import FINALIZER
+from tiphys.controllers._job_pods import FINALIZER
 from tiphys.controllers._spec import Key
 
 from . import objects
