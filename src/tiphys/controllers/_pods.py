@@ -6,10 +6,10 @@ Source: pkg/controller/controller_utils.go (ActivePodsWithRanks).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cmp_to_key
-from typing import Any
+from typing import Any, NamedTuple
 
 from tiphys.api.kind import Kind
 from tiphys.api.kinds import POD
@@ -111,39 +111,58 @@ def first_to_delete(pods: Iterable[Pod], related: Iterable[Pod], now: datetime) 
         if is_ready(pod):
             per_node[pod.spec.node_name] = per_node.get(pod.spec.node_name, 0) + 1
 
-    def compare(a: Pod, b: Pod) -> int:
-        return _compare(a, b, per_node, now)
+    ranked = [(_Rank.of(pod, per_node, now), pod) for pod in pods]
+    ranked.sort(key=cmp_to_key(_compare))
+    return [pod for _, pod in ranked]
 
-    return sorted(pods, key=cmp_to_key(compare))
+
+class _Rank(NamedTuple):
+    """What the order depends on, worked out once for each pod."""
+
+    simple: tuple[int, int, bool, int, int]
+    """What counts before age: lower goes first."""
+    ready: _Age | None
+    restarts: tuple[int, int]
+    """Negative: more go first."""
+    created: _Age
+
+    @classmethod
+    def of(cls, pod: Pod, per_node: Mapping[str, int], now: datetime) -> _Rank:
+        ready, node = is_ready(pod), pod.spec.node_name
+        regular, sidecar = _restarts(pod)
+        phase = _PHASES.get(pod.status.phase, 0)
+        return cls(
+            (bool(node), phase, ready, deletion_cost(pod), -per_node.get(node, 0)),
+            _age(_ready_since(pod), pod, now) if ready else None,
+            (-regular, -sidecar),
+            _age(pod.metadata.creation_timestamp, pod, now),
+        )
 
 
-def _compare(a: Pod, b: Pod, per_node: Mapping[str, int], now: datetime) -> int:
-    simple: tuple[Callable[[Pod], int], ...] = (
-        lambda pod: bool(pod.spec.node_name),
-        lambda pod: _PHASES.get(pod.status.phase, 0),
-        is_ready,
-        deletion_cost,
-        lambda pod: -per_node.get(pod.spec.node_name, 0),
-    )
-    for rank in simple:
-        if difference := rank(a) - rank(b):
-            return difference
-    if is_ready(a) and is_ready(b) and (order := _by_age(a, b, _ready_since(a), _ready_since(b), now)):
+def _compare(a: tuple[_Rank, Pod], b: tuple[_Rank, Pod]) -> int:
+    left, right = a[0], b[0]
+    if left.simple != right.simple:
+        return -1 if left.simple < right.simple else 1
+    if left.ready is not None and right.ready is not None and (order := _by_age(left.ready, right.ready)):
         return order
-    if order := _restarts(b)[0] - _restarts(a)[0] or _restarts(b)[1] - _restarts(a)[1]:
-        return order
-    return _by_age(a, b, a.metadata.creation_timestamp, b.metadata.creation_timestamp, now)
+    if left.restarts != right.restarts:
+        return -1 if left.restarts < right.restarts else 1
+    return _by_age(left.created, right.created)
 
 
-def _by_age(a: Pod, b: Pod, since_a: str | None, since_b: str | None, now: datetime) -> int:
+_Age = tuple[str, int, str]
+"""Since when (empty: no time), the logarithm's whole part, the pod's UID."""
+
+
+def _age(since: str | None, pod: Pod, now: datetime) -> _Age:
+    return since or "", _age_rank(since, now) if since else -2, pod.metadata.uid
+
+
+def _by_age(a: _Age, b: _Age) -> int:
     """The later one first; no time counts as latest."""
-    if since_a == since_b:
+    if a[0] == b[0]:
         return 0
-    if not since_a or not since_b:
-        return -1 if not since_a else 1
-    if difference := _age_rank(since_a, now) - _age_rank(since_b, now):
-        return difference
-    return -1 if a.metadata.uid < b.metadata.uid else 1
+    return -1 if a[1:] < b[1:] else 1
 
 
 def _age_rank(since: str, now: datetime) -> int:
