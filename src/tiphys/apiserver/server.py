@@ -13,7 +13,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from tiphys.api.kind import Kind
-from tiphys.api.kinds import SERVICECIDR
+from tiphys.api.kinds import PODGROUP, SERVICECIDR
 from tiphys.apiserver import identity
 from tiphys.apiserver.admission import plugins as admission_plugins
 from tiphys.apiserver.aggregation.aggregator import Aggregator
@@ -330,7 +330,7 @@ class ApiServer:
         if SERVICECIDR in self._kinds:
             await objects.service_range(registry, settings.service_cidr)
         async with asyncio.TaskGroup() as group:
-            group.create_task(objects.rbac(registry))
+            group.create_task(objects.rbac(registry, pod_groups=PODGROUP in self._kinds))
             group.create_task(priority_classes(registry))
             group.create_task(objects.kubernetes_service(registry, settings.service_cidr, self.port))
             group.create_task(own_endpoints.begin())

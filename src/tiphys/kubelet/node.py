@@ -41,6 +41,8 @@ from tiphys.kubelet.settings import KubeletSettings
 
 _log = logging.getLogger(__name__)
 
+DECLARED_FEATURES = ("ExtendWebSocketsToKubelet", "RestartAllContainersOnContainerExits")
+"""What pods and API servers may count on here, and not on every kubelet (component-helpers nodedeclaredfeatures)."""
 LEASE_NAMESPACE = "kube-node-lease"
 _MAX_IMAGES = 50
 
@@ -221,6 +223,7 @@ class NodeReporter:
         status.daemon_endpoints = NodeDaemonEndpoints(kubelet_endpoint=DaemonEndpoint(port=settings.port))
         status.node_info = self._info()
         status.images = self._images
+        status.declared_features = list(DECLARED_FEATURES)
         status.volumes_in_use = self.volumes_in_use()
         now = rfc3339(self._clock.now())
         kept = {condition.type: condition for condition in old.conditions}

@@ -61,6 +61,8 @@ class Shape:
     """Init containers included."""
     disks: tuple[Disk, ...] = ()
     """Volumes that name a disk of a cloud or array themselves."""
+    features: frozenset[str] = frozenset()
+    """What the node has to declare."""
     memo: dict[Any, Any] = field(default_factory=dict)
     """What a plugin worked out from this shape alone, under the plugin's name."""
 
@@ -168,6 +170,25 @@ def normalized_image(name: str) -> str:
     return name if name.rfind(":") > name.rfind("/") else f"{name}:latest"
 
 
+_RESTART_ALL = "RestartAllContainersOnContainerExits"
+_HOST_USERS = "UserNamespacesHostNetworkSupport"
+_NO_FEATURES: frozenset[str] = frozenset()
+
+
+def needed_features(pod: Pod) -> frozenset[str]:
+    """The features of kubelets that the pod cannot do without, by the names that nodes declare them with."""
+    spec = pod.spec
+    restarts = any(
+        rule.action == "RestartAllContainers"
+        for container in (*spec.containers, *spec.init_containers)
+        for rule in container.restart_policy_rules
+    )
+    own_users = spec.host_network and spec.host_users is False
+    if not (restarts or own_users):
+        return _NO_FEATURES
+    return frozenset(name for name, needed in ((_RESTART_ALL, restarts), (_HOST_USERS, own_users)) if needed)
+
+
 class Shapes:
     """Makes pod records and hands equal pods the same shape and identity."""
 
@@ -216,6 +237,7 @@ class Shapes:
         about_pods = affinity is not None and bool(affinity.pod_affinity or affinity.pod_anti_affinity)
         resized = facts.resized(pod) if pod.status.container_statuses else None
         volumes = disks(pod) if spec.volumes else ()
+        features = needed_features(pod)
         key = _encoder.encode(
             (
                 [(c.resources.requests, c.ports, c.image) for c in spec.containers],
@@ -230,16 +252,21 @@ class Shapes:
                 resized,
                 volumes,
                 [volume.image.reference for volume in spec.volumes if volume.image is not None],
+                sorted(features),
             )
         )
         shape = self._known.get(key)
         if shape is None:
-            shape = self._known[key] = _parsed(pod, affinity, resized, volumes)
+            shape = self._known[key] = _parsed(pod, affinity, resized, volumes, features)
         return shape
 
 
 def _parsed(
-    pod: Pod, affinity: Affinity | None, resized: dict[str, facts.Amounts] | None, volumes: tuple[Disk, ...]
+    pod: Pod,
+    affinity: Affinity | None,
+    resized: dict[str, facts.Amounts] | None,
+    volumes: tuple[Disk, ...],
+    features: frozenset[str],
 ) -> Shape:
     spec = pod.spec
     stated = facts.requests(pod, instead=resized)
@@ -256,6 +283,7 @@ def _parsed(
         images=images(pod),
         containers=len(spec.containers) + len(spec.init_containers),
         disks=volumes,
+        features=features,
     )
 
 

@@ -17,6 +17,7 @@ from tiphys.scheduler.plugins import (
     image_locality,
     inter_pod_affinity,
     node_affinity,
+    node_declared_features,
     node_name,
     node_ports,
     node_resources_balanced,
@@ -47,6 +48,7 @@ BUILT_IN: Mapping[str, PluginSpec] = {
         volume_restrictions.SPEC,
         node_volume_limits.SPEC,
         volume_zone.SPEC,
+        node_declared_features.SPEC,
     )
 }
 """Plugins without arguments."""

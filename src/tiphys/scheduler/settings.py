@@ -23,6 +23,7 @@ DEFAULT_PLUGINS: Mapping[str, int] = {
     "VolumeZone": 0,
     "PodTopologySpread": 2,
     "InterPodAffinity": 2,
+    "NodeDeclaredFeatures": 0,
     "DynamicResources": 0,
     "DefaultPreemption": 0,
     "NodeResourcesBalancedAllocation": 1,

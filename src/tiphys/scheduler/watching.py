@@ -58,7 +58,9 @@ async def watch(client: Client, engine: Engine, changed: Callable[[], None], sta
         except ApiError as error:
             if kind in _NEEDED:
                 raise
-            log.info("scheduling without %s: %s", kind.plural, error)
+            # That there are no PodGroups is how it usually is.
+            level = logging.DEBUG if kind in _SOMETIMES else logging.INFO
+            log.log(level, "scheduling without %s: %s", kind.plural, error)
     needed = [informer for informer, _ in informers if informer.kind in _NEEDED]
     others = [informer for informer, _ in informers if informer.kind not in _NEEDED]
     for informer in needed:

@@ -25,6 +25,7 @@ LEASE_NAMESPACE = "kube-node-lease"
 SIMULATED = "tiphys.dev/simulated"
 """Label of every simulated node."""
 
+_DECLARED_FEATURES = ("ExtendWebSocketsToKubelet", "RestartAllContainersOnContainerExits")
 _CONDITIONS = (
     ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
     ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
@@ -73,6 +74,7 @@ def node_object(
             for type_, status, reason, message in _CONDITIONS
         ],
         addresses=_addresses(name, address, kubelet),
+        declared_features=list(_DECLARED_FEATURES),
         daemon_endpoints=NodeDaemonEndpoints(kubelet_endpoint=DaemonEndpoint(port=kubelet[1] if kubelet else 0)),
         node_info=NodeSystemInfo(
             architecture="amd64",

@@ -9,6 +9,7 @@ from tests.property.scheduler.reference import affinity, local, spreading
 from tests.property.scheduler.reference.world import World
 
 from tiphys.api.kinds.core.node import Node
+from tiphys.api.kinds.core.pod.containers import ContainerRestartRule
 from tiphys.api.kinds.core.pod.placement import (
     Affinity,
     PodAffinity,
@@ -95,6 +96,8 @@ def clusters(draw: st.DrawFn) -> tuple[list[Node], list[Pod]]:
         )
         for i in range(draw(st.integers(0, 6)))
     ]
+    for node in nodes:
+        node.status.declared_features = draw(st.sampled_from([[], ["RestartAllContainersOnContainerExits"]]))
     return nodes, bound
 
 
@@ -130,6 +133,9 @@ def waiting_pods(draw: st.DrawFn) -> Pod:
                 node_taints_policy=draw(st.sampled_from([None, "Honor"])),
             )
         )
+    pod.spec.containers[0].restart_policy_rules = draw(
+        st.sampled_from([[], [ContainerRestartRule(action="RestartAllContainers")]])
+    )
     return pod
 
 

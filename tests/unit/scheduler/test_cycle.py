@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tiphys.api.kinds.core.node import Node
+from tiphys.api.kinds.core.pod.containers import ContainerRestartRule
 from tiphys.api.kinds.core.pod.placement import TopologySpreadConstraint
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.labels import selector_of_map
@@ -64,6 +65,19 @@ def test_each_filter_has_upstreams_words() -> None:
     }
     for reason, text in cases.items():
         assert text == f"0/1 nodes are available: 1 {reason}.", text
+
+
+def test_a_pod_runs_where_the_node_declares_what_it_needs() -> None:
+    pod = b.pod()
+    pod.spec.containers[0].restart_policy_rules = [ContainerRestartRule(action="RestartAllContainers")]
+    old, able = b.node("old"), b.node("able")
+    able.status.declared_features = ["ExtendWebSocketsToKubelet", "RestartAllContainersOnContainerExits"]
+    assert message(pod, [old]).startswith("0/1 nodes are available: 1 node(s) didn't match Pod's required features.")
+    assert decide(pod, [old, able]).node == "able"
+    own = b.pod()
+    own.spec.host_network = True
+    own.spec.host_users = False
+    assert "required features" in message(own, [able])
 
 
 def test_pods_that_name_nodes_hear_of_the_others_too() -> None:

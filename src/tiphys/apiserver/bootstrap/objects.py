@@ -7,6 +7,7 @@ import contextlib
 import ipaddress
 import logging
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from tiphys.api.errors import AlreadyExists, ApiError, NotFound
@@ -58,18 +59,20 @@ async def namespaces(registry: Registry) -> None:
     await _ensure_all(registry, ((NAMESPACE, new(NAMESPACE, name)) for name in NAMESPACES))
 
 
-async def rbac(registry: Registry) -> None:
+async def rbac(registry: Registry, *, pod_groups: bool = False) -> None:
     """Default roles and bindings: made where absent, widened where an older version left less.
 
     What an administrator marked `autoupdate: "false"` is left alone. Nothing is ever taken away, as upstream, but for
-    the bindings of earlier versions that gave too much.
+    the bindings of earlier versions that gave too much. `pod_groups`: PodGroups are served, and roles know them.
     """
     from tiphys.api.kinds import CLUSTERROLE, CLUSTERROLEBINDING, ROLE, ROLEBINDING
 
     families: tuple[tuple[Any, Callable[[], list[Any]]], ...] = (
-        (CLUSTERROLE, policy.cluster_roles), (CLUSTERROLEBINDING, policy.cluster_role_bindings),
-        (ROLE, policy.roles), (ROLEBINDING, policy.role_bindings),
-    )  # fmt: skip
+        (CLUSTERROLE, partial(policy.cluster_roles, pod_groups=pod_groups)),
+        (CLUSTERROLEBINDING, policy.cluster_role_bindings),
+        (ROLE, policy.roles),
+        (ROLEBINDING, policy.role_bindings),
+    )
     absent: list[tuple[Any, Any]] = []
     for kind, make in families:
         for obj in make():

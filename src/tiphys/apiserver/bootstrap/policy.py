@@ -136,9 +136,20 @@ def _subjects(words: tuple[str, ...]) -> list[Subject]:
     return found
 
 
-def cluster_roles() -> list[Any]:
+_POD_GROUPS = (
+    ("system:aggregate-to-edit", "write scheduling.k8s.io workloads,podgroups"),
+    ("system:aggregate-to-view", "read scheduling.k8s.io workloads,podgroups,podgroups/status"),
+    ("system:kube-scheduler", "read scheduling.k8s.io podgroups"),
+    ("system:kube-scheduler", "patch,update scheduling.k8s.io podgroups/status"),
+)
+"""What roles hold besides where PodGroups are served; upstream, where the gate GenericWorkload is open."""
+
+
+def cluster_roles(*, pod_groups: bool = False) -> list[Any]:
     """Every default ClusterRole; the gathering ones with their rules already gathered."""
     rows = [*_rows("roles")]
+    for name, line in _POD_GROUPS if pod_groups else ():
+        next(row for row in rows if row.name == name).rules.append(_rule(line))
     for controller in _rows("controllers"):
         controller.name = f"system:controller:{controller.name}"
         rows.append(controller)

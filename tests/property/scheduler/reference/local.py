@@ -81,6 +81,7 @@ FILTERS: dict[str, Callable[[World, Node], bool]] = {
     "NodeAffinity": affine,
     "NodePorts": ports_free,
     "NodeResourcesFit": room,
+    "NodeDeclaredFeatures": lambda world, node: world.pod.shape.features <= set(node.status.declared_features),
 }
 SCORES: dict[str, Callable[[World, Node], int]] = {
     "TaintToleration": dislike,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tiphys.api.kinds.rbac.types import PolicyRule
 from tiphys.apiserver.authz.rules import missing
 from tiphys.apiserver.bootstrap import policy
 
@@ -11,6 +12,16 @@ def test_gathering_roles_hold_what_they_gather() -> None:
     for wide, narrow in (("admin", "edit"), ("edit", "view"), ("edit", "system:aggregate-to-edit")):
         assert missing(roles[wide].rules, roles[narrow].rules) == []
     assert missing(roles["view"].rules, roles["edit"].rules)
+
+
+def test_the_scheduler_may_read_pod_groups_where_they_are_served() -> None:
+    wanted = PolicyRule(verbs=["get", "list", "watch"], api_groups=["scheduling.k8s.io"], resources=["podgroups"])
+    plain, more = (
+        {role.metadata.name: role for role in policy.cluster_roles(pod_groups=served)} for served in (False, True)
+    )
+    for name in ("system:kube-scheduler", "view", "admin"):
+        assert missing(plain[name].rules, [wanted])
+        assert missing(more[name].rules, [wanted]) == []
 
 
 def test_every_binding_has_its_role() -> None:
