@@ -32,7 +32,7 @@ def run(context: Context) -> int:
     return code
 
 
-def send(context: Context, obj: dict[str, Any]) -> None:
+def send(context: Context, obj: dict[str, Any], *, done: str = "created") -> None:
     """POST one object and tell. Raises ServerError."""
     kind = context.resources.for_object(obj)
     namespace = namespace_of(obj, context.namespace, "namespace" in context.options.given) if kind.namespaced else ""
@@ -41,9 +41,7 @@ def send(context: Context, obj: dict[str, Any]) -> None:
     after = obj
     if writing.dry_run(context) != "client":
         after = context.session.send("POST", kind.path(namespace), obj, writing.query(context))
-    writing.tell(
-        context, Target(kind, after["metadata"].get("name") or obj["metadata"]["generateName"]), "created", after
-    )
+    writing.tell(context, Target(kind, after["metadata"].get("name") or obj["metadata"]["generateName"]), done, after)
 
 
 def _generated(context: Context) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def run(context: Context) -> int:
             print(error.shown(), file=sys.stderr)
             code = 1
             continue
-        _tell(context, target)
+        _tell(context, target, namespace)
         uid = (answer.get("details") or {}).get("uid") or (answer.get("metadata") or {}).get("uid") or ""
         waiting.append((target, namespace, uid))
     if not targets:
@@ -98,13 +98,14 @@ def _query(context: Context) -> dict[str, Any]:
     return {"dryRun": "All"} if context.options["dry-run"] == "server" else {}
 
 
-def _tell(context: Context, target: Target) -> None:
+def _tell(context: Context, target: Target, namespace: str) -> None:
     if context.options["output"] == "name":
         print(target.shown)
         return
     how = "force deleted" if context.options["force"] else "deleted"
     suffix = " (server dry run)" if context.options["dry-run"] == "server" else ""
-    print(f'{target.type.qualified} "{target.name}" {how}{suffix}', flush=True)
+    where = f" from {namespace} namespace" if namespace else ""
+    print(f'{target.type.qualified} "{target.name}" {how}{where}{suffix}', flush=True)
 
 
 def _wait_gone(context: Context, waiting: list[tuple[Target, str, str]]) -> None:

@@ -54,13 +54,9 @@ def print_objects(objects: Sequence[dict[str, Any]], form: str, *, listed: bool,
 
 def to_yaml(value: Any) -> str:
     """YAML as kubectl writes it: keys sorted, block style, long lines unbroken."""
-    import yaml
+    from tiphys.api import yaml_text
 
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    text: str = yaml.dump(
-        value, Dumper=dumper, sort_keys=True, default_flow_style=False, width=10**6, allow_unicode=True
-    )
-    return text
+    return yaml_text.to_yaml(value)
 
 
 def name_of(obj: dict[str, Any]) -> str:

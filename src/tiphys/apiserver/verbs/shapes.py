@@ -6,8 +6,6 @@ move. Source: staging/src/k8s.io/apiserver/pkg/endpoints/handlers/response.go.
 
 from __future__ import annotations
 
-import re
-from functools import cache
 from typing import Any
 
 import msgspec
@@ -26,25 +24,9 @@ _PARTIAL = "PartialObjectMetadata"
 
 def yaml_of(body: bytes) -> bytes:
     """JSON as YAML; keys are sorted, as Go's."""
-    import yaml
+    from tiphys.api.yaml_text import to_yaml
 
-    text: str = yaml.dump(
-        msgspec.json.decode(body), Dumper=_yaml_dumper(), default_flow_style=False, sort_keys=True,
-        allow_unicode=True, width=1_000_000,
-    )  # fmt: skip
-    return text.encode()
-
-
-@cache
-def _yaml_dumper() -> Any:
-    """A dumper that quotes what Go's YAML takes for a number and PyYAML does not: `1e3`, `0o7`."""
-    import yaml
-
-    base: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    dumper: Any = type("_Dumper", (base,), {})
-    number = re.compile(r"^[-+]?(\.\d+|\d[\d_]*(\.\d*)?)([eE][-+]?\d+)?$|^0[oO]?[0-7_]+$")
-    dumper.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+.0123456789"))
-    return dumper
+    return to_yaml(msgspec.json.decode(body)).encode()
 
 
 # -- metadata only ------------------------------------------------------------------------------------------------
