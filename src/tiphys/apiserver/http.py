@@ -32,6 +32,8 @@ Serve = Callable[[Exchange], Awaitable[Reply]]
 _KEEP_ALIVE_S = 180.0
 """How long a connection may be without a request, or be sending the head of one."""
 _SWEEP_S = 30.0
+_QUIET_S = 0.4
+"""A connection that had no request for so long is unlikely to have one on its way."""
 _LINGER_S = 2.0
 """How long the rest of a body that nobody wants is read, so that the client sees the answer."""
 _LARGE = 64 * 1024
@@ -382,15 +384,20 @@ class HttpServer:
                 connection.feeder.end()
 
     async def shutdown(self, timeout_s: float) -> None:
-        """Close idle connections now, the others when they have answered, and all of them after `timeout_s`."""
+        """Close quiet connections now, the others when they have answered, and all of them after `timeout_s`.
+
+        Where there was a request a moment ago the next one may be on its way: closing then would leave its sender
+        without an answer. So such connections are given a moment, and their next answer is their last.
+        """
         self.begin_stopping()
         self._sweeper.cancel()
-        for connection in list(self.connections):
-            if not connection.busy:
-                connection.close()
-        if self.connections:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timeout_s):
-                    await self._empty.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while self.connections:
+                    quiet_since = self.loop.time() - _QUIET_S
+                    for connection in [one for one in self.connections if one.idle_since < quiet_since]:
+                        connection.close()
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._empty.wait(), _QUIET_S / 4)
         for connection in list(self.connections):
             connection.abort()

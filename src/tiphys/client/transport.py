@@ -27,6 +27,10 @@ REQUEST_TIMEOUT_S = 65.0
 ANSWER_BYTES_MAX = 512 * 1024 * 1024
 LINE_BYTES_MAX = 16 * 1024 * 1024
 CONNECTIONS_MAX = 512
+ROUNDS = 3
+"""How often each of several servers is asked in turn: one that was restarted fails once for each connection it had."""
+ROUND_S = 0.2
+"""Between two rounds."""
 
 
 class Transport:
@@ -87,12 +91,13 @@ class Transport:
         timeout: aiohttp.ClientTimeout,
     ) -> aiohttp.ClientResponse:
         """The response to a request that succeeded, its body unread. Raises ApiError for every other outcome."""
-        reread, moves = False, 0
+        reread, moves, first = False, 0, self._current
         for attempt in range(RETRIES_MAX + 1):
             headers: dict[str, str] = self._credentials.headers()
             if content_type:
                 headers["Content-Type"] = content_type
-            server = self._servers[self._current]
+            # Each request goes round by itself: what others find out meanwhile must not send it back where it was.
+            server = self._servers[(first + moves) % len(self._servers)]
             try:
                 response = await self._session.request(
                     method,
@@ -110,7 +115,9 @@ class Transport:
                 self._leave(server)
                 moves += 1
                 harmless = method in ("GET", "HEAD") or isinstance(error, aiohttp.ClientConnectorError)
-                if harmless and moves < len(self._servers):
+                if harmless and moves < self._moves_max:
+                    if moves % len(self._servers) == 0:
+                        await self._clock.sleep(ROUND_S)
                     continue
                 if isinstance(error, TimeoutError):
                     raise Timeout(f"{method} {path}: no answer from {server} in time") from error
@@ -127,6 +134,11 @@ class Transport:
                 raise refusal
             await self._clock.sleep(wait_s)
         raise InternalError(f"{method} {path}: retries are exhausted")  # pragma: no cover - the loop always ends above
+
+    @property
+    def _moves_max(self) -> int:
+        """How many failures there may be; a lone server's is told at once."""
+        return ROUNDS * len(self._servers) if len(self._servers) > 1 else 1
 
     def _leave(self, server: str) -> None:
         """Ask another one first from now on."""

@@ -12,7 +12,7 @@ import logging
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tiphys.base.clock import Clock
     from tiphys.client.events import EventRecorder
     from tiphys.client.interface import Client
+    from tiphys.store.etcd.store import EtcdStore
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ async def run(data: DataDirectory, settings: ClusterSettings) -> None:
     from tiphys.apiserver.server import ApiServer
     from tiphys.base.clock import SystemClock
     from tiphys.cluster import etcd_view
+    from tiphys.cluster.joining import etcd
     from tiphys.store.interface import StoreError
     from tiphys.store.opening import open_store
 
@@ -75,8 +77,10 @@ async def run(data: DataDirectory, settings: ClusterSettings) -> None:
             raise ClusterError(f"the API server cannot listen: {error.strerror or error}") from error
         guard(data)
         log.info("API server ready at %s", server.url)
-        async with etcd_view.shown(data, settings, store, clock):
-            await _components(data, settings, server, clock)
+        async with etcd_view.shown(data, settings, store, clock), asyncio.TaskGroup() as tasks:
+            if settings.etcd_ports is not None:
+                tasks.create_task(etcd.follow(data, settings, cast("EtcdStore", store), clock))
+            tasks.create_task(_components(data, settings, server, clock))
     finally:
         await server.stop()
         await store.close()
@@ -170,6 +174,9 @@ async def _cluster_dns(server: ApiServer, settings: ClusterSettings) -> None:
     from tiphys.api.kinds import SERVICE
     from tiphys.apiserver.request import User
     from tiphys.dns.manifests import dns_service
+
+    if server.registry.cache_of(SERVICE).get("kube-system", "kube-dns") is not None:
+        return
 
     client = server.local_client(User("system:apiserver", groups=(ADMIN_GROUP,)))
     try:

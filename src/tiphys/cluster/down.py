@@ -67,6 +67,7 @@ def reset(data: DataDirectory, progress: Progress) -> None:
     if data.root.exists() and not data.settings_file.exists() and any(data.root.iterdir()):
         raise ClusterError(f"{data.root} is not a cluster's data directory", "name the right one with --data-dir")
     try:
+        _leave(data, progress)
         down(data, progress)
     except ClusterError as error:
         progress.say(f"{error.problem}: links and rules of its nodes' network stay until the machine starts anew.")
@@ -86,6 +87,22 @@ def _delete(root: Path) -> None:
             entry.unlink()
     if not root.is_mount() and not root.is_symlink():
         root.rmdir()
+
+
+def _leave(data: DataDirectory, progress: Progress) -> None:
+    """Take this machine's member out of an etcd that goes on without it: else the others count on it for a majority."""
+    settings = data.load_settings()
+    if settings is None or settings.etcd is None or settings.etcd_ports is None or len(settings.etcd.servers) < 2:
+        return
+    import asyncio
+
+    from tiphys.cluster.joining import etcd
+
+    with progress.step("Leaving the other control planes") as detail:
+        try:
+            asyncio.run(etcd.go(settings.etcd, settings.etcd_name))
+        except ClusterError as error:
+            detail.append(f"not possible: {error.problem}")
 
 
 def end_containers(directories: tuple[str, ...]) -> int:

@@ -43,6 +43,12 @@ class ControlPlane:
         with open(self.data.logs / "log", "ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
 
+    def restart(self) -> None:
+        """As an upgrade does: asked to end, and started again when it has."""
+        self.process.terminate()
+        self.process.wait(30)
+        self.start()
+
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
@@ -163,3 +169,65 @@ def test_api_servers_on_one_etcd_agree(planes) -> None:
             await client.close()
 
     asyncio.run(scenario())
+
+
+@needs_etcd
+def test_planes_are_restarted_one_by_one_and_no_request_fails(planes) -> None:
+    """Readers, writers and a watch on kept connections; each plane is stopped in order and started again, twice."""
+    first, second, _ = planes
+    first.start()
+    access = kubeconfig.load([first.data.admin_kubeconfig]).access()
+
+    async def scenario() -> None:
+        clients = [
+            RestClient(replace(access, server=one.url, more_servers=(other.url,)))
+            for one, other in ((first, second), (second, first), (first, second))
+        ]
+        await _until(lambda: _ready(clients[0]), 60)
+        second.start()
+        await _until(lambda: _ready(clients[1]), 60)
+        failed: list[str] = []
+        made: list[str] = []
+        seen: set[str] = set()
+        workers = [asyncio.create_task(_create_and_read(n, clients[n % 3], made, failed)) for n in range(12)]
+        watching = asyncio.create_task(_follow(clients[2], seen))
+        for plane in (first, second) * 2:
+            await asyncio.sleep(1.0)
+            await asyncio.to_thread(plane.restart)
+            own = RestClient(replace(access, server=plane.url))
+            await _until(lambda client=own: _ready(client), 60)
+            await own.close()
+        await asyncio.sleep(0.5)
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+        assert failed == []
+        assert len(made) > 100
+        await _until(lambda: _all(seen >= set(made)), 30)
+        watching.cancel()
+        for client in clients:
+            await client.close()
+
+    asyncio.run(scenario())
+
+
+async def _all(holds: bool) -> bool:
+    return holds
+
+
+async def _create_and_read(number: int, client: RestClient, made: list[str], failed: list[str]) -> None:
+    for count in range(100_000):
+        name = f"r-{number}-{count}"
+        try:
+            await client.create(CONFIGMAP, new(CONFIGMAP, name, "default"))
+            made.append(name)
+            await client.get(CONFIGMAP, name, "default")
+        except ApiError as error:
+            failed.append(f"{name}: {error.message}")
+        await asyncio.sleep(0.005)
+
+
+async def _follow(client: RestClient, seen: set[str]) -> None:
+    informer = client.informer(CONFIGMAP, "default")
+    informer.subscribe(lambda _change, _old, new_one: seen.add(new_one.metadata.name) if new_one else None)
+    await asyncio.Event().wait()

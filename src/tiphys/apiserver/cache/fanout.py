@@ -8,6 +8,7 @@ groups that a change can concern are found by namespace and, for selections that
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any, Protocol
@@ -103,7 +104,7 @@ class WatchStream:
         if self.slow:
             return []
         if self._initial is not None:
-            batch = [data for data, _ in zip(self._initial, range(_INITIAL_BATCH), strict=False)]
+            batch = list(itertools.islice(self._initial, _INITIAL_BATCH))
             if batch:
                 self.ready()
                 return batch

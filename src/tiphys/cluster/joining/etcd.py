@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from tiphys.base.clock import Clock
 from tiphys.cluster import etcd_members
 from tiphys.cluster.failure import ClusterError
 from tiphys.cluster.process import running, spawn, stop, tail
@@ -18,7 +21,10 @@ from tiphys.store.interface import StoreError
 
 if TYPE_CHECKING:
     from tiphys.store.etcd.membership import Membership, MemberState
+    from tiphys.store.etcd.store import EtcdStore
 
+log = logging.getLogger(__name__)
+_FOLLOW_S = 20.0
 _CATCH_UP_S = 120.0
 
 
@@ -79,6 +85,28 @@ def _check_name(known: list[MemberState], member: etcd_members.EtcdMember) -> No
                 f"a control plane {member.name} belongs to this cluster already, at {', '.join(one.peer_urls)}",
                 f"if it is dead for good: `tiphys members remove {member.name}` on a living control plane",
             )
+
+
+def known_servers(settings: ClusterSettings, voters: Iterable[str]) -> tuple[str, ...]:
+    """Whom the API server of this machine asks: its own member first."""
+    client_port, _ = settings.etcd_ports or (0, 0)
+    own = f"https://{settings.etcd_host}:{client_port}"
+    return (f"https://127.0.0.1:{client_port}", *sorted(set(voters) - {own}))
+
+
+async def follow(data: DataDirectory, settings: ClusterSettings, store: EtcdStore, clock: Clock) -> None:
+    """Until cancelled: the API server, and its next start, know the members that came after it."""
+    while True:
+        try:
+            servers = known_servers(settings, await store.voters())
+            kept = data.load_settings()
+            if kept is not None and kept.etcd is not None and kept.etcd.servers != servers:
+                store.reach(servers)
+                where = msgspec.structs.replace(kept.etcd, servers=servers)
+                await asyncio.to_thread(data.save_settings, msgspec.structs.replace(kept, etcd=where))
+        except (StoreError, ClusterError, OSError) as error:
+            log.warning("the members of etcd cannot be followed: %s", error)
+        await clock.sleep(_FOLLOW_S)
 
 
 async def go(address: EtcdAddress, name: str) -> None:

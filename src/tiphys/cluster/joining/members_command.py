@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
         if settings.etcd_ports is not None and options.name == settings.etcd_name:
             raise ClusterError(f"{options.name} is this machine", "`tiphys reset` takes it out of the cluster")
         asyncio.run(etcd.go(settings.etcd, options.name))
-        print(f"{options.name} is no member any more. Its node: `tiphys kubectl delete node {options.name}`")
+        print(f"{options.name} is no member any more. If its node is gone, too: `tiphys kubectl delete node NODE`")
         return 0
     address = settings.etcd
 

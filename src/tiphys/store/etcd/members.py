@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -22,6 +22,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong is told by ou
 
 import grpc
 import grpc.aio
+import msgspec
 
 from tiphys.api import protobuf
 from tiphys.api.meta.schema import Struct
@@ -69,6 +70,12 @@ class Members:
 
     def __len__(self) -> int:
         return len(self._channels)
+
+    def add(self, servers: Iterable[str]) -> None:
+        """Ask these as well, when the others do not answer."""
+        new = [server for server in servers if server not in self.address.servers]
+        self._channels += [_channel(self.address, server) for server in new]
+        self.address = msgspec.structs.replace(self.address, servers=(*self.address.servers, *new))
 
     async def close(self) -> None:
         for channel in self._channels:

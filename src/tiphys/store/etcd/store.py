@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tiphys.store.etcd import messages as m
@@ -82,6 +82,16 @@ class EtcdStore:
     @property
     def address(self) -> EtcdAddress:
         return self._members.address
+
+    async def voters(self) -> tuple[str, ...]:
+        """Where the members that vote say that they answer clients. Raises StoreError."""
+        self._usable()
+        found = await self._members.read(m.CLUSTER + "MemberList", m.Empty(), m.MemberListResponse)
+        return tuple(url for member in found.members if not member.is_learner for url in member.client_urls)
+
+    def reach(self, servers: Iterable[str]) -> None:
+        """Ask these as well, when the others do not answer."""
+        self._members.add(servers)
 
     def _saw(self, header: m.ResponseHeader | None) -> int:
         revision = 0 if header is None else header.revision

@@ -64,6 +64,17 @@ async def test_events_follow_in_order_and_the_deleted_object_bears_its_deletion(
     assert first.revision < second.revision < gone.entry.revision
 
 
+@pytest.mark.parametrize("extra", [-1, 0, 1, 3])
+async def test_what_was_there_comes_whole_however_much_it_is(registry, opts, extra) -> None:
+    start = str(registry.revision)
+    names = [f"c-{n:04}" for n in range(2 * fanout._INITIAL_BATCH + extra)]
+    for name in names:
+        await registry.create(CONFIGMAP, "default", config(name), opts)
+    for options in (WatchOptions(resource_version=start), WatchOptions(resource_version="0")):
+        stream = await registry.watch(CONFIGMAP, "default", options)
+        assert [name for _, name, _ in await seen(stream, len(names))] == names
+
+
 async def test_leaving_a_selection_is_deleted_and_entering_is_added(registry, opts) -> None:
     start = str(registry.revision)
     streams = [
