@@ -14,6 +14,7 @@ from tiphys.api.errors import Forbidden, Unauthorized
 from tiphys.api.kinds import SUBJECTACCESSREVIEW, TOKENREVIEW
 from tiphys.api.kinds.authentication.tokenreview import TokenReview, TokenReviewSpec
 from tiphys.api.kinds.authorization.accessreviews import (
+    NonResourceAttributes,
     ResourceAttributes,
     SubjectAccessReview,
     SubjectAccessReviewSpec,
@@ -93,23 +94,26 @@ class KubeletAuth:
             f"Forbidden (user={caller.name}, verb={verb}, resource=nodes, subresource(s)=[{' '.join(candidates)}])"
         )
 
+    async def authorize_path(self, caller: Caller, method: str, path: str) -> None:
+        """May this caller do so at a path that is no resource's? Raises Forbidden, ApiError."""
+        verb = _VERBS.get(method, method.lower())
+        spec = SubjectAccessReviewSpec(non_resource_attributes=NonResourceAttributes(path=path, verb=verb))
+        if not await self._decided((caller, verb, path), caller, spec):
+            raise Forbidden(f'forbidden: User "{caller.name}" cannot {verb} path "{path}"')
+
     async def _allowed(self, caller: Caller, verb: str, subresource: str, node: str) -> bool:
-        key = (caller, verb, subresource, node)
+        asked = ResourceAttributes(verb=verb, version="v1", resource="nodes", subresource=subresource, name=node)
+        spec = SubjectAccessReviewSpec(resource_attributes=asked)
+        return await self._decided((caller, verb, subresource, node), caller, spec)
+
+    async def _decided(self, key: tuple[object, ...], caller: Caller, spec: SubjectAccessReviewSpec) -> bool:
+        """The API's answer about the caller; `key` is what it is remembered by."""
         now_s = self._clock.monotonic()
         known = self._decisions.get(key, now_s)
         if known is not None:
             return known
-        review = SubjectAccessReview(
-            spec=SubjectAccessReviewSpec(
-                user=caller.name,
-                groups=list(caller.groups),
-                uid=caller.uid,
-                resource_attributes=ResourceAttributes(
-                    verb=verb, version="v1", resource="nodes", subresource=subresource, name=node
-                ),
-            )
-        )
-        answer = await self._client.create(SUBJECTACCESSREVIEW, review)
+        spec.user, spec.groups, spec.uid = caller.name, list(caller.groups), caller.uid
+        answer = await self._client.create(SUBJECTACCESSREVIEW, SubjectAccessReview(spec=spec))
         allowed = answer.status.allowed
         self._decisions.put(key, allowed, now_s + (_ALLOWED_S if allowed else _DENIED_S))
         return allowed

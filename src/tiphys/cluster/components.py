@@ -22,6 +22,7 @@ from tiphys.cluster.settings import IPVS_SCHEDULERS, PROXY_MODES
 if TYPE_CHECKING:
     from tiphys.apiserver.security import SecuritySettings
     from tiphys.base.clock import Clock
+    from tiphys.base.metrics import Metrics
     from tiphys.base.pki import KeyPair
     from tiphys.client.events import EventRecorder
     from tiphys.client.rest import RestClient
@@ -222,18 +223,35 @@ def _security(options: argparse.Namespace) -> SecuritySettings:
 
 
 def _controller_manager(options: argparse.Namespace) -> None:
+    from tiphys.base.metrics import Metrics
     from tiphys.controllers._runtime import ControllerManager
 
     settings = controller_flags.settings(options, f"{_NODE_NAME}_{os.getpid()}")
 
     async def work(client: RestClient, clock: Clock, recorder: EventRecorder) -> None:
+        metrics = Metrics()
         try:
-            manager = ControllerManager(client, clock, recorder, settings)
+            manager = ControllerManager(client, clock, recorder, settings, metrics=metrics)
         except ValueError as error:
             raise ClusterError(str(error)) from error
-        await manager.run()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_figures(options, client, clock, metrics))
+            tasks.create_task(manager.run())
 
     _run(options, "controller-manager", work)
+
+
+async def _figures(options: argparse.Namespace, client: RestClient, clock: Clock, metrics: Metrics) -> None:
+    """Health and metrics, where a port is given. Raises ClusterError when it is taken."""
+    if not options.secure_port:
+        return
+    from tiphys.cluster.component_server import serve as serve_figures
+
+    try:
+        await serve_figures(client, clock, metrics, options.bind_address, options.secure_port)
+    except OSError as error:
+        where = f"{options.bind_address}:{options.secure_port}"
+        raise ClusterError(f"cannot serve on {where}: {error.strerror or error}") from error
 
 
 def _cloud_controller_manager(options: argparse.Namespace) -> None:

@@ -45,9 +45,18 @@ def add_leadership(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--leader-elect", action="store_true", help="work only while holding the leader's lease")
 
 
+def add_serving(parser: argparse.ArgumentParser) -> None:
+    """Where a component's health and metrics are."""
+    parser.add_argument("--bind-address", default="127.0.0.1", help="for health and metrics (%(default)s)")
+    parser.add_argument(
+        "--secure-port", type=int, default=0, help="HTTPS port of /healthz and /metrics (none; upstream's is 10257)"
+    )
+
+
 def add(parser: argparse.ArgumentParser) -> None:
     """The controller manager's own."""
     add_leadership(parser)
+    add_serving(parser)
     parser.add_argument("--cluster-cidr", default="10.244.0.0/16", help="the pods' addresses (%(default)s)")
     parser.add_argument("--node-cidr-mask-size", type=int, default=24, help="size of a node's part (%(default)s)")
     parser.add_argument("--node-cidr-mask-size-ipv6", type=int, default=64, help="the same in IPv6 (%(default)s)")
