@@ -11,13 +11,13 @@ import logging
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 from tiphys.api.errors import ApiError
 from tiphys.api.kinds import NODE
+from tiphys.api.kinds.core.node import Node
 from tiphys.base.clock import Clock
 from tiphys.base.tasks import described
-from tiphys.client.interface import Client
+from tiphys.client.interface import Client, EventType
 from tiphys.controllers.local_path import REMOVE_NOTE, REMOVED_NOTE
 
 log = logging.getLogger(__name__)
@@ -33,23 +33,34 @@ class LocalPaths:
         """`directory` holds the volumes; None: there are none to remove, only to answer for."""
         self._client, self._clock, self._directory, self._node_name = client, clock, directory, node_name
         self._changed = asyncio.Event()
+        self._asking: dict[str, None] = {}
+        """Names of nodes that ask for something, or are answered still; in the order in which they were seen."""
 
     async def run(self) -> None:
         """Until cancelled."""
         selector = f"metadata.name={self._node_name}" if self._node_name else ""
         nodes = self._client.informer(NODE, field_selector=selector)
         await nodes.wait_synced()
-        stop = nodes.subscribe(lambda *_: self._changed.set())
+        stop = nodes.subscribe(self._seen)
         try:
             while True:
                 await self._changed.wait()
                 self._changed.clear()
-                for node in list(nodes.list()):
-                    await self._serve(node)
+                while self._asking:
+                    name = next(iter(self._asking))
+                    del self._asking[name]
+                    node = nodes.get(name)
+                    if node is not None:
+                        await self._serve(node)
         finally:
             stop()
 
-    async def _serve(self, node: Any) -> None:
+    def _seen(self, _change: EventType, _old: Node | None, new: Node | None) -> None:
+        if new is not None and not {REMOVE_NOTE, REMOVED_NOTE}.isdisjoint(new.metadata.annotations):
+            self._asking[new.metadata.name] = None
+            self._changed.set()
+
+    async def _serve(self, node: Node) -> None:
         notes = node.metadata.annotations
         asked = notes.get(REMOVE_NOTE, "").split()
         try:
@@ -63,6 +74,7 @@ class LocalPaths:
             gone = []
         if len(gone) < len(asked):
             await self._clock.sleep(_RETRY_S)
+            self._asking[node.metadata.name] = None
             self._changed.set()
 
     async def _remove(self, name: str) -> bool:
