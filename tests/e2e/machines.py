@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
 from tests.e2e.conftest import TIPHYS, run
+
+
+class Bridge:
+    """Joins machines that no cluster's bridge joins. `remove` after use."""
+
+    def __init__(self) -> None:
+        self.name = f"teb{os.getpid() % 100_000}"
+        self._subnet = f"10.{200 + os.getpid() % 50}.{os.getpid() // 50 % 250}"
+        run(["ip", "link", "add", self.name, "type", "bridge"])
+        run(["ip", "address", "add", f"{self.address(254)}/24", "dev", self.name])
+        run(["ip", "link", "set", self.name, "up"])
+
+    def address(self, number: int) -> str:
+        return f"{self._subnet}.{number}"
+
+    def remove(self) -> None:
+        subprocess.run(["ip", "link", "delete", self.name], check=False)
 
 
 class Machine:
@@ -13,7 +31,10 @@ class Machine:
 
     def __init__(self, name: str, bridge: str, address: str, gateway: str, data_dir: Path) -> None:
         self.name, self.address, self.data_dir = name, address, data_dir
-        self._space, self._link = f"te-{name}"[:15], f"tev{address.rpartition('.')[2]}{bridge[-5:-3]}"[:15]
+        self._space, self._link = (
+            f"te{os.getpid() % 100_000}-{name}",
+            f"te{os.getpid() % 100_000}v{address.rpartition('.')[2]}",
+        )
         self._ip("netns", "add", self._space)
         self._ip("link", "add", self._link, "type", "veth", "peer", "name", "eth0", "netns", self._space)
         self._ip("link", "set", self._link, "master", bridge, "up")
