@@ -26,6 +26,7 @@ from tiphys.kubelet.references import References
 from tiphys.kubelet.resources.allocator import NodeResources
 from tiphys.kubelet.settings import KubeletSettings
 from tiphys.kubelet.statuswriter import StatusWriter
+from tiphys.kubelet.turns import Turns
 from tiphys.kubelet.volumes.persistent import NodeVolumes
 from tiphys.kubelet.volumes.rendered import Rendered
 from tiphys.kubelet.volumes.tokens import Tokens
@@ -56,6 +57,7 @@ class NodeContext:
     metrics: KubeletMetrics
     restarts: RestartBackoff
     services: Informer[Service]
+    turns: Turns
     network_problem: Callable[[], str]
     """Why pods cannot have a network yet; empty: they can."""
     image_ready: asyncio.Event

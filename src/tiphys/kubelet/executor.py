@@ -43,7 +43,7 @@ from tiphys.kubelet.podconfig import Parts, container_config, sandbox_config
 from tiphys.kubelet.references import config_maps_of, secrets_of
 from tiphys.kubelet.resources.grants import NotAllocated
 from tiphys.kubelet.security import RefusedUser, container_context, unsupported
-from tiphys.kubelet.state import ContainerRun, PodRuntime, RunState
+from tiphys.kubelet.state import ContainerRun, PodRuntime, RunState, SandboxState
 from tiphys.kubelet.volumes.pod import PodVolumes
 
 T = TypeVar("T")
@@ -104,7 +104,8 @@ class PodExecutor:
             node.cgroups.add_pod(pod)
             node.settings.pod_logs_dir(meta.namespace, meta.name, meta.uid).mkdir(parents=True, exist_ok=True)
             await self._sandbox_image()
-            await self._whole(node.cri.run_sandbox(self.sandbox_config(pod, attempt)))
+            async with node.turns.turn(sandbox=True):
+                await self._whole(node.cri.run_sandbox(self.sandbox_config(pod, attempt)))
             node.metrics.started_pods.inc()
         except (RuntimeFailure, OSError) as error:
             text = error.rpc_text if isinstance(error, RuntimeFailure) else str(error)
@@ -175,6 +176,14 @@ class PodExecutor:
         except (BadEnvironment, BadMount, RefusedUser, UnknownField, NotAllocated, ApiError, OSError) as error:
             self._event(pod, start, "Warning", "Failed", f"Error: {error}")
             raise StartFailed("CreateContainerConfigError", str(error)) from None
+        async with node.turns.turn(sandbox=False):
+            container_id = await self._begin(pod, start, sandbox, config)
+        await self._post_start(pod, start, container_id, ips)
+        return container_id
+
+    async def _begin(self, pod: Pod, start: Start, sandbox: SandboxState, config: ContainerConfig) -> str:
+        """Raises StartFailed."""
+        node = self._node
         try:
             container_id = await self._whole(
                 node.cri.create_container(sandbox.id, config, self.sandbox_config(pod, sandbox.attempt))
@@ -192,7 +201,6 @@ class PodExecutor:
             self._failed_start(start, "RunContainerError")
             raise StartFailed("RunContainerError", error.message, 1.0) from None
         self._event(pod, start, "Normal", "Started", "Container started")
-        await self._post_start(pod, start, container_id, ips)
         return container_id
 
     def _failed_start(self, start: Start, code: str) -> None:

@@ -48,12 +48,15 @@ from tiphys.kubelet.static.pods import StaticPods
 from tiphys.kubelet.static.source import MIRROR, is_mirror
 from tiphys.kubelet.stats.collector import Collector
 from tiphys.kubelet.statuswriter import StatusWriter
+from tiphys.kubelet.turns import Turns
 from tiphys.kubelet.volumes.persistent import NodeVolumes
 from tiphys.kubelet.volumes.rendered import Rendered
 from tiphys.kubelet.volumes.tokens import Tokens
 from tiphys.kubelet.worker import PodWorker
 
 _log = logging.getLogger(__name__)
+
+_STARTS_PER_CORE, _PATIENCE_S = 3, 5.0
 
 
 class Kubelet:
@@ -171,6 +174,7 @@ class Kubelet:
             metrics=self.metrics,
             restarts=RestartBackoff(longest_s=settings.max_restart_backoff_s),
             services=services,
+            turns=Turns(capacity.cpu_milli // 1000 * _STARTS_PER_CORE, _PATIENCE_S),
             network_problem=lambda: reporter.network_problem,
             image_ready=self._image_ready,
             node=lambda: reporter.node,
