@@ -84,7 +84,7 @@ async def measure(args: argparse.Namespace) -> Sequence[Result]:
     slices.indexed = lambda _index, value: [by_name[value]]  # type: ignore[method-assign]
     settings = ProxySettings(node_name="node-1", mode=args.mode, health_port=0)
     proxy = Proxy(api, SystemClock(), KeptEvents(), settings)  # type: ignore[arg-type] # the memory API has no leases
-    applied = Applied(proxy._kernel)
+    applied = Applied(proxy._sides[0]._kernel)
     began_s = time.perf_counter()
     running = asyncio.create_task(proxy.run())
     await proxy.synced.wait()

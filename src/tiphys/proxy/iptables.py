@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from tiphys.api.kinds.core.service import Service, ServicePort
 from tiphys.api.kinds.discovery.endpointslice import EndpointSlice
@@ -28,9 +28,10 @@ NAT_FRONTS = ("KUBE-SERVICES", "KUBE-NODEPORTS")
 STRAY = "KUBE-STRAY"
 FILTER_FRONTS = ("KUBE-FIREWALL", "KUBE-UNSERVED", STRAY)
 """Chains whose rules belong to Services one by one; an item is (chain, rule)."""
-MADE = ("KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-SEP-")
+MADE = ("KUBE-SEP-", "KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-")
 FENCES = "KUBE-FW-"
-"""How the names of chains begin that a Service has for itself: in nat, and in filter."""
+"""How the names of chains begin that a Service has for itself: in nat (what is led to first), and in filter."""
+_CHAINS_AT_ONCE = 500
 STRANGERS = "KUBE-STRANGERS"
 """Marks clients of cluster addresses that are to be masqueraded."""
 
@@ -176,8 +177,14 @@ class _ServicePort:
 # --- text for iptables-restore
 
 
-def whole(items: Mapping[Item, str], stale: Mapping[str, Iterable[str]]) -> str:
-    """Makes our chains hold exactly this; `stale`: chains of a Service's own that are there, by table."""
+def loads(items: Mapping[Item, str], stale: Mapping[str, Iterable[str]]) -> Iterator[str]:
+    """One text after the other makes our chains hold exactly this; `stale`: chains of a Service's own that are there,
+    by table. What is led to comes first, then what leads there from outside (in one transaction), then what is left
+    over goes, so that every moment between them works.
+
+    In parts, for iptables 1.8.9 keeps the chains of a transaction in a sorted list and walks it for every line: 20,000
+    chains at once take minutes, 500 at a time seconds.
+    """
     fixed = {
         "KUBE-MARK-MASQ": [f"-j MARK --or-mark {MASQUERADE_MARK:#x}"],
         "KUBE-POSTROUTING": [
@@ -186,23 +193,34 @@ def whole(items: Mapping[Item, str], stale: Mapping[str, Iterable[str]]) -> str:
             "-j MASQUERADE --random-fully",
         ],
     }
-    parts = []
-    for table, fronts in (("nat", NAT_FRONTS), ("filter", FILTER_FRONTS)):
-        chains = {
-            name: value.split("\n") for (kind, name), value in items.items() if kind == CHAIN and _in(table, name)
-        }
-        if table == "nat":
-            chains |= fixed
-            chains[STRANGERS] = []
-        chains |= {front: [] for front in fronts}
-        for (kind, rule), _ in items.items():
-            if kind != CHAIN and kind in chains:
+    yield _table("nat", fixed, (), ())
+    made = {name: value.split("\n") for (kind, name), value in items.items() if kind == CHAIN}
+    for part in _parts(made, (*MADE, FENCES)):
+        yield _table(_home(part[0]), {name: made[name] for name in part}, (), ())
+    yield "".join(_fronts(items))
+    for table, names in stale.items():
+        for part in _parts([name for name in names if name not in made], (*reversed(MADE), FENCES)):
+            yield _table(table, {}, part, ())
+
+
+def _parts(chains: Iterable[str], prefixes: Iterable[str]) -> Iterator[list[str]]:
+    """Chains of one kind after the other, some at a time."""
+    listed = list(chains)
+    for prefix in prefixes:
+        kind = [name for name in listed if name.startswith(prefix)]
+        for start in range(0, len(kind), _CHAINS_AT_ONCE):
+            yield kind[start : start + _CHAINS_AT_ONCE]
+
+
+def _fronts(items: Mapping[Item, str]) -> Iterator[str]:
+    for table, names in (("nat", (STRANGERS, *NAT_FRONTS)), ("filter", FILTER_FRONTS)):
+        chains: dict[str, list[str]] = {name: [] for name in names}
+        for kind, rule in items:
+            if kind in chains:
                 chains[kind].append(rule)
         if table == "nat":
-            chains["KUBE-SERVICES"] = ["-j KUBE-STRANGERS", *chains["KUBE-SERVICES"]]
-        gone = [name for name in stale.get(table, ()) if name not in chains]
-        parts.append(_table(table, chains, gone, []))
-    return "".join(parts)
+            chains["KUBE-SERVICES"].insert(0, f"-j {STRANGERS}")
+        yield _table(table, chains, (), ())
 
 
 def commands(changes: Changes) -> str:
@@ -211,7 +229,7 @@ def commands(changes: Changes) -> str:
     for table, fronts in (("nat", (*NAT_FRONTS, STRANGERS)), ("filter", FILTER_FRONTS)):
         chains, gone, rules = {}, [], []
         for (kind, name), change in changes.items():
-            if kind == CHAIN and _in(table, name):
+            if kind == CHAIN and _home(name) == table:
                 if change.new is None:
                     gone.append(name)
                 else:
@@ -223,8 +241,9 @@ def commands(changes: Changes) -> str:
     return "".join(parts)
 
 
-def _in(table: str, chain: str) -> bool:
-    return chain.startswith(FENCES) == (table == "filter")
+def _home(chain: str) -> str:
+    """The table that a Service's own chain is in."""
+    return "filter" if chain.startswith(FENCES) else "nat"
 
 
 def _table(name: str, chains: Mapping[str, Sequence[str]], gone: Sequence[str], rules: Sequence[str]) -> str:

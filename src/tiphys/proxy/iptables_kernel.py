@@ -23,14 +23,13 @@ from tiphys.proxy.iptables import (
     commands,
     fragment_of,
     jumps,
-    whole,
+    loads,
 )
 from tiphys.proxy.ruleset import Fragment, Item, Surroundings
 from tiphys.proxy.table import Changes
 
 T = TypeVar("T")
-_TIMEOUT_S = 300
-"""iptables-restore takes more than proportionally longer for many chains."""
+_TIMEOUT_S = 60
 _WAIT = ("--wait", "5")
 _OURS = (*MADE, FENCES, *NAT_FRONTS, *FILTER_FRONTS, STRANGERS, "KUBE-MARK-MASQ", "KUBE-POSTROUTING")
 
@@ -51,7 +50,8 @@ class IptablesKernel:
     async def load(self, items: Mapping[Item, str]) -> None:
         def work() -> None:
             tool = self._tool
-            tool.restore(whole(items, {table: tool.chains(table, (*MADE, FENCES)) for table in ("nat", "filter")}))
+            for text in loads(items, {table: tool.chains(table, (*MADE, FENCES)) for table in ("nat", "filter")}):
+                tool.restore(text)
             # Each goes to the top, the last one first; one that was there already moves.
             for table, chain, rule in reversed(jumps(self._around)):
                 tool.succeeds("-t", table, "-D", chain, *rule.split())

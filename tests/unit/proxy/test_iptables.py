@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -17,8 +17,8 @@ from tiphys.api.kinds.core.service import (
     SessionAffinityConfig,
 )
 from tiphys.api.kinds.discovery.endpointslice import EndpointSlice
-from tiphys.proxy.iptables import commands, fragment_of, whole
-from tiphys.proxy.ruleset import CHAIN, Fragment, Surroundings
+from tiphys.proxy.iptables import commands, fragment_of, loads
+from tiphys.proxy.ruleset import CHAIN, Fragment, Item, Surroundings
 from tiphys.proxy.table import Change, DesiredTable
 
 AROUND = Surroundings(cluster_cidr="10.244.0.0/16", service_cidr="10.96.0.0/16")
@@ -108,6 +108,10 @@ class Tables:
                 else:
                     chains[chain].remove(rule)
 
+    def load(self, items: Mapping[Item, str], stale: Mapping[str, Sequence[str]]) -> None:
+        for text in loads(items, stale):
+            self.restore(text)
+
     def state(self) -> dict[str, dict[str, Sequence[str]]]:
         fronts = ("KUBE-SERVICES", "KUBE-NODEPORTS", "KUBE-FIREWALL", "KUBE-UNSERVED", "KUBE-STRAY", "KUBE-STRANGERS")
         return {
@@ -120,20 +124,36 @@ class Tables:
 @settings(deadline=None, max_examples=60)
 def test_changes_lead_to_the_tables_built_anew(history: list[tuple[Service, list[EndpointSlice] | None]]) -> None:
     desired, tables = DesiredTable(), Tables()
-    tables.restore(whole({}, {}))
+    tables.load({}, {})
     for one, slices in history:
         fragment = fragment_of(one, slices, NODE, AROUND) if slices is not None else {}
         tables.restore(commands(desired.replace((one.metadata.namespace, one.metadata.name), fragment)))
     anew = Tables()
-    anew.restore(whole(dict(desired.items()), {}))
+    anew.load(dict(desired.items()), {})
     assert tables.state() == anew.state()
 
 
 def test_chains_left_over_from_before_go() -> None:
     tables = Tables()
-    tables.restore(":".join(("*nat\n", "KUBE-SVC-OLD - [0:0]\nCOMMIT\n")))
-    tables.restore(whole({}, {"nat": ["KUBE-SVC-OLD"]}))
-    assert "KUBE-SVC-OLD" not in tables.tables["nat"]
+    old = (":KUBE-SEP-OLD - [0:0]", ":KUBE-SVC-OLD - [0:0]", "-A KUBE-SVC-OLD -j KUBE-SEP-OLD")
+    tables.restore("\n".join(("*nat", *old, "COMMIT\n")))
+    tables.load({}, {"nat": ["KUBE-SEP-OLD", "KUBE-SVC-OLD"]})
+    assert not any("OLD" in name for name in tables.tables["nat"])
+
+
+def test_many_chains_come_in_parts_and_fronts_last() -> None:
+    fragment: Fragment = {}
+    for number in range(600):
+        ip = f"10.96.{number // 250}.{number % 250}"
+        one = service(f"s{number}", cluster_ip=ip, cluster_ips=[ip])
+        fragment |= made(one, piece(endpoint("10.244.0.2")))
+    texts = list(loads(fragment, {}))
+    assert all(text.count("\n:") <= 500 for text in texts) and len(texts) > 4
+    assert [n for n, text in enumerate(texts) if ":KUBE-SERVICES" in text] == [len(texts) - 1]
+    tables = Tables()
+    for text in texts:
+        tables.restore(text)
+    assert len(tables.tables["nat"]) == 600 * 2 + 5
 
 
 @pytest.mark.parametrize("change", [Change("-j A", None), Change(None, "-j KUBE-SEP-B")])
