@@ -82,7 +82,7 @@ async def measure(args: argparse.Namespace) -> Sequence[Result]:
     for one in slices.list():
         by_name[f"bench/{one.metadata.labels['kubernetes.io/service-name']}"] = one
     slices.indexed = lambda _index, value: [by_name[value]]  # type: ignore[method-assign]
-    settings = ProxySettings(node_name="node-1", mode=args.mode, health_port=0)
+    settings = ProxySettings(node_name="node-1", mode=args.mode, health_port=0, metrics_port=0)
     proxy = Proxy(api, SystemClock(), KeptEvents(), settings)  # type: ignore[arg-type] # the memory API has no leases
     applied = Applied(proxy._sides[0]._kernel)
     began_s = time.perf_counter()

@@ -53,7 +53,12 @@ class Upstream(asyncio.DatagramProtocol):
 @asynccontextmanager
 async def serving(api: MemoryApi, resolv_conf: str = "/nowhere", resolver_port: int = 53) -> AsyncIterator[ClusterDns]:
     settings = DnsSettings(
-        node_name="node-1", address="127.0.0.1", port=0, resolv_conf=resolv_conf, resolver_port=resolver_port
+        node_name="node-1",
+        address="127.0.0.1",
+        port=0,
+        resolv_conf=resolv_conf,
+        resolver_port=resolver_port,
+        metrics_port=0,
     )
     cluster_dns = ClusterDns(api, SystemClock(), settings)  # type: ignore[arg-type] # the memory API has no leases
     running = asyncio.create_task(cluster_dns.run())
@@ -140,7 +145,7 @@ async def test_without_a_resolver_the_rest_fails_at_once(api: MemoryApi) -> None
 
 async def test_a_taken_port_is_waited_for(api: MemoryApi, caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
-        settings = DnsSettings(node_name="node-1", address="127.0.0.1", port=other.getsockname()[1])
+        settings = DnsSettings(node_name="node-1", address="127.0.0.1", port=other.getsockname()[1], metrics_port=0)
         server = ClusterDns(api, SystemClock(), settings)  # type: ignore[arg-type] # the memory API has no leases
         running = asyncio.create_task(server.run())
         while "does another DNS server hold the port?" not in caplog.text:  # noqa: ASYNC110 - a log line sets no event
@@ -161,3 +166,43 @@ async def test_many_questions_over_one_connection(api: MemoryApi) -> None:
             length = int.from_bytes(await reader.readexactly(2), "big")
             assert first(dns.message.from_wire(await reader.readexactly(length))) == "10.96.0.5"
         writer.close()
+
+
+async def test_equal_questions_wait_for_one_answer_and_are_counted(api: MemoryApi, tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    transport, upstream = await loop.create_datagram_endpoint(Slow, local_addr=("127.0.0.1", 0))
+    conf = tmp_path / "resolv.conf"
+    conf.write_text("nameserver 127.0.0.1\n")
+    try:
+        async with serving(api, str(conf), transport.get_extra_info("sockname")[1]) as server:
+            waiting = [asyncio.create_task(ask(server, "example.com.")) for _ in range(20)]
+            assert first(await ask(server, WEB)) == "10.96.0.5"
+            while not upstream.asked:  # noqa: ASYNC110 - the socket's other end sets no event
+                await asyncio.sleep(0.01)
+            upstream.may_answer.set()
+            assert {first(await each) for each in waiting} == {"192.0.2.1"}
+            assert upstream.asked == ["example.com."]
+            page = server._forwarder.metrics.render().decode()
+    finally:
+        transport.close()
+    assert 'coredns_dns_requests_total{proto="udp",type="A"} 21' in page
+    assert 'coredns_dns_responses_total{rcode="NOERROR"} 21' in page
+    assert "coredns_cache_misses_total 1" in page and "coredns_proxy_request_duration_seconds_count 1" in page
+
+
+class Slow(Upstream):
+    """Answers when it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_answer = asyncio.Event()
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self.asked.append(str(dns.message.from_wire(data).question[0].name))
+        self.tasks.append(asyncio.create_task(self.answer(data, addr)))
+
+    async def answer(self, data: bytes, addr: tuple[str, int]) -> None:
+        await self.may_answer.wait()
+        self.asked.pop()
+        super().datagram_received(data, addr)

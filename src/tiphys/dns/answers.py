@@ -38,6 +38,7 @@ _SMALLEST_UDP = 512
 _IN = CLASS.IN
 _LONGEST_CHAIN = 8
 _ANY = QTYPE.ANY
+_ANY_CLASS = 255
 
 
 @dataclass(slots=True)
@@ -174,6 +175,19 @@ def variants(query: DNSRecord, answer: Answer, *, stream: bool) -> list[bytes]:
 def error(query: DNSRecord, code: int) -> bytes:
     """A reply that says only what went wrong."""
     return _packed(query, Answer(code=code), [], [], authoritative=False)
+
+
+def refused(query: DNSRecord, question: DNSQuestion) -> bytes | None:
+    """The reply to what this server does not do: other versions of EDNS (RFC 6891), other classes than the internet's,
+    whole zones. None for all else."""
+    if any(rr.rtype == QTYPE.OPT and (rr.ttl >> 16) & 0xFF for rr in query.ar):
+        reply = DNSRecord(DNSHeader(id=query.header.id, qr=1, rd=query.header.rd, ra=1), q=question)
+        # The upper bits of the code 16, BADVERS, are in the OPT record.
+        reply.add_ar(EDNS0(udp_len=LARGEST_UDP, ext_rcode=1))
+        return bytes(reply.pack())
+    if question.qclass not in (_IN, _ANY_CLASS) or question.qtype in (QTYPE.AXFR, QTYPE.IXFR):
+        return error(query, RCODE.REFUSED)
+    return None
 
 
 def bare_error(identity: bytes, code: int) -> bytes:

@@ -11,12 +11,14 @@ import ipaddress
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from tiphys.api.errors import AlreadyExists, ApiError, NotFound
 from tiphys.api.kinds.core.namespace import NAMESPACE, Namespace
 from tiphys.api.kinds.core.node import NODE, Node
 from tiphys.api.kinds.core.service import SERVICE, Service
 from tiphys.api.kinds.discovery.endpointslice import ENDPOINTSLICE, EndpointSlice
+from tiphys.base.answering import AnswerServer
 from tiphys.base.backoff import Backoff
 from tiphys.base.clock import Clock
 from tiphys.client.interface import Client, EventType
@@ -46,6 +48,8 @@ class DnsSettings:
     resolv_conf: str = "/etc/resolv.conf"
     """Names the resolvers for everything else; the node's own, never one that leads back here."""
     resolver_port: int = PORT
+    metrics_port: int = 9153
+    """On the same address: /metrics. 0: none."""
     publish: bool = True
     """Whether to list this node behind the Service kube-dns."""
 
@@ -62,8 +66,8 @@ class ClusterDns:
         self._zone = Zone()
         same_port = settings.port == settings.resolver_port
         own = frozenset((settings.dns_ip, settings.address) if same_port else ())
-        forwarder = Forwarder(clock, settings.resolv_conf, own, settings.resolver_port)
-        self._responder = Responder(Authority(self._zone, settings.domain, settings.dns_ip), forwarder)
+        self._forwarder = Forwarder(clock, settings.resolv_conf, own, settings.resolver_port)
+        self._responder = Responder(Authority(self._zone, settings.domain, settings.dns_ip), self._forwarder)
         self._node_changed = asyncio.Event()
         self._slice_wrong = asyncio.Event()
         self._published: EndpointSlice | None = None
@@ -82,10 +86,14 @@ class ClusterDns:
             self._nodes.subscribe(self._on_node),
         )
         server = DnsServer(self._responder)
+        about = AnswerServer()
         try:
             address = self._settings.address or await self._bridge_address()
             self.port = await self._listen(server, address)
             self.listening.set()
+            if self._settings.metrics_port:
+                about = AnswerServer(address)
+                await about.listen(self._settings.metrics_port, self._say)
             log.info("cluster DNS of node %s: listening on %s:%d", self._settings.node_name, address, self.port)
             if self._settings.publish:
                 await self._stay_published(address)
@@ -94,7 +102,12 @@ class ClusterDns:
         finally:
             for stop in stops:
                 stop()
+            await about.close()
             await server.close()
+            await self._forwarder.close()
+
+    def _say(self, path: str) -> tuple[int, dict[str, Any] | bytes]:
+        return (200, self._forwarder.metrics.render()) if path == "/metrics" else (404, {"error": "not found"})
 
     async def _listen(self, server: DnsServer, address: str) -> int:
         failures = 0

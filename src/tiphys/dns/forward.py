@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tiphys.base.clock import Clock
+from tiphys.base.tasks import TaskSet
+from tiphys.dns.metrics import DnsMetrics
 
 log = logging.getLogger(__name__)
 
@@ -57,26 +59,55 @@ class Forwarder:
         self._resolvers: tuple[str, ...] = ()
         self._read_s = float("-inf")
         self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
-        self._under_way = 0
+        self._under_way: dict[bytes, asyncio.Task[bytes | NoAnswer]] = {}
+        self._tasks = TaskSet()
+        self.metrics = DnsMetrics()
 
     async def ask(self, query: bytes, *, stream: bool = False) -> bytes:
-        """The reply to `query`, with its identity. Raises NoAnswer."""
+        """The reply to `query`, with its identity. Raises NoAnswer.
+
+        Questions that are equal wait for one answer together. So a resolver that leads back here costs one question
+        that waits for itself, not ever more of them.
+        """
         key = query[2:] + (b"t" if stream else b"")
         kept = self._recall(key)
         if kept is not None:
+            self.metrics.hits.inc()
             return query[:2] + kept[2:]
+        asked = self._under_way.get(key)
+        if asked is None:
+            asked = self._under_way[key] = self._ask_anew(key, query, stream)
+            asked.add_done_callback(lambda _: self._under_way.pop(key, None))
+        # One client that gives up must not end the question of the others.
+        reply = await asyncio.shield(asked)
+        if isinstance(reply, NoAnswer):
+            raise NoAnswer(str(reply))
+        return query[:2] + reply[2:]
+
+    async def close(self) -> None:
+        await self._tasks.close()
+
+    def _ask_anew(self, key: bytes, query: bytes, stream: bool) -> asyncio.Task[bytes | NoAnswer]:
+        """Raises NoAnswer."""
         resolvers = self._current()
         if not resolvers:
             raise NoAnswer("the node has no resolver")
-        if self._under_way >= AT_ONCE:
+        if len(self._under_way) >= AT_ONCE:
             raise NoAnswer("too many questions under way")
-        self._under_way += 1
-        try:
-            reply = await self._ask_any(resolvers, query, stream)
-        finally:
-            self._under_way -= 1
-        self._keep(key, reply)
-        return query[:2] + reply[2:]
+        self.metrics.misses.inc()
+
+        async def work() -> bytes | NoAnswer:
+            began_s = self._clock.monotonic()
+            try:
+                reply = await self._ask_any(resolvers, query, stream)
+            except NoAnswer as why:
+                self.metrics.failures.inc()
+                return why
+            self.metrics.forwarded_s.observe(self._clock.monotonic() - began_s)
+            self._keep(key, reply)
+            return reply
+
+        return self._tasks.spawn(work(), "forwarded question")
 
     async def _ask_any(self, resolvers: tuple[str, ...], query: bytes, stream: bool) -> bytes:
         why = "nobody answered"
@@ -168,6 +199,14 @@ def lifetime(message: bytes) -> tuple[int, tuple[int, ...]]:
     if not offsets or (not answers and not seen_soa):
         return 0, ()
     return smallest, tuple(offsets)
+
+
+def question_type(message: bytes) -> int:
+    """What kind of record is asked for; 0 where there is no question."""
+    try:
+        return int.from_bytes(message[(end := _after_name(message, _HEADER.size)) : end + 2], "big")
+    except IndexError:
+        return 0
 
 
 def _after_name(message: bytes, offset: int) -> int:

@@ -13,9 +13,10 @@ from collections.abc import Awaitable, Callable
 
 from dnslib import OPCODE, QTYPE, RCODE, DNSError, DNSRecord
 
+from tiphys.base.metrics import Labels
 from tiphys.base.tasks import TaskSet
-from tiphys.dns.answers import Answer, Authority, bare_error, error, variants
-from tiphys.dns.forward import Forwarder, NoAnswer
+from tiphys.dns.answers import Answer, Authority, bare_error, error, refused, variants
+from tiphys.dns.forward import Forwarder, NoAnswer, question_type
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,11 @@ UNDER_WAY_MAX = 1024
 _HEADER_BYTES = 12
 _LONGEST_UDP_QUERY = 4096
 
+_TYPES = {
+    getattr(QTYPE, name): name for name in ("A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT", "HTTPS")
+}
+"""Counted by name; a client must not fill the memory with others."""
+
 Address = tuple[str, int]
 
 
@@ -34,7 +40,9 @@ class Responder:
 
     def __init__(self, authority: Authority, forwarder: Forwarder) -> None:
         self._authority, self._forwarder = authority, forwarder
-        self._remembered: dict[bytes, list[bytes]] = {}
+        self.metrics = forwarder.metrics
+        self._remembered: dict[bytes, tuple[Labels, list[bytes]]] = {}
+        """How the answer is counted, and its rotations."""
         self._turn = 0
 
     def forget(self) -> None:
@@ -53,20 +61,26 @@ class Responder:
                 return made
             if len(self._remembered) >= REMEMBERED_MAX:
                 self._remembered.clear()
-            known = self._remembered[key] = made
+            known = self._remembered[key] = (_counted_as(made[0], stream), made)
+        labels, replies = known
+        answered = self.metrics.answered
+        answered[labels] = answered.get(labels, 0.0) + 1.0
         self._turn += 1
-        return query[:2] + known[self._turn % len(known)][2:]
+        return query[:2] + replies[self._turn % len(replies)][2:]
 
     def _make(self, query: bytes, stream: bool) -> list[bytes] | bytes | Awaitable[bytes]:
         try:
             record = DNSRecord.parse(query)
         except (DNSError, ValueError, IndexError):
-            return bare_error(query, RCODE.FORMERR)
+            return self._counted(bare_error(query, RCODE.FORMERR), stream)
         if record.header.opcode != OPCODE.QUERY:
-            return error(record, RCODE.NOTIMP)
+            return self._counted(error(record, RCODE.NOTIMP), stream)
         if len(record.questions) != 1:
-            return error(record, RCODE.FORMERR)
+            return self._counted(error(record, RCODE.FORMERR), stream)
         question = record.questions[0]
+        refusal = refused(record, question)
+        if refusal is not None:
+            return self._counted(refusal, stream)
         answer = self._authority.answer(str(question.qname).rstrip("."), question.qtype)
         if answer is None:
             return self._ask_others(record, query, stream)
@@ -76,10 +90,11 @@ class Responder:
 
     async def _ask_others(self, record: DNSRecord, query: bytes, stream: bool) -> bytes:
         try:
-            return await self._forwarder.ask(query, stream=stream)
+            reply = await self._forwarder.ask(query, stream=stream)
         except NoAnswer as why:
             log.debug("%s: %s", record.q.qname, why)
-            return error(record, RCODE.SERVFAIL)
+            reply = error(record, RCODE.SERVFAIL)
+        return self._counted(reply, stream)
 
     async def _complete(self, record: DNSRecord, answer: Answer, stream: bool) -> bytes:
         """An alias to a name outside: with its addresses, for clients' stubs follow no alias themselves."""
@@ -91,7 +106,18 @@ class Responder:
         else:
             answer.answers += reply.rr
             answer.code = reply.header.rcode
-        return variants(record, answer, stream=stream)[0]
+        return self._counted(variants(record, answer, stream=stream)[0], stream)
+
+    def _counted(self, reply: bytes, stream: bool) -> bytes:
+        self.metrics.count(*_counted_as(reply, stream))
+        return reply
+
+
+def _counted_as(reply: bytes, stream: bool) -> Labels:
+    """Protocol, type of question and code of a reply."""
+    code = RCODE.get(reply[3] & 0xF, "OTHER")
+    kind = question_type(reply)
+    return ("tcp" if stream else "udp", _TYPES.get(kind, "other"), str(code))
 
 
 class DnsServer:

@@ -20,6 +20,7 @@ from tiphys.api.kinds.core.references import ObjectReference
 from tiphys.api.kinds.core.service import SERVICE, Service
 from tiphys.api.kinds.discovery.endpointslice import ENDPOINTSLICE, EndpointSlice
 from tiphys.base import nft
+from tiphys.base.answering import AnswerServer
 from tiphys.base.backoff import Backoff
 from tiphys.base.clock import Clock, rfc3339
 from tiphys.base.family import IPV4, families_of
@@ -27,7 +28,7 @@ from tiphys.client.events import Recorder
 from tiphys.client.interface import Client, EventType
 from tiphys.proxy import modes
 from tiphys.proxy.endpoints import Place, endpoints_of, proxied
-from tiphys.proxy.health import HealthServer
+from tiphys.proxy.metrics import ProxyMetrics
 from tiphys.proxy.ruleset import Surroundings
 from tiphys.proxy.sides import Side
 from tiphys.proxy.table import ServiceKey
@@ -60,6 +61,8 @@ class ProxySettings:
     """Empty: all addresses."""
     health_port: int = 10256
     """0: none."""
+    metrics_port: int = 10249
+    """On 127.0.0.1: /metrics, /proxyMode, /healthz. 0: none."""
     localhost_node_ports: bool = True
     """Whether node ports answer on 127.0.0.1 (sets `route_localnet`; the table keeps neighbours out of loopback)."""
     node_port_addresses: tuple[str, ...] = ()
@@ -82,7 +85,9 @@ class Proxy:
         self._nodes = client.informer(NODE)
         self._place = Place(settings.node_name)
         self._sides = [Side(settings.mode, around) for around in _surroundings(settings)]
-        self._health = HealthServer(settings.health_address)
+        self._health = AnswerServer(settings.health_address)
+        self._about = AnswerServer("127.0.0.1")
+        self._metrics = ProxyMetrics(clock)
         self._health_ports: dict[ServiceKey, tuple[int, int]] = {}
         self._dirty: set[ServiceKey] = set()
         self._wake = asyncio.Event()
@@ -103,12 +108,15 @@ class Proxy:
             async with asyncio.TaskGroup() as tasks:
                 if self._settings.health_port:
                     await self._health.listen(self._settings.health_port, self._answer)
+                if self._settings.metrics_port:
+                    await self._about.listen(self._settings.metrics_port, self._say)
                 tasks.create_task(self._keep(), name="proxy rules")
                 tasks.create_task(self._check(), name="proxy check")
         finally:
             for stop in stops:
                 stop()
             await self._health.close()
+            await self._about.close()
             for side in self._sides:
                 await side.close()
 
@@ -183,8 +191,9 @@ class Proxy:
                 side.plan(key, service, slices, replace(self._place, family=side.family))
             if count % PLANNED_PER_TURN == 0:
                 await asyncio.sleep(0)
-        for side in self._sides:
-            await side.sync()
+        with self._metrics.syncing():
+            for side in self._sides:
+                await side.sync()
         for key in dirty:
             await self._keep_health_port(key)
 
@@ -204,7 +213,13 @@ class Proxy:
                     side.load_again()
                     self._wake.set()
 
+    def _say(self, path: str) -> tuple[int, dict[str, Any] | bytes]:
+        if path == "/metrics":
+            return 200, self._metrics.render()
+        return (200, self._settings.mode.encode()) if path == "/proxyMode" else self._answer(path)
+
     def _answer(self, path: str) -> tuple[int, dict[str, Any]]:
+        # Of the proxy as a whole; a Service's own is asked on its healthCheckNodePort, by load balancers.
         if path not in ("/healthz", "/livez"):
             return 404, {"error": "not found"}
         since = self._pending_since_s

@@ -1,8 +1,4 @@
-"""The proxy's two kinds of health answer over HTTP: its own (`/healthz`), and a Service's on its `healthCheckNodePort`.
-
-Load balancers ask the latter to learn which nodes have endpoints of a Service whose externalTrafficPolicy is Local.
-Source: pkg/proxy/healthcheck/{proxy_health,service_health}.go.
-"""
+"""Short answers over HTTP without TLS, for health checks and metrics: no framework, so no import of one."""
 
 from __future__ import annotations
 
@@ -14,15 +10,15 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-Answer = Callable[[str], tuple[int, dict[str, Any]]]
-"""Path to status and JSON body."""
+Answer = Callable[[str], tuple[int, dict[str, Any] | bytes]]
+"""Path to status and body: JSON, or text."""
 
 _LONGEST_HEAD = 16 * 1024
 _PATIENCE_S = 5.0
 _REASONS = {200: "OK", 404: "Not Found", 503: "Service Unavailable"}
 
 
-class HealthServer:
+class AnswerServer:
     """Answers GET on any number of ports. One request per connection; slow and oversized ones are cut off."""
 
     def __init__(self, address: str = "") -> None:
@@ -37,7 +33,7 @@ class HealthServer:
                 lambda reader, writer: _serve(reader, writer, answer), self._address, port, limit=_LONGEST_HEAD
             )
         except OSError as error:
-            log.warning("health port %d: %s", port, error.strerror or error)
+            log.warning("HTTP port %d: %s", port, error.strerror or error)
             return False
         self._servers[port] = server
         return True
@@ -59,9 +55,10 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ans
             words = head.split(b" ", 2)
             path = words[1].decode("latin-1").partition("?")[0] if len(words) == 3 else "/"
             code, body = answer(path)
-            data = json.dumps(body).encode() + b"\n"
+            data = body if isinstance(body, bytes) else json.dumps(body).encode() + b"\n"
+            kind = "text/plain; version=0.0.4; charset=utf-8" if data is body else "application/json"
             writer.write(
-                f"HTTP/1.1 {code} {_REASONS[code]}\r\nContent-Type: application/json\r\nX-Content-Type-Options: nosniff"
+                f"HTTP/1.1 {code} {_REASONS[code]}\r\nContent-Type: {kind}\r\nX-Content-Type-Options: nosniff"
                 f"\r\nContent-Length: {len(data)}\r\nConnection: close\r\n\r\n".encode()
             )
             if words[0] != b"HEAD":
