@@ -7,22 +7,20 @@ list or watch may ask for them, which is the last `HISTORY` revisions.
 
 from __future__ import annotations
 
-import asyncio
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from tiphys.base.clock import Clock
 from tiphys.base.sortedkeys import SortedKeys
+from tiphys.store.embedded import rules
 from tiphys.store.embedded.leases import Leases
 from tiphys.store.embedded.watching import Hub, StoreWatch
 from tiphys.store.interface import (
     Change,
-    Compacted,
     Compare,
     Delete,
-    FutureRevision,
     LeaseNotFound,
     Put,
     Range,
@@ -74,7 +72,6 @@ class MemoryStore:
     """`tiphys.store.interface.Store`; used from one event loop. `run` ends leases in time."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
         self._revision = 1
         self._compacted = 0
         self._histories: dict[bytes, _History] = {}
@@ -84,7 +81,6 @@ class MemoryStore:
         self._hub = Hub(self._revision, self._past)
         self._taps: list[Tap] = []
         self._leases = Leases(clock, {})
-        self._granted = asyncio.Event()
         self._closed = False
 
     @property
@@ -118,11 +114,7 @@ class MemoryStore:
 
     def _readable(self, revision: int) -> int:
         self._usable()
-        if revision > self._revision:
-            raise FutureRevision("mvcc: required revision is a future revision")
-        if 0 < revision < self._compacted:
-            raise Compacted(self._compacted)
-        return revision or self._revision
+        return rules.readable(revision, self._revision, self._compacted)
 
     def _usable(self) -> None:
         if self._closed:
@@ -143,8 +135,7 @@ class MemoryStore:
         return TxnResult(True, self._revision)
 
     def _check(self, writes: Sequence[Put | Delete]) -> None:
-        if len({write.key for write in writes}) != len(writes):
-            raise StoreError("etcdserver: duplicate key given in txn request")
+        rules.check_keys(writes)
         for write in writes:
             if isinstance(write, Put) and write.lease:
                 self._leases.get(write.lease)
@@ -194,9 +185,7 @@ class MemoryStore:
 
     async def grant(self, ttl_s: int) -> int:
         self._usable()
-        lease = self._leases.grant(max(1, ttl_s))
-        self._granted.set()
-        return lease.id
+        return self._leases.grant(max(1, ttl_s)).id
 
     async def keep_alive(self, lease: int) -> int:
         self._usable()
@@ -217,28 +206,13 @@ class MemoryStore:
                     await self.revoke(lease.id)
                 except LeaseNotFound:
                     continue
-            await self._until_next_expiry()
-
-    async def _until_next_expiry(self) -> None:
-        """Or until there is a new lease, which may be over sooner."""
-        self._granted.clear()
-        waits: list[asyncio.Task[Any]] = [asyncio.create_task(self._granted.wait())]
-        if (wait_s := self._leases.next_expiry_s()) is not None:
-            waits.append(asyncio.create_task(self._clock.sleep(wait_s)))
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
+            await self._leases.until_next_expiry()
 
     # Keeping house.
 
     async def compact(self, revision: int) -> None:
         self._usable()
-        if revision <= self._compacted:
-            raise Compacted(self._compacted)
-        if revision > self._revision:
-            raise FutureRevision("mvcc: required revision is a future revision")
+        rules.check_compaction(revision, self._revision, self._compacted)
         self._forget_before(revision)
 
     def _forget_before(self, revision: int) -> None:

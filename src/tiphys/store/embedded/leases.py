@@ -6,9 +6,11 @@ keys because the store was away. Source: etcd's server/lease/lessor.go.
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import secrets
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
@@ -33,6 +35,7 @@ class Leases:
         self._leases = {lease: Lease(lease, ttl_s, now + ttl_s) for lease, ttl_s in granted.items()}
         self._queue = [(lease.expires, lease.id) for lease in self._leases.values()]
         heapq.heapify(self._queue)
+        self._granted = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._leases)
@@ -54,6 +57,7 @@ class Leases:
         lease = Lease(secrets.randbits(62) | 1, ttl_s, self._clock.monotonic() + ttl_s)
         self._leases[lease.id] = lease
         heapq.heappush(self._queue, (lease.expires, lease.id))
+        self._granted.set()
         return lease
 
     def keep_alive(self, lease: int) -> int:
@@ -102,3 +106,15 @@ class Leases:
     def next_expiry_s(self) -> float | None:
         """Seconds until the next look is due; None without leases."""
         return max(0.0, self._queue[0][0] - self._clock.monotonic()) if self._queue else None
+
+    async def until_next_expiry(self) -> None:
+        """Return when a look is due, or when there is a new lease, which may be over sooner."""
+        self._granted.clear()
+        waits: list[asyncio.Task[Any]] = [asyncio.create_task(self._granted.wait())]
+        if (wait_s := self.next_expiry_s()) is not None:
+            waits.append(asyncio.create_task(self._clock.sleep(wait_s)))
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()

@@ -18,6 +18,7 @@ from typing import Any
 from tiphys.base import failpoint, verify
 from tiphys.base.clock import Clock, SystemClock
 from tiphys.store.embedded import chunk as chunks
+from tiphys.store.embedded import rules
 from tiphys.store.embedded.batch import Batch
 from tiphys.store.embedded.disk import COMPACTED, COMPACTING, DEFAULT_QUOTA_BYTES, Disk, Unusable, Work
 from tiphys.store.embedded.index import MAX_WRITES, Index, first_position, last_position
@@ -30,7 +31,6 @@ from tiphys.store.interface import (
     Compacted,
     Compare,
     Delete,
-    FutureRevision,
     LeaseNotFound,
     Put,
     Range,
@@ -74,7 +74,6 @@ class EmbeddedStore:
         self._closed = False
         self._alarmed = False
         self._compacting = asyncio.Lock()
-        self._lease_granted = asyncio.Event()
         self._room = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -145,12 +144,7 @@ class EmbeddedStore:
 
     def _readable(self, revision: int) -> int:
         self._usable()
-        if revision == 0:
-            return self._revision
-        if revision > self._revision:
-            raise FutureRevision("mvcc: required revision is a future revision")
-        self._still_there(revision)
-        return revision
+        return rules.readable(revision, self._revision, self._compact_revision)
 
     def _still_there(self, revision: int) -> None:
         if revision < self._compact_revision:
@@ -189,8 +183,7 @@ class EmbeddedStore:
         return self._answer_when_durable(lambda: TxnResult(True, revision))
 
     def _check_writes(self, writes: Sequence[Put | Delete]) -> None:
-        if len(writes) > 1 and len({write.key for write in writes}) != len(writes):
-            raise StoreError("etcdserver: duplicate key given in txn request")
+        rules.check_keys(writes)
         if len(writes) >= MAX_WRITES:
             raise StoreError("etcdserver: too many operations in txn request")
         for write in writes:
@@ -352,7 +345,6 @@ class EmbeddedStore:
         self._open.leases[lease.id] = lease.ttl_s
         self._open.undo.append(lambda: self._leases.remove(lease.id))
         await self._answer_when_durable(lambda: None)
-        self._lease_granted.set()
         return lease.id
 
     async def keep_alive(self, lease: int) -> int:
@@ -380,27 +372,13 @@ class EmbeddedStore:
                 except StoreFailed as error:
                     log.warning("store %s: lease %d could not be ended: %s", self.path, lease.id, error)
                     self._leases.postpone(lease, 1.0)
-            await self._until_next_expiry()
-
-    async def _until_next_expiry(self) -> None:
-        self._lease_granted.clear()
-        waits = [asyncio.create_task(self._lease_granted.wait())]
-        if (wait_s := self._leases.next_expiry_s()) is not None:
-            waits.append(asyncio.create_task(self._clock.sleep(wait_s)))  # type: ignore[arg-type] # None, not bool
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
+            await self._leases.until_next_expiry()
 
     # Keeping house.
 
     async def compact(self, revision: int) -> None:
         self._usable()
-        if revision <= self._compact_revision:
-            raise Compacted(self._compact_revision)
-        if revision > self._revision:
-            raise FutureRevision("mvcc: required revision is a future revision")
+        rules.check_compaction(revision, self._revision, self._compact_revision)
         self._compact_revision = self._hub.compact_revision = revision
         await self._commit_meta({COMPACTED: revision, COMPACTING: revision})
         await self._finish_compaction(revision)
