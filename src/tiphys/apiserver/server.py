@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tiphys.api.kind import Kind
 from tiphys.api.kinds import PODGROUP, SERVICECIDR
 from tiphys.apiserver import identity
+from tiphys.apiserver.admission import configuration
 from tiphys.apiserver.admission import plugins as admission_plugins
 from tiphys.apiserver.aggregation.aggregator import Aggregator
 from tiphys.apiserver.authz.assembly import AuthorizerParts
@@ -193,6 +194,7 @@ class ApiServer:
         admission = admission_plugins.build(
             registry, authorizer, self._clock, self._webhooks, self.metrics,
             enabled=settings.enabled_admission, disabled=settings.disabled_admission, served=self.served,
+            pod_security=configuration.pod_security(settings.admission_config_file),
         )  # fmt: skip
         self._tracking = Tracking(registry, self._clock)
         accounts = ServiceAccountTokens(
@@ -228,7 +230,7 @@ class ApiServer:
             self.ready,
             signer,
             settings.issuer,
-            lambda: f"https://{identity.advertised(settings)}:{self.port}",
+            lambda: settings.jwks_uri or f"https://{identity.advertised(settings)}:{self.port}/openid/v1/jwks",
         )
         auditing = auditor(security.audit, self._backend, self._clock, self.metrics)
         if auditing is not None:

@@ -90,6 +90,8 @@ class ApiServerSettings(msgspec.Struct, frozen=True):
     """--service-account-issuer, the first of them"""
     accepted_issuers: tuple[str, ...] = ()
     """--service-account-issuer, the others: issuers of tokens that are still good."""
+    jwks_uri: str = ""
+    """--service-account-jwks-uri: where others find the keys; empty: at this server."""
     service_account_key_files: tuple[Path, ...] = ()
     """--service-account-key-file: further keys that may have signed tokens."""
     api_audiences: tuple[str, ...] = ()
@@ -112,6 +114,8 @@ class ApiServerSettings(msgspec.Struct, frozen=True):
     """--enable-admission-plugins: in addition to those that are on by default."""
     disabled_admission: frozenset[str] = frozenset()
     """--disable-admission-plugins"""
+    admission_config_file: Path | None = None
+    """--admission-control-config-file"""
     security: SecuritySettings = SecuritySettings()
     """Authenticators, authorizers, audit, encryption, priority and fairness."""
     max_body_bytes: int = 3 * 1024 * 1024

@@ -53,6 +53,7 @@ _FLAGS: tuple[_Flag, ...] = (
     _Flag("--runtime-config", "versions to serve or not: api/all=true, GROUP/VERSION=false, ...", "list", ()),
     _Flag("--enable-admission-plugins", "admission plugins beside those on by default", "list", ()),
     _Flag("--disable-admission-plugins", "admission plugins that are off", "list", ()),
+    _Flag("--admission-control-config-file", "what the plugins are told: PodSecurity", "path"),
     _Flag("--anonymous-auth", "let requests without a name in", "bool", True),
     _Flag("--audit-policy-file", "what is recorded", "path"),
     _Flag("--audit-log-path", "where events are written; - is the standard output", "path"),
@@ -72,6 +73,7 @@ _FLAGS: tuple[_Flag, ...] = (
     _Flag("--max-requests-inflight", "reads at once (seats, with priority and fairness)", "number", 400),
     _Flag("--max-mutating-requests-inflight", "writes at once", "number", 200),
     _Flag("--service-account-issuer", "issuers of tokens; the first issues", "list", ()),
+    _Flag("--service-account-jwks-uri", "where others find the keys of tokens (this server)", "text", ""),
     _Flag("--service-account-key-file", "files with further keys that may have signed tokens", "list", ()),
     _Flag("--service-account-extend-token-expiration", "let pods' tokens live a year", "bool", True),
     _Flag("--service-account-max-token-expiration", "the longest life of a token", "seconds", 365 * 24 * 3600.0),
@@ -130,6 +132,8 @@ def security(options: argparse.Namespace) -> SecuritySettings:
     o = options
     if o.authorization_config is not None and o.authorization_webhook_config_file is not None:
         raise ValueError("--authorization-config can not be specified when --authorization-webhook-* flags are set")
+    if o.service_account_jwks_uri and not o.service_account_jwks_uri.startswith("https://"):
+        raise ValueError(f"service-account-jwks-uri requires https scheme, parsed as: {o.service_account_jwks_uri}")
     return s.SecuritySettings(
         authentication=s.AuthenticationSettings(
             client_ca_file=o.client_ca_file, requestheader_ca_file=o.requestheader_client_ca_file,
@@ -181,7 +185,9 @@ def others(options: argparse.Namespace) -> dict[str, Any]:
         "api_audiences": o.api_audiences,
         "enabled_admission": frozenset(o.enable_admission_plugins),
         "disabled_admission": frozenset(o.disable_admission_plugins),
+        "admission_config_file": o.admission_control_config_file,
         "runtime_config": tuple(o.runtime_config),
+        "jwks_uri": o.service_account_jwks_uri,
         "extend_token_expiration": o.service_account_extend_token_expiration,
         "max_token_expiration_s": int(o.service_account_max_token_expiration),
     }  # fmt: skip

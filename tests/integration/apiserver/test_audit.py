@@ -190,3 +190,14 @@ def test_the_log_is_rotated(tmp_path: Path) -> None:
     assert len(backups) == 2
     assert backups[0].startswith("audit-2026-01-02T00-00-00.000")
     assert backend.dropped == 10_000
+
+
+def test_without_a_policy_nothing_is_recorded(tmp_path: Path) -> None:
+    log = tmp_path / "audit.log"
+    server = RunningServer(tmp_path, security=SecuritySettings(audit=AuditSettings(log_path=log)))
+    server.start()
+    try:
+        assert server.request("GET", "/api/v1/namespaces").status == 200
+    finally:
+        server.stop()
+    assert not log.exists()

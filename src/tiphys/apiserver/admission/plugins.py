@@ -27,6 +27,7 @@ from tiphys.apiserver.admission.node_restriction import NodeRestriction
 from tiphys.apiserver.admission.owner_references import OwnerReferencesPermissionEnforcement
 from tiphys.apiserver.admission.plugin import Plugin
 from tiphys.apiserver.admission.pod_security.plugin import PodSecurity
+from tiphys.apiserver.admission.pod_security.policy import Settings
 from tiphys.apiserver.admission.policy import build as policy
 from tiphys.apiserver.admission.priority import Priority
 from tiphys.apiserver.admission.refusal import refuse
@@ -59,6 +60,7 @@ class Parts(msgspec.Struct, frozen=True):
     measures: WebhookMeasures
     equivalents: Equivalents
     metrics: Metrics
+    pod_security: Settings
 
 
 class AlwaysAdmit(Plugin):
@@ -109,7 +111,7 @@ ORDER: Mapping[str, Callable[[Parts], Any]] = {
     "NodeRestriction": lambda parts: NodeRestriction(parts.registry, parts.authorizer),
     "TaintNodesByCondition": lambda _: TaintNodesByCondition(),
     "AlwaysPullImages": lambda _: pod_plugins.AlwaysPullImages(),
-    "PodSecurity": lambda parts: PodSecurity(parts.registry),
+    "PodSecurity": lambda parts: PodSecurity(parts.registry, parts.pod_security),
     "PodNodeSelector": lambda parts: namespace_plugins.PodNodeSelector(parts.registry),
     "Priority": lambda parts: Priority(parts.registry),
     "DefaultTolerationSeconds": lambda _: DefaultTolerationSeconds(),
@@ -169,6 +171,7 @@ def build(
     enabled: Collection[str] = (),
     disabled: Collection[str] = (),
     served: ServedKinds | None = None,
+    pod_security: Settings | None = None,
 ) -> AdmissionChain:
     """The chain of a server, which serves the kinds in `served` (None: the built-in ones). Raises ValueError.
 
@@ -176,7 +179,9 @@ def build(
     be disabled.
     """
     equivalents = Equivalents(served or ServedKinds(KINDS), registry.versions_of)
-    parts = Parts(registry, authorizer, clock, client, WebhookMeasures(metrics), equivalents, metrics)
+    parts = Parts(
+        registry, authorizer, clock, client, WebhookMeasures(metrics), equivalents, metrics, pod_security or Settings()
+    )
     plugins = [ORDER[name](parts) for name in chosen(enabled, disabled)]
     return AdmissionChain(
         [CertificateRequests(clock), *plugins, DeviceAdminAccess(registry), EscalationCheck(authorizer)]

@@ -18,15 +18,15 @@ _CACHE = (("Cache-Control", "public, max-age=3600"),)
 class OpenId:
     """Both documents; the key is loaded when first asked for."""
 
-    def __init__(self, signer: TokenSigner, issuer: str, external_url: Callable[[], str]) -> None:
+    def __init__(self, signer: TokenSigner, issuer: str, jwks_uri: Callable[[], str]) -> None:
         self._signer = signer
         self._issuer = issuer
-        self._url = external_url
+        self._jwks_uri = jwks_uri
 
     async def configuration(self, _exchange: Exchange) -> Reply:
         document = {
             "issuer": self._issuer,
-            "jwks_uri": f"{self._url()}/openid/v1/jwks",
+            "jwks_uri": self._jwks_uri(),
             "response_types_supported": ["id_token"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": self._signer.algorithms(),

@@ -24,7 +24,7 @@ def install_plain(
     ready: Health,
     signer: TokenSigner,
     issuer: str,
-    url: Callable[[], str],
+    jwks_uri: Callable[[], str],
 ) -> None:
     """Discovery, health, version, metrics, OpenAPI and OpenID."""
     for path, handler in discovery.paths().items():
@@ -46,7 +46,7 @@ def install_plain(
         quoted = ",\n".join(f'    "{path}"' for path in router.paths if not path.endswith("/"))
         return Answer(f'{{\n  "paths": [\n{quoted}\n  ]\n}}'.encode())
 
-    openid = OpenId(signer, issuer, url)
+    openid = OpenId(signer, issuer, jwks_uri)
     for path in ("/version", "/version/"):
         router.add_exact(path, show_version, get_only=True)
     router.add_exact("/metrics", show_metrics)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 
 from tiphys.apiserver.chain.audit import policy as policies
@@ -16,6 +17,8 @@ from tiphys.apiserver.streaming.backend import Backend
 from tiphys.apiserver.webhook import Webhook
 from tiphys.base.clock import Clock
 from tiphys.base.metrics import Metrics
+
+log = logging.getLogger(__name__)
 
 
 class Auditor:
@@ -61,7 +64,10 @@ def auditor(settings: AuditSettings, backend: Backend, clock: Clock, metrics: Me
     """As the settings ask for; None: audit is off. Raises ConfigError."""
     if not settings.enabled:
         return None
-    policy = policies.load(settings.policy_file) if settings.policy_file is not None else policies.everything()
+    if settings.policy_file is None:
+        log.warning("no audit policy file is given: no events will be recorded")
+        return None
+    policy = policies.load(settings.policy_file)
     backends: list[AuditBackend] = []
     if settings.log_path is not None:
         backends.append(LogBackend(settings, settings.log_path, clock))

@@ -80,11 +80,6 @@ class Policy:
         return _NOTHING
 
 
-def everything() -> Policy:
-    """All requests, when they are over, at level Metadata."""
-    return Policy(PolicyDocument(rules=[PolicyRule(level="Metadata")], omit_stages=["RequestReceived"]))
-
-
 def load(path: Path) -> Policy:
     """Raises ConfigError."""
     document = read(path, "Policy", {"audit.k8s.io/v1": PolicyDocument})
