@@ -154,3 +154,45 @@ def test_admin_access_with_the_label(api: RunningServer) -> None:
         {"name": "r", "exactly": {"deviceClassName": "c", "adminAccess": True}}]}}}  # fmt: skip
     path = "/apis/resource.k8s.io/v1/namespaces/admins/resourceclaims"
     assert api.request("POST", path, claim).status == 201
+
+
+def pod(**spec: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}], **spec}}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "words"),
+    [
+        (
+            PODS,
+            pod(volumes=[{"name": "a", "projected": {"sources": [
+                {"configMap": {"name": "z", "items": [{"key": "a", "path": "p/q"}]}},
+                {"serviceAccountToken": {"path": "p"}},
+            ]}}]),
+            'volume \\"a\\" (Projected): overlapping paths: \\"p\\" (ServiceAccountToken) with \\"p/q\\" '
+            '(ConfigMap \\"z\\")',
+        ),
+        (
+            "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices",
+            {"metadata": {"name": "a"}, "addressType": "FQDN", "endpoints": [], "ports": []},
+            "spec.addressType: FQDN endpoints are deprecated",
+        ),
+    ],
+)  # fmt: skip
+def test_warnings(api: RunningServer, path: str, body: Any, words: str) -> None:
+    api.request("POST", "/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "default"}})
+    answer = api.request("POST", f"{path}?dryRun=All", body)
+    assert (answer.status, words in answer.headers.get("Warning", "")) == (201, True), answer.headers
+
+
+def test_pods_say_what_upstream_says(api: RunningServer) -> None:
+    old = api.request("POST", PODS, pod(serviceAccount="old"))
+    assert (old.status, 'service account default/old: serviceaccount "old" not found' in old.json["message"]) == (
+        403, True)  # fmt: skip
+    windows = api.request("POST", PODS, pod(os={"name": "windows"}, hostPID=True, securityContext={"fsGroup": 1}))
+    assert [(cause["field"], cause["message"]) for cause in windows.json["details"]["causes"]] == [
+        ("spec.hostPID", "Forbidden: cannot be set for a windows pod"),
+        ("spec.securityContext.fsGroup", "Forbidden: cannot be set for a windows pod"),
+    ]
+    node = api.request("POST", "/api/v1/nodes", {"metadata": {"name": "n"}, "spec": {"podCIDR": "1.2.3.0"}})
+    assert "spec.podCIDRs[0]: Invalid value" in node.json["message"]

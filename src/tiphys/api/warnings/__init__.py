@@ -47,6 +47,7 @@ _BY_RESOURCE: Mapping[str, Warnings] = {
     "jobs.batch": _below("spec.template", _spec_template),
     "cronjobs.batch": _below("spec.jobTemplate.spec.template", lambda obj: obj.spec.job_template.spec.template),
     "customresourcedefinitions.apiextensions.k8s.io": others.definition_warnings,
+    "endpointslices.discovery.k8s.io": others.endpoint_slice_warnings,
     "ingresses.networking.k8s.io": others.ingress_warnings,
     "services": others.service_warnings,
     "nodes": others.node_warnings,

@@ -105,3 +105,8 @@ def storage_class_warnings(new: Any, _old: Any) -> Iterator[str]:
             if expression.key in OLD_LABELS:
                 path = f"allowedTopologies[{index}].matchLabelExpressions[{position}].key"
                 yield f"{path}: {OLD_LABELS[expression.key]}"
+
+
+def endpoint_slice_warnings(new: Any, old: Any) -> Iterator[str]:
+    if new.address_type == "FQDN" and old is None:
+        yield "spec.addressType: FQDN endpoints are deprecated"

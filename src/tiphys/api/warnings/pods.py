@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from tiphys.api.warnings.paths import overlapping_paths
 from tiphys.base import quantity
 
 OLD_LABELS = {
@@ -55,6 +56,7 @@ def pod_warnings(meta: Any, spec: Any, prefix: str, *, is_template: bool = False
         if template is not None:
             below = f"{at}.volumes[{index}].ephemeral.volumeClaimTemplate.spec.resources"
             yield from fractions(below, template.spec.resources, ("storage",))
+    yield from overlapping_paths(spec.volumes)
     yield from _doubles(f"{at}.hostAliases", "ip", [alias.ip for alias in spec.host_aliases])
     pulls = [secret.name for secret in spec.image_pull_secrets]
     yield from _doubles(f"{at}.imagePullSecrets", "name", pulls)

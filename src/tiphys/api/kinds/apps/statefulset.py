@@ -8,6 +8,7 @@ from tiphys.api.errors import FieldError, forbidden, invalid, not_supported, req
 from tiphys.api.kind import Column, Kind
 from tiphys.api.kinds.apps.template import always_running, at_most_all, share_number, validate_share
 from tiphys.api.kinds.columns import AGE, NAME, template_columns
+from tiphys.api.kinds.core.claim_validation import validate_claim_spec
 from tiphys.api.kinds.core.persistentvolumeclaim import PersistentVolumeClaim
 from tiphys.api.kinds.core.pod.defaults import default_spec
 from tiphys.api.kinds.core.pod.spec import PodTemplateSpec
@@ -162,6 +163,8 @@ def _validate(obj: StatefulSet, old: StatefulSet | None) -> Iterator[FieldError]
     skips = old is not None and old.spec.template == spec.template
     yield from validate_template(_template_of_pods(spec), "spec.template") if not skips else ()
     yield from always_running(spec.template, "spec.template", "StatefulSet")
+    for index, claim in enumerate(spec.volume_claim_templates if old is None else ()):
+        yield from validate_claim_spec(claim.spec, f"spec.volumeClaimTemplates[{index}].spec")
     if old is not None:
         yield from _validate_change(spec, old.spec)
 

@@ -80,6 +80,9 @@ def default_spec(spec: PodSpec) -> None:
     """Fill a pod spec, of a pod or of a template. Idempotent."""
     spec.dns_policy = spec.dns_policy or "ClusterFirst"
     spec.restart_policy = spec.restart_policy or "Always"
+    # The old name of the field counts where the new one is missing, and says the same ever after.
+    spec.service_account_name = spec.service_account_name or spec.service_account
+    spec.service_account = spec.service_account_name
     spec.scheduler_name = spec.scheduler_name or DEFAULT_SCHEDULER
     if spec.security_context is None:
         spec.security_context = PodSecurityContext()

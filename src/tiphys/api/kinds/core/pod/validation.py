@@ -25,6 +25,7 @@ from tiphys.api.kinds.core.pod.validation_update import (
     validate_update,
 )
 from tiphys.api.kinds.core.pod.validation_volumes import validate_volumes
+from tiphys.api.kinds.core.pod.validation_windows import validate_windows
 from tiphys.api.meta.schema import encode_hook
 from tiphys.api.meta.validation import each, validate_annotations, validate_labels
 
@@ -163,6 +164,8 @@ def validate_spec(spec: PodSpec, path: str, pod_name: str = "") -> Iterator[Fiel
             yield required(f"{path}.os.name")
         elif spec.os.name not in ("linux", "windows"):
             yield not_supported(f"{path}.os", spec.os.name, ["linux", "windows"])
+        elif spec.os.name == "windows":
+            yield from validate_windows(spec, path)
 
 
 def _choice(path: str, given: str, choices: tuple[str, ...]) -> Iterator[FieldError]:
