@@ -10,7 +10,6 @@ import pytest
 
 from tiphys.api.codec import from_json
 from tiphys.api.csi import identity as i
-from tiphys.api.kinds import PERSISTENTVOLUMECLAIM
 from tiphys.api.kinds.core.persistentvolume import PersistentVolume
 from tiphys.api.kinds.core.persistentvolumeclaim import PersistentVolumeClaim
 from tiphys.api.kinds.core.pod.schema import Pod
@@ -18,10 +17,9 @@ from tiphys.client.csi import CsiFailure
 from tiphys.kubelet.volumes import records
 from tiphys.kubelet.volumes.claims import Claimed
 from tiphys.kubelet.volumes.csi.mounting import Wanted
-from tiphys.kubelet.volumes.growth import Growth
+from tiphys.kubelet.volumes.growth import Growth, pending_bytes
 from tiphys.kubelet.volumes.records import VolumeRecord
 from tiphys.testing.clock import FakeClock
-from tiphys.testing.memory_api import MemoryApi
 
 RECORD = VolumeRecord(plugin="csi", volume="v", handle="h", target="/t", driver="d")
 
@@ -49,6 +47,14 @@ class Csi:
         return size_bytes
 
 
+class Api:
+    def __init__(self) -> None:
+        self.statuses: list[Any] = []
+
+    async def patch(self, _kind: Any, _name: str, patch: Any, _namespace: str = "", **_: Any) -> None:
+        self.statuses.append(patch["status"])
+
+
 class World:
     """One claim and its volume, and a pod `new` that wants it."""
 
@@ -61,9 +67,8 @@ class World:
         read_only: bool = False,
     ) -> None:
         claim = {"metadata": {"name": "c", "namespace": "ns"}, "spec": {"volumeName": "pv"}}
-        self.api, self.clock, self.recorder, self.csi = MemoryApi(), FakeClock(), Recorder(), Csi(failure)
+        self.api, self.clock, self.recorder, self.csi = Api(), FakeClock(), Recorder(), Csi(failure)
         made = from_json(PersistentVolumeClaim, {**claim, "status": {"capacity": {"storage": has}}})
-        self.api.put(PERSISTENTVOLUMECLAIM, made)
         volume = from_json(PersistentVolume, {"metadata": {"name": "pv"}, "spec": {"capacity": {"storage": size}}})
         pod = from_json(Pod, {"metadata": {"name": "p", "namespace": "ns", "uid": "new"}})
         none: Any = None
@@ -86,7 +91,7 @@ class World:
     @property
     def shown(self) -> list[str]:
         """The sizes that were written into the claim."""
-        return [patch["status"]["capacity"]["storage"] for _, patch in self.api.patches]
+        return [each["capacity"]["storage"] for each in self.api.statuses if "capacity" in each]
 
 
 async def test_a_volume_that_is_to_grow_waits_for_pods_that_end(tmp_path: Path) -> None:
@@ -137,3 +142,16 @@ async def test_a_driver_that_fails_keeps_the_pod_from_starting(tmp_path: Path) -
     world = World(tmp_path, failure=CsiFailure("INTERNAL", "broken"))
     with pytest.raises(CsiFailure):
         await world.mounted()
+    (status,) = world.api.statuses
+    assert [each["type"] for each in status["conditions"]] == ["NodeResizeError"]
+    assert "allocatedResourceStatuses" not in status
+
+
+async def test_what_the_driver_cannot_do_is_not_tried_again(tmp_path: Path) -> None:
+    world = World(tmp_path, failure=CsiFailure("OUT_OF_RANGE", "too large"))
+    with pytest.raises(CsiFailure):
+        await world.mounted()
+    assert world.api.statuses[0]["allocatedResourceStatuses"] == {"storage": "NodeResizeInfeasible"}
+    assert world.wanted.claimed is not None
+    world.wanted.claimed.claim.status.allocated_resource_statuses = {"storage": "NodeResizeInfeasible"}
+    assert pending_bytes(world.wanted.claimed) == 0

@@ -14,6 +14,7 @@ from tiphys.api.csi import controller as c
 from tiphys.api.csi.identity import EXPAND, MODIFY, Empty
 from tiphys.api.csi.volume import CapacityRange
 from tiphys.api.kinds import PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM, VOLUMEATTRIBUTESCLASS
+from tiphys.api.kinds.core import claim_resizing as resizing
 from tiphys.api.kinds.core.persistentvolume import CSIPersistentVolumeSource, PersistentVolume
 from tiphys.api.kinds.core.persistentvolumeclaim import PersistentVolumeClaim
 from tiphys.base.clock import Clock, rfc3339
@@ -22,7 +23,6 @@ from tiphys.client.csi import CONTROLLER, CsiConnection, CsiFailure
 from tiphys.client.events import Recorder
 from tiphys.client.interface import Client
 
-_PENDING = "FileSystemResizePending"
 _PENDING_TEXT = "Waiting for user to (re-)start a pod to finish file system resize of volume on node."
 
 
@@ -68,41 +68,36 @@ class Resizer:
             ),
         )
         call = CONTROLLER + "ControllerExpandVolume"
+        asked = from_value(size_bytes, binary=True)
+        if not _was_tried(claim, asked):
+            await self._step(claim, "ControllerResizeInProgress", size=asked, condition=resizing.RESIZING)
         try:
             answer = await self._connection.call(call, request, c.ControllerExpandVolumeResponse)
         except CsiFailure as error:
             name = volume.metadata.name
+            if error.final:
+                step = "ControllerResizeInfeasible" if error.code in resizing.INFEASIBLE else ""
+                why = f"failed to expand pvc with {error}"
+                await self._step(claim, step, condition=resizing.CONTROLLER_ERROR, message=why)
             self._recorder.event(
                 claim, "Warning", "VolumeResizeFailed", f'resize volume "{name}" by resizer failed: {error}'
             )
             raise
         size = from_value(answer.capacity_bytes or size_bytes, binary=True)
         await self._client.patch(PERSISTENTVOLUME, volume.metadata.name, {"spec": {"capacity": {STORAGE: size}}})
-        await self._note(claim, size, pending=answer.node_expansion_required)
         if answer.node_expansion_required:
+            await self._step(claim, "NodeResizePending", size=size, condition=resizing.PENDING, message=_PENDING_TEXT)
             text = "Require file system resize of volume on node"
             self._recorder.event(claim, "Normal", "FileSystemResizeRequired", text)
         else:
+            await self._patch(claim, resizing.resize_done(claim, size))
             self._recorder.event(claim, "Normal", "VolumeResizeSuccessful", "Resize volume succeeded")
 
-    async def _note(self, claim: PersistentVolumeClaim, size: str, *, pending: bool) -> None:
-        status: dict[str, Any]
-        if pending:
-            condition = {
-                "type": _PENDING,
-                "status": "True",
-                "message": _PENDING_TEXT,
-                "lastTransitionTime": rfc3339(self._clock.now()),
-            }
-            status = {
-                "conditions": [condition],
-                "allocatedResources": {STORAGE: size},
-                "allocatedResourceStatuses": {STORAGE: "NodeResizePending"},
-            }
-        else:
-            status = {"capacity": {STORAGE: size}, "conditions": [], "allocatedResourceStatuses": None}
+    async def _step(self, claim: PersistentVolumeClaim, step: str, **said: Any) -> None:
+        await self._patch(claim, resizing.resize_step(claim, step, rfc3339(self._clock.now()), **said))
+
+    async def _patch(self, claim: PersistentVolumeClaim, patch: dict[str, Any]) -> None:
         meta = claim.metadata
-        patch = {"status": status}
         await self._client.patch(PERSISTENTVOLUMECLAIM, meta.name, patch, meta.namespace, subresource="status")
 
     async def _modify(
@@ -133,3 +128,9 @@ class Resizer:
         await self._client.patch(PERSISTENTVOLUMECLAIM, meta.name, patch, meta.namespace, subresource="status")
         text = f"external resizer modified volume {claim.metadata.name} with vac {name} successfully"
         self._recorder.event(claim, "Normal", "VolumeModifySuccessful", text)
+
+
+def _was_tried(claim: PersistentVolumeClaim, size: str) -> bool:
+    """Whether the status tells of an earlier try at this size: then it stays, and wakes nobody."""
+    begun = resizing.step_of(claim) in ("ControllerResizeInProgress", "ControllerResizeInfeasible")
+    return begun and claim.status.allocated_resources.get(STORAGE) == size

@@ -10,11 +10,14 @@ import json
 import logging
 from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any
 
 from tiphys.api.csi import identity as i
 from tiphys.api.errors import ApiError
 from tiphys.api.kinds import PERSISTENTVOLUMECLAIM
-from tiphys.base.clock import Clock
+from tiphys.api.kinds.core import claim_resizing as resizing
+from tiphys.api.kinds.core.persistentvolumeclaim import PersistentVolumeClaim
+from tiphys.base.clock import Clock, rfc3339
 from tiphys.base.quantity import value
 from tiphys.client.csi import CsiFailure
 from tiphys.client.events import Recorder
@@ -30,12 +33,15 @@ _log = logging.getLogger(__name__)
 
 _LOOK_S = 10.0
 _LEAVING_S, _LEAVING_LOOK_S = 120.0, 0.1
-_STORAGE = "storage"
+_STORAGE = resizing.STORAGE
+_PENDING = "NodeResizePending"
 _NOT_IN_USE = "FAILED_PRECONDITION"
 
 
 def pending_bytes(claimed: Claimed) -> int:
-    """The size that the volume has and its claim does not show as yet; 0: nothing is to be done."""
+    """The size that the volume has and its claim does not show as yet; 0: nothing is to be done, or it cannot be."""
+    if resizing.step_of(claimed.claim) == "NodeResizeInfeasible":
+        return 0
     size = claimed.volume.spec.capacity.get(_STORAGE)
     has = claimed.claim.status.capacity.get(_STORAGE)
     return value(size) if size and has and value(size) > value(has) else 0
@@ -132,18 +138,27 @@ class Growth:
     async def _expand(
         self, wanted: Wanted, claimed: Claimed, driver: Driver, record: VolumeRecord, size_bytes: int
     ) -> None:
-        await self._csi.expand(wanted, driver, record, size_bytes)
-        status: dict[str, object] = {
-            "capacity": {_STORAGE: str(claimed.volume.spec.capacity[_STORAGE])},
-            "conditions": [],
-            "allocatedResourceStatuses": None,
-        }
-        meta, patch = claimed.claim.metadata, {"status": status}
-        await self._client.patch(PERSISTENTVOLUMECLAIM, meta.name, patch, meta.namespace, subresource="status")
+        claim, now = claimed.claim, rfc3339(self._clock.now())
+        if resizing.step_of(claim) == _PENDING:
+            await self._note(claim, resizing.resize_step(claim, "NodeResizeInProgress", now, keep=True))
+        try:
+            await self._csi.expand(wanted, driver, record, size_bytes)
+        except CsiFailure as error:
+            if error.final and error.code != _NOT_IN_USE:
+                step = "NodeResizeInfeasible" if error.code in resizing.INFEASIBLE else ""
+                why = f"failed to expand pvc with {error}"
+                bad = resizing.NODE_ERROR
+                await self._note(claim, resizing.resize_step(claim, step, now, condition=bad, message=why, keep=True))
+            raise
+        await self._note(claim, resizing.resize_done(claim, str(claimed.volume.spec.capacity[_STORAGE])))
         name, node = json.dumps(wanted.name), wanted.pod.spec.node_name
         text = f"MountVolume.NodeExpandVolume succeeded for volume {name} {node}"
         self._recorder.event(wanted.pod, "Normal", "FileSystemResizeSuccessful", text)
         self._recorder.event(claimed.claim, "Normal", "FileSystemResizeSuccessful", text)
+
+    async def _note(self, claim: PersistentVolumeClaim, patch: dict[str, Any]) -> None:
+        meta = claim.metadata
+        await self._client.patch(PERSISTENTVOLUMECLAIM, meta.name, patch, meta.namespace, subresource="status")
 
     def _say_failed(self, wanted: Wanted, error: CsiFailure) -> None:
         text = f'NodeExpandVolume.NodeExpandVolume failed for volume "{wanted.name}" : {error}'
