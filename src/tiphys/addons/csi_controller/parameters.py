@@ -6,7 +6,8 @@ Source: github.com/kubernetes-csi/external-provisioner (pkg/controller: the `csi
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 
 from tiphys.api.csi.identity import Empty
 from tiphys.api.csi.volume import MountVolume, Topology, TopologyRequirement, VolumeCapability, access_mode
@@ -17,6 +18,7 @@ from tiphys.api.kinds.core.references import (
     NodeSelectorRequirement,
     NodeSelectorTerm,
     SecretReference,
+    TopologySelectorTerm,
 )
 
 PREFIX = "csi.storage.k8s.io/"
@@ -67,16 +69,34 @@ def capability(
     return VolumeCapability(mount=MountVolume(fs_type=fs_type, mount_flags=list(options)), access_mode=access)
 
 
-def requirement(places: Sequence[Mapping[str, str]], chosen: Mapping[str, str]) -> TopologyRequirement | None:
-    """Where the volume may be, the chosen place first; None: anywhere."""
-    segments = [dict(place) for place in places if place]
+def allowed(terms: Iterable[TopologySelectorTerm]) -> list[dict[str, str]]:
+    """Every place that a class allows: one value for each of a term's keys.
+
+    Source: external-provisioner pkg/controller/topology.go (flatten).
+    """
+    found = []
+    for term in terms:
+        keys = [each.key for each in term.match_label_expressions]
+        found += [
+            dict(zip(keys, values, strict=True))
+            for values in product(*(each.values for each in term.match_label_expressions))
+        ]
+    return found
+
+
+def requirement(
+    places: Sequence[Mapping[str, str]], chosen: Mapping[str, str], *, strict: bool
+) -> TopologyRequirement | None:
+    """Where the volume may be, the chosen place first; None: anywhere. `strict`: at the chosen place only, for a driver
+    whose volumes are each node's own."""
+    segments = [dict(each) for each in dict.fromkeys(tuple(sorted(place.items())) for place in places if place)]
     if chosen:
-        segments = [dict(chosen), *(each for each in segments if each != chosen)]
+        first = dict(sorted(chosen.items()))
+        segments = [first] if strict else [first, *(each for each in segments if each != first)]
     if not segments:
         return None
     topologies = [Topology(segments=each) for each in segments]
-    requisite = topologies[:1] if chosen else topologies
-    return TopologyRequirement(requisite=requisite, preferred=requisite)
+    return TopologyRequirement(requisite=topologies, preferred=topologies)
 
 
 def affinity(topologies: Sequence[Topology]) -> VolumeNodeAffinity | None:

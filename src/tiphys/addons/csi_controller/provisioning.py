@@ -154,13 +154,12 @@ class Provisioner:
             for d in n.spec.drivers
             if d.name == self._facts.name
         }
-        if node:
-            labels = (await self._client.get(NODE, node)).metadata.labels
-            return p.requirement([], {key: labels[key] for key in keys.get(node, []) if key in labels})
-        allowed = [
-            {each.key: each.values[0] for each in term.match_label_expressions} for term in found.allowed_topologies
-        ]
-        return p.requirement(allowed or [await self._segments(each, keys[each]) for each in sorted(keys)], {})
+        chosen = await self._segments(node, keys.get(node, [])) if node else {}
+        places = p.allowed(found.allowed_topologies)
+        strict = bool(self._node_name)
+        if not places and not (strict and chosen):
+            places = [dict(await self._segments(each, keys[each])) for each in sorted(keys)]
+        return p.requirement(places, chosen, strict=strict)
 
     async def _segments(self, node: str, keys: Iterable[str]) -> Mapping[str, str]:
         labels = (await self._client.get(NODE, node)).metadata.labels

@@ -14,6 +14,7 @@ from tiphys.api.csi import controller as c
 from tiphys.api.csi.volume import AccessMode, CapacityRange, MountVolume, Topology, VolumeCapability, access_mode
 from tiphys.api.kind import new
 from tiphys.api.kinds import PERSISTENTVOLUMECLAIM
+from tiphys.api.kinds.core.references import TopologySelectorLabelRequirement, TopologySelectorTerm
 from tiphys.client.sockets import Refused
 
 MIB = 1 << 20
@@ -164,6 +165,34 @@ def test_places() -> None:
     (term,) = made.required.node_selector_terms
     assert [(each.key, each.values) for each in term.match_expressions] == [("zone", ["a"])]
     assert p.affinity([]) is None
-    assert p.requirement([], {}) is None
-    chosen = p.requirement([{"zone": "a"}, {"zone": "b"}], {"zone": "b"})
-    assert chosen is not None and [each.segments for each in chosen.requisite] == [{"zone": "b"}]
+    assert p.requirement([], {}, strict=False) is None
+
+
+ZONES = [{"zone": "a"}, {"zone": "b"}, {"zone": "a"}]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "strict", "wanted"),
+    [
+        ({}, False, [{"zone": "a"}, {"zone": "b"}]),
+        ({"zone": "b"}, False, [{"zone": "b"}, {"zone": "a"}]),
+        ({"zone": "b"}, True, [{"zone": "b"}]),
+        ({"zone": "c"}, False, [{"zone": "c"}, {"zone": "a"}, {"zone": "b"}]),
+    ],
+)
+def test_where_a_volume_may_be(chosen: dict[str, str], strict: bool, wanted: list[dict[str, str]]) -> None:
+    made = p.requirement(ZONES, chosen, strict=strict)
+    assert made is not None
+    assert [each.segments for each in made.requisite] == [each.segments for each in made.preferred] == wanted
+
+
+def test_a_class_allows_every_combination_of_its_values() -> None:
+    term = TopologySelectorTerm(
+        match_label_expressions=[
+            TopologySelectorLabelRequirement(key="zone", values=["a", "b"]),
+            TopologySelectorLabelRequirement(key="rack", values=["1", "2"]),
+        ]
+    )
+    other = TopologySelectorTerm(match_label_expressions=[TopologySelectorLabelRequirement(key="zone", values=["c"])])
+    places = [(each["zone"], each.get("rack")) for each in p.allowed([term, other])]
+    assert places == [("a", "1"), ("a", "2"), ("b", "1"), ("b", "2"), ("c", None)]
