@@ -171,6 +171,12 @@ ROLE_PREFIX, ROLE_LABEL = "node-role.kubernetes.io/", "kubernetes.io/role"
 def _default(node: Node) -> None:
     if not node.status.allocatable:
         node.status.allocatable = dict(node.status.capacity)
+    spec = node.spec
+    # The single range and the first of the list say the same; the single one counts.
+    if spec.pod_cidr and spec.pod_cidrs[:1] != [spec.pod_cidr]:
+        spec.pod_cidrs = [spec.pod_cidr]
+    elif spec.pod_cidrs and not spec.pod_cidr:
+        spec.pod_cidr = spec.pod_cidrs[0]
 
 
 def _prepare(node: Node, old: Node | None) -> None:
