@@ -77,7 +77,7 @@ class StoredRegistry:
             )
             for cidr in settings.service_cidr.split(",")
         ]
-        self._services = ServiceAllocator(pools, settings.node_ports)
+        self._services = ServiceAllocator(pools, settings.node_ports, store)
         storage = Storage(store, caches, clock)
         self._fresh = Freshness(caches)
         self._reads = Reads(store, caches)

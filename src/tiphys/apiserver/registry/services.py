@@ -1,68 +1,24 @@
 """Cluster IPs and node ports: handed out when a Service is written, taken back when it goes.
 
 What is allocated is known from the Services themselves (the cache) and, for addresses, from IPAddress objects. An
-allocation is held while its Service is being written and then committed or reverted.
+allocation is held while its Service is being written and then committed or reverted; `nodeports` says how several API
+servers do not give one port to two Services.
 
 Source: pkg/registry/core/service/{storage/alloc.go,portallocator}.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from tiphys.api.errors import InternalError, invalid, invalid_object
 from tiphys.api.kinds.core.service import Service
 from tiphys.apiserver.cache.entry import Entry
+from tiphys.apiserver.registry.nodeports import NodePorts, Pool
 from tiphys.apiserver.registry.service_addresses import Full, Refused, ServiceAddresses, canonical
 from tiphys.apiserver.registry.service_families import MARKED, left_alone, set_families
-
-
-class Pool:
-    """Integers of a range. New ones come at random from the upper part; the lower is left for requested ones."""
-
-    def __init__(self, first: int, last: int, reserved: int, taken: str, outside: Callable[[int], str]) -> None:
-        self._first, self._last = first, last
-        self._reserved = min(reserved, last - first)
-        """How many of the lowest are handed out only when the others are gone."""
-        self._taken_text, self._outside = taken, outside
-        self._taken: set[int] = set()
-        self._random = random.Random()  # noqa: S311 # which free address it is, is no secret
-
-    def __contains__(self, number: int) -> bool:
-        return number in self._taken
-
-    def __len__(self) -> int:
-        return len(self._taken)
-
-    def take(self, number: int) -> None:
-        """Raises Refused."""
-        if not self._first <= number <= self._last:
-            raise Refused(self._outside(number))
-        if number in self._taken:
-            raise Refused(self._taken_text)
-        self._taken.add(number)
-
-    def take_any(self) -> int:
-        """Raises Full."""
-        middle = self._first + self._reserved
-        for low, high in ((middle, self._last), (self._first, middle - 1)):
-            size = high - low + 1
-            start = self._random.randrange(size) if size > 0 else 0
-            for step in range(size):
-                number = low + (start + step) % size
-                if number not in self._taken:
-                    self._taken.add(number)
-                    return number
-        raise Full
-
-    def give_back(self, number: int) -> None:
-        self._taken.discard(number)
-
-    def adopt(self, number: int) -> None:
-        """Mark as taken what a stored Service has, whatever the range is now."""
-        self._taken.add(number)
+from tiphys.store.interface import Store
 
 
 class Addresses:
@@ -85,24 +41,28 @@ class Addresses:
 class Allocation:
     """What one write holds. Exactly one of `commit` and `revert` must follow."""
 
-    def __init__(self, ports: Pool, addresses: Addresses) -> None:
-        self._ports, self._addresses = ports, addresses
+    def __init__(self, ports: NodePorts, addresses: Addresses, owner: str) -> None:
+        self._ports, self._addresses, self.owner = ports, addresses, owner
         self.ports: list[int] = []
         """Taken for this write."""
         self.addresses: list[str] = []
         """Taken for this write."""
         self.freed: list[str] = []
         """Addresses that the Service had and needs no more."""
+        self.freed_ports: list[int] = []
+        """Ports, likewise."""
 
     async def commit(self) -> None:
         for address in self.addresses:
             self._addresses.of(address).settled(address)
         for address in self.freed:
             await self._addresses.of(address).give_back(address)
+        for port in self.freed_ports:
+            await self._ports.unclaim(port, self.owner)
 
     async def revert(self) -> None:
         for port in self.ports:
-            self._ports.give_back(port)
+            await self._ports.give_back(port, self.owner)
         for address in self.addresses:
             await self._addresses.of(address).give_back(address)
 
@@ -110,17 +70,18 @@ class Allocation:
 class ServiceAllocator:
     """Addresses and ports of one cluster."""
 
-    def __init__(self, pools: Sequence[ServiceAddresses], node_ports: tuple[int, int]) -> None:
+    def __init__(self, pools: Sequence[ServiceAddresses], node_ports: tuple[int, int], store: Store) -> None:
         self._addresses = Addresses(pools)
         low, high = node_ports
         reserved = 0 if high - low < 31 else min(max(16, (high - low + 1) // 32), 128)
-        self._ports = Pool(
+        self._pool = Pool(
             low,
             high,
             reserved,
             "provided port is already allocated",
             lambda _: f"provided port is not in the valid range. The range of valid ports is {low}-{high}",
         )
+        self._ports = NodePorts(self._pool, store)
 
     def seen(self, _change: str, new: Entry | None, old: Entry | None) -> None:
         """A stored Service came, changed or went, here or through another server: what it has follows."""
@@ -130,11 +91,11 @@ class ServiceAllocator:
         addresses = set(_held_addresses(after)) if after is not None else set()
         if before is not None:
             for port in set(_held_ports(before)) - ports:
-                self._ports.give_back(port)
+                self._pool.drop(port)
             for address in set(_held_addresses(before)) - addresses:
                 self._addresses.of(address).drop(address)
         for port in ports:
-            self._ports.adopt(port)
+            self._pool.adopt(port)
         for address in addresses:
             self._addresses.of(address).adopt(address)
 
@@ -142,6 +103,8 @@ class ServiceAllocator:
         """A Service is gone."""
         for address in _held_addresses(service):
             await self._addresses.of(address).give_back(address)
+        for port in _held_ports(service):
+            await self._ports.unclaim(port, _owner(service))
 
     async def for_create(self, service: Service, dry_run: bool) -> Allocation:
         """Fill in addresses and ports. Raises Invalid, InternalError; then nothing is held."""
@@ -154,7 +117,7 @@ class ServiceAllocator:
     async def _allocating(
         self, service: Service, dry_run: bool, fill: Callable[[Allocation], Awaitable[None]]
     ) -> Allocation:
-        held = Allocation(self._ports, self._addresses)
+        held = Allocation(self._ports, self._addresses, "" if dry_run else _owner(service))
         try:
             _normalize(service)
             await fill(held)
@@ -168,6 +131,7 @@ class ServiceAllocator:
             # Nothing will be written; addresses were not taken in the first place.
             held.addresses.clear()
             held.freed.clear()
+            held.freed_ports.clear()
             await held.revert()
             held.ports.clear()
         return held
@@ -177,9 +141,9 @@ class ServiceAllocator:
         set_families(service, None, self._addresses.families)
         await self._take_addresses(service, [], held, dry_run)
         if spec.type in ("NodePort", "LoadBalancer"):
-            self._fill_ports(service, set(), held)
+            await self._fill_ports(service, set(), held)
         if _needs_health_check(service):
-            self._take_health_check(service, held)
+            await self._take_health_check(service, held)
 
     async def _fill_changed(self, service: Service, old: Service, held: Allocation, dry_run: bool) -> None:
         spec, before = service.spec, old.spec
@@ -191,8 +155,8 @@ class ServiceAllocator:
             held.freed += [address for address in known if address not in _held_addresses(service)]
         had = {port.node_port for port in before.ports if port.node_port}
         if spec.type in ("NodePort", "LoadBalancer"):
-            self._fill_ports(service, had, held)
-        self._change_health_check(service, old, held)
+            await self._fill_ports(service, had, held)
+        await self._change_health_check(service, old, held)
 
     async def _take_addresses(self, service: Service, known: list[str], held: Allocation, dry_run: bool) -> None:
         """An address of each family: the one asked for, or any. Those in `known` it has already."""
@@ -224,7 +188,7 @@ class ServiceAllocator:
             why = f"failed to allocate IP {requested}: {error}"
             raise _invalid_list(service, "spec.clusterIPs", asked, why) from None
 
-    def _fill_ports(self, service: Service, had: set[int], held: Allocation) -> None:
+    async def _fill_ports(self, service: Service, had: set[int], held: Allocation) -> None:
         spec = service.spec
         if spec.type == "LoadBalancer" and spec.allocate_load_balancer_node_ports is False:
             wanted = [port for port in spec.ports if port.node_port]
@@ -239,10 +203,10 @@ class ServiceAllocator:
                 # The same port over TCP and UDP gets the same node port.
                 port.node_port = by_port.get(port.port, 0)
             if not port.node_port:
-                port.node_port = self._ports.take_any()
+                port.node_port = await self._ports.take_any(held.owner)
             elif port.node_port not in mine:
                 try:
-                    self._ports.take(port.node_port)
+                    await self._ports.take(port.node_port, held.owner)
                 except Refused as error:
                     path = f"spec.ports[{index}].nodePort"
                     errors = [invalid(path, port.node_port, str(error))]
@@ -252,25 +216,26 @@ class ServiceAllocator:
                 mine.add(port.node_port)
                 held.ports.append(port.node_port)
 
-    def _take_health_check(self, service: Service, held: Allocation) -> None:
+    async def _take_health_check(self, service: Service, held: Allocation) -> None:
         spec = service.spec
         if spec.health_check_node_port:
             try:
-                self._ports.take(spec.health_check_node_port)
+                await self._ports.take(spec.health_check_node_port, held.owner)
             except Refused as error:
                 raise InternalError(
                     f"failed to allocate requested HealthCheck NodePort {spec.health_check_node_port}: {error}"
                 ) from None
         else:
-            spec.health_check_node_port = self._ports.take_any()
+            spec.health_check_node_port = await self._ports.take_any(held.owner)
         held.ports.append(spec.health_check_node_port)
 
-    def _change_health_check(self, service: Service, old: Service, held: Allocation) -> None:
+    async def _change_health_check(self, service: Service, old: Service, held: Allocation) -> None:
         needed, needs = _needs_health_check(old), _needs_health_check(service)
         if needs and not needed:
-            self._take_health_check(service, held)
+            await self._take_health_check(service, held)
         elif needed and not needs:
             service.spec.health_check_node_port = 0
+        held.freed_ports += set(_held_ports(old)) - set(_held_ports(service))
 
 
 def _normalize(service: Service) -> None:
@@ -285,6 +250,10 @@ def _held_addresses(service: Service) -> list[str]:
     if spec.type == "ExternalName" or not spec.cluster_ip or spec.cluster_ip == MARKED:
         return []
     return [canonical(address) for address in spec.cluster_ips or [spec.cluster_ip]]
+
+
+def _owner(service: Service) -> str:
+    return f"{service.metadata.namespace}/{service.metadata.name}"
 
 
 def _held_ports(service: Service) -> list[int]:
