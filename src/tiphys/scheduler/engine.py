@@ -25,6 +25,7 @@ from tiphys.scheduler.diagnosis import Diagnosis
 from tiphys.scheduler.events import Change, Wake
 from tiphys.scheduler.extenders.verdict import EXTENDER, Verdict
 from tiphys.scheduler.gangs import Gangs
+from tiphys.scheduler.nodechange import NodeChange
 from tiphys.scheduler.plugin import PluginError
 from tiphys.scheduler.plugins import dynamic_resources, volume_binding
 from tiphys.scheduler.pods import Group, PodRecord
@@ -32,7 +33,7 @@ from tiphys.scheduler.preemption import Attempt, Choice, Preemption
 from tiphys.scheduler.profile import DEFAULT, Profile
 from tiphys.scheduler.queue import QueuedPod, SchedulingQueue
 from tiphys.scheduler.settings import SchedulerSettings
-from tiphys.scheduler.table import NodeChange, NodeTable
+from tiphys.scheduler.table import NodeTable
 
 GroupOf = Callable[[PodRecord], Group | None]
 Interested = Callable[[PodRecord], bool]

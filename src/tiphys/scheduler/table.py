@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
-from enum import Flag, auto
 from typing import NamedTuple
 
 import numpy as np
@@ -22,22 +21,20 @@ import numpy as np
 from tiphys.api.kinds.core.node import Node
 from tiphys.api.kinds.core.pod.facts import amounts
 from tiphys.api.kinds.core.pod.schema import Pod
-from tiphys.scheduler.columns import ABSENT, Bools, Ids, Ints, LabelColumn, LabelColumns, grown
+from tiphys.scheduler.columns import ABSENT, Bools, Ints, LabelColumn, LabelColumns, grown
 from tiphys.scheduler.counts import Countable, Domains, GroupCounts, TermIndex
 from tiphys.scheduler.devices.index import DeviceIndex
+from tiphys.scheduler.holdings import Holdings
 from tiphys.scheduler.images import Images
+from tiphys.scheduler.nodechange import NodeChange, difference
 from tiphys.scheduler.nominations import Nominations
 from tiphys.scheduler.pods import PodRecord, Shapes
 from tiphys.scheduler.resources import CPU, MEMORY, NATIVE, PODS, is_scalar
+from tiphys.scheduler.taints import TaintSets
 from tiphys.scheduler.terms import Namespaces
 from tiphys.scheduler.volumes.index import VolumeIndex
 
-TaintKey = tuple[str, str, str]
-"""Key, value, effect."""
-
 _CHANGES_MAX = 1 << 16
-
-
 _SPREADS_MAX = 256
 
 
@@ -50,20 +47,6 @@ class Spread(NamedTuple):
     domains: int
     everywhere: bool
     """Every node has the label."""
-
-
-class NodeChange(Flag):
-    """What about a node changed that placement could depend on."""
-
-    NONE = 0
-    ADDED = auto()
-    ALLOCATABLE = auto()
-    LABELS = auto()
-    TAINTS = auto()
-    """Taints or `spec.unschedulable`."""
-    FEATURES = auto()
-    """Declared features."""
-    IMAGES = auto()
 
 
 class NodeTable:
@@ -93,21 +76,8 @@ class NodeTable:
         """Requested cpu and memory with what pods leave unstated filled in."""
         self.pods_allowed: Ints = np.zeros(capacity, dtype=np.int64)
         self.pod_count: Ints = np.zeros(capacity, dtype=np.int64)
-        self.taint_set: Ids = np.zeros(capacity, dtype=np.int32)
-        """Index into `taint_sets`."""
-        self.taint_sets: list[tuple[TaintKey, ...]] = [()]
-        self._taint_set_ids: dict[tuple[TaintKey, ...], int] = {(): 0}
-        self.taints_epoch = 0
-        """Changes when `taint_sets` is numbered anew."""
-
-        self.ports: dict[tuple[str, int], dict[int, list[str]]] = {}
-        """(protocol, port) to row to the host addresses it is taken on."""
-        self.disks: dict[str, dict[int, list[bool]]] = {}
-        """Disks named by pods themselves, to row, to whether each user only reads."""
-        self.claim_users: dict[str, dict[int, int]] = {}
-        """Claims in use (`namespace/name`), to row, to the number of pods there that use it."""
-        self.claims_on: dict[int, dict[str, int]] = {}
-        """The same by row."""
+        self.taints = TaintSets(capacity)
+        self.held = Holdings()
         self.volumes = VolumeIndex()
         self.devices = DeviceIndex()
         self.namespaces = Namespaces()
@@ -196,7 +166,7 @@ class NodeTable:
             return NodeChange.ADDED
         old = self.nodes[row]
         self.nodes[row] = node
-        change = _difference(old, node) if old is not None else NodeChange.ADDED
+        change = difference(old, node) if old is not None else NodeChange.ADDED
         if change:
             self._write_node(row, node)
             self._changed(row)
@@ -208,9 +178,10 @@ class NodeTable:
         if row is None:
             return
         for pod in self.pods_on(name):
-            self._account_held(pod, row, -1)
-        for column in (self.live, self.unschedulable, self.pods_allowed, self.pod_count, self.taint_set):
+            self.held.add(pod, row, -1)
+        for column in (self.live, self.unschedulable, self.pods_allowed, self.pod_count):
             column[row] = 0
+        self.taints.set_node(row, None)
         self.allocatable[:, row] = 0
         self.requested[:, row] = 0
         self.scored[:, row] = 0
@@ -314,53 +285,9 @@ class NodeTable:
         self.scored[0, row] += sign * scored.get(CPU, 0)
         self.scored[1, row] += sign * scored.get(MEMORY, 0)
         self.pod_count[row] += sign
-        self._account_held(pod, row, sign)
+        self.held.add(pod, row, sign)
         self._counts.add(pod, row, sign)
         self.terms.add(pod, row, sign)
-
-    def _account_held(self, pod: PodRecord, row: int, sign: int) -> None:
-        """What only one pod can have: ports and disks."""
-        if pod.shape.disks:
-            self._account_disks(pod, row, sign)
-        if pod.claims:
-            self._account_claims(pod, row, sign)
-        for protocol, port, address in pod.shape.host_ports:
-            rows = self.ports.setdefault((protocol, port), {})
-            if sign > 0:
-                rows.setdefault(row, []).append(address)
-                continue
-            taken = rows[row]
-            taken.remove(address)
-            if not taken:
-                del rows[row]
-                if not rows:
-                    del self.ports[(protocol, port)]
-
-    def _account_disks(self, pod: PodRecord, row: int, sign: int) -> None:
-        for key, read_only in pod.shape.disks:
-            rows = self.disks.setdefault(key, {})
-            users = rows.setdefault(row, [])
-            if sign > 0:
-                users.append(read_only)
-                continue
-            users.remove(read_only)
-            if not users:
-                del rows[row]
-                if not rows:
-                    del self.disks[key]
-
-    def _account_claims(self, pod: PodRecord, row: int, sign: int) -> None:
-        for name, _ in pod.claims:
-            key = f"{pod.namespace}/{name}"
-            users, claims = self.claim_users.setdefault(key, {}), self.claims_on.setdefault(row, {})
-            users[row] = claims[key] = users.get(row, 0) + sign
-            if users[row]:
-                continue
-            del users[row], claims[key]
-            if not users:
-                del self.claim_users[key]
-            if not claims:
-                del self.claims_on[row]
 
     def _write_node(self, row: int, node: Node) -> None:
         self.live[row] = True
@@ -375,30 +302,9 @@ class NodeTable:
                     continue
                 resource = self._new_resource(name)
             self.allocatable[resource, row] = quantity
-        self.taint_set[row] = self._taint_set_id(node)
+        self.taints.set_node(row, node)
         self._labels.set_row(row, node.metadata.labels)
         self.images.set_node(row, node.status.images)
-
-    def _taint_set_id(self, node: Node) -> int:
-        taints = tuple((t.key, t.value, t.effect) for t in node.spec.taints)
-        known = self._taint_set_ids.get(taints)
-        if known is None:
-            if len(self.taint_sets) > 2 * self.capacity + 1024:
-                self._renumber_taints()
-            known = self._taint_set_ids[taints] = len(self.taint_sets)
-            self.taint_sets.append(taints)
-        return known
-
-    def _renumber_taints(self) -> None:
-        """Forget sets that no node has any more."""
-        used = [int(i) for i in np.unique(self.taint_set)]
-        kept = [(), *(self.taint_sets[i] for i in used if i)]
-        self._taint_set_ids = {taints: i for i, taints in enumerate(kept)}
-        renumber = np.zeros(len(self.taint_sets), dtype=np.int32)
-        renumber[used] = [self._taint_set_ids[self.taint_sets[i]] for i in used]
-        self.taint_set = renumber[self.taint_set]
-        self.taint_sets = kept
-        self.taints_epoch += 1
 
     def _new_row(self, name: str) -> int:
         if self._free:
@@ -425,7 +331,7 @@ class NodeTable:
         self.scored = grown(self.scored, self.capacity)
         self.pods_allowed = grown(self.pods_allowed, self.capacity)
         self.pod_count = grown(self.pod_count, self.capacity)
-        self.taint_set = grown(self.taint_set, self.capacity)
+        self.taints.grow(self.capacity)
         self._labels.grow(self.capacity)
         self._counts.grow(self.capacity)
 
@@ -453,18 +359,3 @@ class NodeTable:
                 row = self.rows.get(pod.node)
                 if row is not None:
                     yield pod, row
-
-
-def _difference(old: Node, new: Node) -> NodeChange:
-    change = NodeChange.NONE
-    if old.status.allocatable != new.status.allocatable:
-        change |= NodeChange.ALLOCATABLE
-    if old.metadata.labels != new.metadata.labels:
-        change |= NodeChange.LABELS
-    if old.spec.unschedulable != new.spec.unschedulable or old.spec.taints != new.spec.taints:
-        change |= NodeChange.TAINTS
-    if old.status.declared_features != new.status.declared_features:
-        change |= NodeChange.FEATURES
-    if old.status.images != new.status.images:
-        change |= NodeChange.IMAGES
-    return change

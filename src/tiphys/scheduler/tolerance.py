@@ -59,9 +59,9 @@ def per_node(
 ) -> Ints:
     """int64[rows]: `answer` for each node's taints. Cost O(rows) plus once per new set of taints."""
     epoch, answers = shape.memo.get(memo, (-1, None))
-    if epoch != table.taints_epoch or len(answers) != len(table.taint_sets):
-        values = [answer(shape.tolerations, taints) for taints in table.taint_sets]
+    if epoch != table.taints.epoch or len(answers) != len(table.taints.sets):
+        values = [answer(shape.tolerations, taints) for taints in table.taints.sets]
         answers = np.array(values, dtype=np.int64)
-        shape.memo[memo] = (table.taints_epoch, answers)
-    found: Ints = answers[table.taint_set[rows]]
+        shape.memo[memo] = (table.taints.epoch, answers)
+    found: Ints = answers[table.taints.of[rows]]
     return found

@@ -335,4 +335,4 @@ def test_incremental_columns_equal_rebuilt_ones(cluster: tuple[list[Node], list[
         text = alive[name].metadata.labels.get("zone")
         column = table.label("zone")
         assert (column.texts[column.ids[row]] if column.ids[row] >= 0 else None) == text
-    assert {k: len(v) for k, v in table.ports.items()} == {k: len(v) for k, v in rebuilt.ports.items()}
+    assert {k: len(v) for k, v in table.held.ports.items()} == {k: len(v) for k, v in rebuilt.held.ports.items()}

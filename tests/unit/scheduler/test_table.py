@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from tiphys.api.meta.schema import copy_of
-from tiphys.scheduler.table import NodeChange, NodeTable
+from tiphys.scheduler.nodechange import NodeChange
+from tiphys.scheduler.table import NodeTable
 from tiphys.testing import builders as b
 
 
@@ -54,9 +55,9 @@ def test_pods_are_counted_when_their_node_appears_later_and_after_it_comes_back(
     for _ in range(2):
         table.set_node(b.node("n1"))
         assert table.requested[0, table.rows["n1"]] == 1000
-        assert ("TCP", 80) in table.ports
+        assert ("TCP", 80) in table.held.ports
         table.remove_node("n1")
-        assert not table.ports
+        assert not table.held.ports
 
 
 def test_equal_pods_share_a_shape_that_dies_with_them() -> None:

@@ -28,7 +28,7 @@ def filter(table: NodeTable, pod: PodRecord, rows: Rows) -> Bools:  # noqa: A001
     """bool[rows]: all wanted ports are free. O(capacity) plus the nodes that use these ports."""
     mask = np.ones(table.capacity, dtype=np.bool_)
     for protocol, port, address in pod.shape.host_ports:
-        for row, taken in table.ports.get((protocol, port), {}).items():
+        for row, taken in table.held.ports.get((protocol, port), {}).items():
             if _clash(address, taken):
                 mask[row] = False
     free: Bools = mask[rows]
@@ -37,7 +37,7 @@ def filter(table: NodeTable, pod: PodRecord, rows: Rows) -> Bools:  # noqa: A001
 
 def filter_row(table: NodeTable, pod: PodRecord, row: int) -> bool:
     return not any(
-        (taken := table.ports.get((protocol, port), {}).get(row)) and _clash(address, taken)
+        (taken := table.held.ports.get((protocol, port), {}).get(row)) and _clash(address, taken)
         for protocol, port, address in pod.shape.host_ports
     )
 

@@ -36,7 +36,7 @@ def _of(table: NodeTable, pod: PodRecord) -> _Volumes:
 def _attached(table: NodeTable, row: int) -> _Volumes:
     """Volumes that pods on the node use, or that are attached to it."""
     found: _Volumes = {}
-    for key in table.claims_on.get(row, ()):
+    for key in table.held.claims_on.get(row, ()):
         claim = table.volumes.claims.get(key)
         if claim is not None:
             driver, handle = table.volumes.driver_and_handle(claim)

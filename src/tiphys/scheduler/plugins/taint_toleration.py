@@ -26,11 +26,11 @@ def score(table: NodeTable, pod: PodRecord, rows: Rows) -> Ints:
 
 
 def filter_row(table: NodeTable, pod: PodRecord, row: int) -> bool:
-    return untolerated(pod.shape.tolerations, table.taint_sets[table.taint_set[row]]) == 0
+    return untolerated(pod.shape.tolerations, table.taints.sets[table.taints.of[row]]) == 0
 
 
 def score_row(table: NodeTable, pod: PodRecord, row: int) -> int:
-    return unpreferred(pod.shape.tolerations, table.taint_sets[table.taint_set[row]])
+    return unpreferred(pod.shape.tolerations, table.taints.sets[table.taints.of[row]])
 
 
 def _taints(node: Node) -> list[TaintKey]:

@@ -39,13 +39,13 @@ def refuse(table: NodeTable, pod: PodRecord) -> str:
 def _in_use(table: NodeTable, pod: PodRecord) -> bool:
     """Another pod, wherever it is, uses a claim that only one may use."""
     return any(
-        ONCE in claim.spec.access_modes and table.claim_users.get(key_of(claim)) for claim in table.volumes.of(pod)
+        ONCE in claim.spec.access_modes and table.held.claim_users.get(key_of(claim)) for claim in table.volumes.of(pod)
     )
 
 
 def _conflict(table: NodeTable, pod: PodRecord, row: int) -> bool:
     for key, read_only in pod.shape.disks:
-        users = table.disks.get(key, {}).get(row)
+        users = table.held.disks.get(key, {}).get(row)
         if users and not (read_only and all(users)):
             return True
     return False
@@ -55,7 +55,7 @@ def filter_among(table: NodeTable, pod: PodRecord, _feasible: Bools) -> Bools | 
     """bool[high]. O(nodes that use the same disks)."""
     if _in_use(table, pod):
         return np.zeros(table.high, dtype=np.bool_)
-    rows = {row for key, _ in pod.shape.disks for row in table.disks.get(key, {})}
+    rows = {row for key, _ in pod.shape.disks for row in table.held.disks.get(key, {})}
     taken = [row for row in rows if _conflict(table, pod, row)]
     if not taken:
         return None
