@@ -5,6 +5,7 @@
 | what it was promised | nothing |
 | what the node has | promised and written down, condition PodResizeInProgress until the cgroups say so |
 | more than is free | condition PodResizePending (Deferred); asked again when a pod leaves |
+| other processors, where pods may have them alone | condition PodResizePending (Infeasible) |
 
 Of the containers, those that shrink go first. The pod's own cgroup grows before them and shrinks after them. One whose
 resize policy says RestartContainer is stopped instead; the life cycle starts it with its new resources.
@@ -22,6 +23,7 @@ from typing import Any
 import msgspec
 
 from tiphys.api.kinds.core.pod.containers import Container, ResourceRequirements
+from tiphys.api.kinds.core.pod.facts import qos_class
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.pod.status import PodCondition
 from tiphys.api.meta.schema import encode_hook
@@ -153,6 +155,10 @@ class Resizer:
         if not asks_more(pod, state.allocated):
             self._pending = None
             return granted(pod, state.allocated)
+        if self._moves_processors(pod):
+            message = 'Resize is infeasible for Guaranteed Pods alongside CPU Manager policy "static"'
+            self._put_off(pod, "Infeasible", message, generation)
+            return granted(pod, state.allocated)
         others = [other for other in self._node.neighbours() if other.metadata.uid != pod.metadata.uid]
         refused = refusal(pod, others, self._node.capacity)
         if refused is None:
@@ -161,16 +167,23 @@ class Resizer:
             self._file.save(state)
             self._event(pod, "Normal", "ResizeStarted", event_text("Pod resize started", pod, generation))
         else:
-            self._defer(pod, refused[1], generation)
+            self._put_off(pod, "Deferred", refused[1], generation)
         return granted(pod, state.allocated)
 
-    def _defer(self, pod: Pod, message: str, generation: int) -> None:
+    def _moves_processors(self, pod: Pod) -> bool:
+        """Whether a container that may have processors of its own asks for other ones."""
+        if self._node.settings.cpu_manager_policy != "static" or qos_class(pod) != "Guaranteed":
+            return False
+        known = self._state.allocated
+        return any("cpu" in differing(c.resources, known[c.name]) for c in resizable(pod) if c.name in known)
+
+    def _put_off(self, pod: Pod, reason: str, message: str, generation: int) -> None:
         known = self._pending
         if known is None or known.observed_generation != generation:
-            text = event_text("Pod resize Deferred", pod, generation, message)
-            self._event(pod, "Warning", "ResizeDeferred", text)
+            text = event_text(f"Pod resize {reason}", pod, generation, message)
+            self._event(pod, "Warning", f"Resize{reason}", text)
         self._pending = PodCondition(
-            type=PENDING, status="True", reason="Deferred", message=message, observed_generation=generation
+            type=PENDING, status="True", reason=reason, message=message, observed_generation=generation
         )
 
     async def actuate(self, pod: Pod, runtime: PodRuntime) -> list[Change]:

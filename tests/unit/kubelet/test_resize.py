@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from tiphys.api.kinds.core.pod.containers import Container, ContainerResizePolicy, ResourceRequirements
 from tiphys.api.kinds.core.pod.schema import Pod
+from tiphys.client.events import KeptEvents
 from tiphys.kubelet.allocation import Allocation, AllocationFile, asks_more, differing, granted, of_spec
+from tiphys.kubelet.capacity import Capacity
 from tiphys.kubelet.cgroups import Limits
-from tiphys.kubelet.resize import changes, event_text, widest
+from tiphys.kubelet.resize import Resizer, changes, event_text, widest
+from tiphys.kubelet.settings import KubeletSettings
 from tiphys.kubelet.state import ContainerRun, PodRuntime, RunState
 
 
@@ -87,3 +92,32 @@ def test_events_carry_the_resources() -> None:
         'Pod resize started: {"containers":[{"name":"a","resources":{"limits":{"cpu":"1"},"requests":{"cpu":"1"}}}]'
         ',"generation":2}'
     )
+
+
+@pytest.mark.parametrize(
+    ("policy", "wanted", "reason"),
+    [
+        ("static", asks("2", "1Gi"), "Infeasible"),
+        ("static", asks("1", "2Gi"), ""),
+        ("none", asks("2", "1Gi"), ""),
+        ("none", asks("200", "1Gi"), "Deferred"),
+    ],
+)
+def test_processors_of_ones_own_stay_as_many(
+    tmp_path: Path, policy: str, wanted: ResourceRequirements, reason: str
+) -> None:
+    events = KeptEvents()
+    settings = KubeletSettings("n", "10.0.0.1", tmp_path, tmp_path, cpu_manager_policy=policy)
+    capacity = Capacity(8000, 8 << 30, 8 << 30, 110)
+    node: Any = SimpleNamespace(settings=settings, capacity=capacity, recorder=events, neighbours=list)
+    resizer = Resizer(node, pod(a=asks("1", "1Gi")))
+    asking = pod(a=wanted)
+    asking.metadata.generation = 2
+    granted_pod = resizer.consider(asking)
+    (condition,) = resizer.conditions
+    if reason:
+        assert (condition.type, condition.reason) == ("PodResizePending", reason)
+        assert granted_pod.spec.containers[0].resources == asks("1", "1Gi")
+        assert events.events[0][2] == f"Resize{reason}"
+    else:
+        assert condition.type == "PodResizeInProgress" and granted_pod.spec.containers[0].resources == wanted
