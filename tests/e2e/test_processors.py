@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +96,51 @@ async def shutdown(directory: Path) -> None:
             assert ("DisruptionTarget", "TerminationByKubelet") in [(c.type, c.reason) for c in ended.status.conditions]
 
 
-@pytest.mark.parametrize("scene", [alone, shutdown])
+HUGE = Path("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages")
+PAGES = 4
+
+
+@contextmanager
+def huge_pages() -> Iterator[None]:
+    """Sets some aside on this machine; skips the test where it does not."""
+    before = HUGE.read_text() if HUGE.exists() else ""
+    try:
+        if before:
+            HUGE.write_text(str(int(before) + PAGES))
+        if not before or int(HUGE.read_text()) < int(before) + PAGES:
+            pytest.skip("no huge pages here")
+        yield
+    finally:
+        if before:
+            HUGE.write_text(before)
+
+
+async def huge(directory: Path) -> None:
+    with huge_pages():
+        amount = f"{PAGES * 2}Mi"
+        async with node_in(directory) as node:
+            wanting = pod("huge", "100m", "stat -f -c %s /pages > /dev/termination-log")
+            container = wanting["spec"]["containers"][0]
+            for amounts in container["resources"].values():
+                amounts["hugepages-2Mi"] = amount
+            container["volumeMounts"] = [{"name": "pages", "mountPath": "/pages"}]
+            wanting["spec"] |= {
+                "restartPolicy": "Never",
+                "volumes": [{"name": "pages", "emptyDir": {"medium": "HugePages"}}],
+            }
+            node.api.run(wanting)
+            ended = (await node.until_phase("huge", "Succeeded")).status.container_statuses[0].state.terminated
+            assert ended is not None and ended.message == f"{2 << 20}\n"
+            status = node.api.informer(NODE).get(node.settings.node_name).status
+            assert int(status.allocatable["hugepages-2Mi"].removesuffix("Mi")) >= PAGES * 2
+            greedy = pod("greedy", "100m")
+            for amounts in greedy["spec"]["containers"][0]["resources"].values():
+                amounts["hugepages-2Mi"] = "1Gi"
+            node.api.run(greedy)
+            assert (await node.until_phase("greedy", "Failed")).status.reason == "OutOfhugepages-2Mi"
+
+
+@pytest.mark.parametrize("scene", [alone, shutdown, huge])
 def test_scenes(scene: Any, tmp_path: Path) -> None:
     with own_network():
         asyncio.run(scene(tmp_path))
