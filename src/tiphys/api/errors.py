@@ -52,7 +52,8 @@ def shown(value: object) -> str:
 
     from tiphys.api.meta.schema import encode_hook
 
-    return msgspec.json.encode(value, enc_hook=encode_hook).decode()
+    text = msgspec.json.encode(value, enc_hook=encode_hook).decode()
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")  # as Go's encoder does
 
 
 def required(path: str, detail: str = "") -> FieldError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -196,3 +197,25 @@ def test_pods_say_what_upstream_says(api: RunningServer) -> None:
     ]
     node = api.request("POST", "/api/v1/nodes", {"metadata": {"name": "n"}, "spec": {"podCIDR": "1.2.3.0"}})
     assert "spec.podCIDRs[0]: Invalid value" in node.json["message"]
+
+
+def test_reviews_pass_admission(api: RunningServer) -> None:
+    group, name = "/apis/admissionregistration.k8s.io/v1", "no-reviews"
+    rules = [{"apiGroups": ["authentication.k8s.io"], "apiVersions": ["v1"], "operations": ["CREATE"],
+              "resources": ["tokenreviews"]}]  # fmt: skip
+    api.request("POST", f"{group}/validatingadmissionpolicies", {"metadata": {"name": name}, "spec": {
+        "matchConstraints": {"resourceRules": rules},
+        "validations": [{"expression": "object.spec.token != 'secret'", "message": "not that one"}]}})  # fmt: skip
+    api.request("POST", f"{group}/validatingadmissionpolicybindings", {
+        "metadata": {"name": name}, "spec": {"policyName": name, "validationActions": ["Deny"]}})  # fmt: skip
+    path, ended = "/apis/authentication.k8s.io/v1/tokenreviews", time.monotonic() + 10
+    try:
+        while True:  # until the policy is in force
+            refused = api.request("POST", path, {"spec": {"token": "secret"}})
+            if refused.status != 201 or time.monotonic() > ended:
+                break
+        assert (refused.status, "not that one" in refused.json["message"]) == (422, True)
+        assert api.request("POST", path, {"spec": {"token": "other"}}).status == 201
+    finally:
+        api.request("DELETE", f"{group}/validatingadmissionpolicybindings/{name}")
+        api.request("DELETE", f"{group}/validatingadmissionpolicies/{name}")

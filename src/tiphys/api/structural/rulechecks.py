@@ -67,12 +67,12 @@ class RuleChecks:
                 environments = environments or Environments(raw, embedded=embedded)
                 rule = Rule(stated, schema, environments)
             except CelError as error:
-                yield invalid(f"{where}.rule", stated, error.message)
+                yield invalid(f"{where}.rule", _as_shown(stated), error.message)
                 continue
             cost = _times(rule.program.cost.max, most if count is None else count)
             yield from self._spend(f"{where}.rule", "estimated rule cost", cost)
             if rule.message_error:
-                yield invalid(f"{where}.messageExpression", stated, rule.message_error)
+                yield invalid(f"{where}.messageExpression", _as_shown(stated), rule.message_error)
             elif rule.message_program is not None:
                 told = rule.message_program.cost.max
                 yield from self._spend(f"{where}.messageExpression", "estimated messageExpression cost", told)
@@ -90,6 +90,15 @@ class RuleChecks:
             self._expensive.append((spent, path))
         if spent > STATIC_COST_LIMIT:
             yield forbidden(path, too_expensive(name, spent, STATIC_COST_LIMIT))
+
+
+def _as_shown(rule: Raw) -> Raw:
+    """A rule as upstream's messages show it: its internal type, whole."""
+    return {
+        "Rule": rule.get("rule", ""), "Message": rule.get("message", ""),
+        "MessageExpression": rule.get("messageExpression", ""), "Reason": rule.get("reason"),
+        "FieldPath": rule.get("fieldPath", ""), "OptionalOldSelf": rule.get("optionalOldSelf"),
+    }  # fmt: skip
 
 
 def _is_embedded(raw: Raw) -> bool:

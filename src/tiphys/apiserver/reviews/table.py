@@ -15,6 +15,7 @@ from tiphys.api.kinds import (
     TOKENREVIEW,
 )
 from tiphys.apiserver.chain.exchange import Exchange, Handler, Reply
+from tiphys.apiserver.registry.interface import AdmissionRequest, WriteOptions
 from tiphys.apiserver.request import User
 from tiphys.apiserver.reviews import access, identity
 from tiphys.apiserver.verbs import bodies, options, respond
@@ -40,11 +41,25 @@ def install(router: Router, context: Context) -> None:
         router.add(kind, "", "create", _handler(context, kind, review))
 
 
+async def _admitted(kind: Kind[Any], namespace: str, obj: Any, opts: WriteOptions) -> Any:
+    """Reviews are never stored, and pass admission like all that is created. Raises ApiError."""
+    if opts.admission is None:
+        return obj
+    request = AdmissionRequest(
+        kind, "CREATE", namespace, obj.metadata.name, obj, None, opts.user, "", opts.dry_run, None,
+        opts.field_manager, opts.field_validation, opts.warnings, opts.annotations,
+    )  # fmt: skip
+    await opts.admission.admit(request)
+    await opts.admission.validate(request)
+    return request.obj
+
+
 def _handler(context: Context, kind: Kind[Any], review: Review) -> Handler:
     async def create(exchange: Exchange) -> Reply:
         wanted(exchange, whole=True)
         opts = options.write_options(exchange, context.admission, "Create")
         obj, _ = await bodies.read_object(exchange, kind, context.settings.max_body_bytes, opts.field_validation)
+        obj = await _admitted(kind, exchange.info.namespace, obj, opts)
         answer = await review(context, exchange.user, exchange.info.namespace, obj)
         return respond.value_answer(exchange, answer, 201)
 
