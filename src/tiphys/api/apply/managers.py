@@ -17,7 +17,7 @@ from tiphys.api.apply.fieldset import MEMBER, Fields, difference, intersection, 
 from tiphys.api.apply.form import Form, empty_json
 from tiphys.api.apply.typed import BadItem, Difference, compare, root
 from tiphys.api.meta.resource import Resource
-from tiphys.api.meta.schema import FieldsV1, encode_hook
+from tiphys.api.meta.schema import FieldsV1, encode_hook, json_hook
 from tiphys.api.meta.shape import MapOf, Scalar, shape_of
 from tiphys.api.meta.types import ManagedFieldsEntry
 
@@ -55,9 +55,18 @@ class Identity(NamedTuple):
 class Owner(NamedTuple):
     """A manager's fields, the version they are written in, and when they changed last (RFC 3339)."""
 
-    fields: Fields
+    text: FieldsV1
+    """The fields, as they are kept: most are passed on without a look."""
     api_version: str
     time: str | None
+
+    @classmethod
+    def of(cls, fields: Fields, api_version: str, time: str | None) -> Owner:
+        return cls(FieldsV1.of(fields), api_version, time)
+
+    @property
+    def fields(self) -> Fields:
+        return self.text.fields
 
 
 Managed = dict[Identity, Owner]
@@ -75,11 +84,12 @@ _KEPT_MAX = 512
 _KEPT_MAX_BYTES = 16 << 10
 _created: dict[tuple[type[Resource], bytes], Difference] = {}
 """What new objects set, by their JSON without names and without the values of maps."""
-_moves: dict[bytes, tuple[tuple[Identity, Fields, bool], ...]] = {}
+_moves: dict[bytes, tuple[tuple[Identity, FieldsV1, bool], ...]] = {}
 """What becomes of managers, by their sets, the writer and what it changed: each with its set, and whether that was set
 now."""
 _NOW = "now"
-_encode = msgspec.json.Encoder(enc_hook=encode_hook).encode
+_NO_FIELDS = FieldsV1("{}")
+_encode = msgspec.json.Encoder(enc_hook=json_hook).encode
 
 _K = TypeVar("_K", bound=Hashable)
 _V = TypeVar("_V")
@@ -93,7 +103,6 @@ def decode(entries: list[ManagedFieldsEntry]) -> Managed | None:
     """The managers by identity; None when the entries are malformed."""
     managed: Managed = {}
     for entry in entries:
-        fields = entry.fields_v1.fields if entry.fields_v1 is not None else {}
         if entry.operation not in ("Apply", "Update") or not entry.api_version or entry.fields_type != "FieldsV1":
             return None
         key = Identity(
@@ -102,7 +111,7 @@ def decode(entries: list[ManagedFieldsEntry]) -> Managed | None:
             "" if entry.operation == "Apply" else entry.api_version,
             entry.subresource,
         )
-        managed[key] = Owner(fields, entry.api_version, entry.time)
+        managed[key] = Owner(entry.fields_v1 or _NO_FIELDS, entry.api_version, entry.time)
     return managed
 
 
@@ -116,7 +125,7 @@ def encode(managed: Managed) -> list[ManagedFieldsEntry]:
             api_version=owner.api_version,
             time=owner.time,
             fields_type="FieldsV1",
-            fields_v1=FieldsV1.of(owner.fields),
+            fields_v1=owner.text,
             subresource=key.subresource,
         )
         for key, owner in ordered
@@ -176,7 +185,7 @@ def _take(
     if mine:
         before = managed.get(key)
         new_fields = mine if created else ordered(mine)
-        managed[key] = Owner(union(before.fields, new_fields) or {} if before else new_fields, api_version, now_text)
+        managed[key] = Owner.of(union(before.fields, new_fields) or {} if before else new_fields, api_version, now_text)
     _cap(managed)
 
 
@@ -188,7 +197,7 @@ def _is_plain(managed: Managed, api_version: str) -> bool:
 def _moved_on(managed: Managed, found: Difference, key: Identity, version: str, now_text: str) -> Managed:
     """The managers after a write. Those of objects of one template go the same way: the answer is kept, and its sets
     are shared by all of them."""
-    question = _encode((key, found, [(known, owner.fields) for known, owner in managed.items()]))
+    question = _encode((key, found, [(known, owner.text) for known, owner in managed.items()]))
     answer = _moves.get(question)
     if answer is None:
         removed, modified, added = found
@@ -196,10 +205,10 @@ def _moved_on(managed: Managed, found: Difference, key: Identity, version: str, 
         after = dict(managed)
         give_way(after, {version: (written, removed)})
         _take(after, key, written, version, _NOW)
-        answer = tuple((known, owner.fields, owner.time is _NOW) for known, owner in after.items())
+        answer = tuple((known, owner.text, owner.time is _NOW) for known, owner in after.items())
         _keep(_moves, question, answer, question)
     return {
-        known: Owner(fields, version, now_text if set_now else managed[known].time) for known, fields, set_now in answer
+        known: Owner(text, version, now_text if set_now else managed[known].time) for known, text, set_now in answer
     }
 
 
@@ -329,14 +338,15 @@ def give_way(managed: Managed, seen: Mapping[str, Seen]) -> None:
             del managed[key]
             continue
         written, removed = change
-        fields: Fields | None = owner.fields
+        known = owner.fields
+        fields: Fields | None = known
         if written and intersection(fields, written):
             fields = difference(fields, intersection(fields, written))
         fields = difference(fields, removed)
         if not fields:
             del managed[key]
-        elif fields is not owner.fields:
-            managed[key] = Owner(fields, owner.api_version, owner.time)
+        elif fields is not known:
+            managed[key] = Owner.of(fields, owner.api_version, owner.time)
 
 
 def _cap(managed: Managed) -> None:
@@ -358,6 +368,6 @@ def _cap(managed: Managed) -> None:
         if bucket not in managed:
             managed[bucket] = managed.pop(oldest)
         together = union(owner.fields, managed[bucket].fields) or {}
-        managed[bucket] = Owner(together, owner.api_version, owner.time)
+        managed[bucket] = Owner.of(together, owner.api_version, owner.time)
         del managed[key]
         count -= 1

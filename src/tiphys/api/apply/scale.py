@@ -21,7 +21,7 @@ def of_scale(entries: list[ManagedFieldsEntry], path: Sequence[str], api_version
     managed = decode(entries) or {}
     return encode(
         {
-            _in_version(key, SCALE_VERSION): Owner(_COUNT, SCALE_VERSION, owner.time)
+            _in_version(key, SCALE_VERSION): Owner.of(_COUNT, SCALE_VERSION, owner.time)
             for key, owner in managed.items()
             if owner.api_version == api_version and _has(owner.fields, path)
         }
@@ -41,12 +41,12 @@ def of_object(
         if not _has(owner.fields, path) or owner.api_version != api_version:
             made[key] = owner
         elif key in left:
-            made[key] = Owner(owner.fields, owner.api_version, left.pop(key).time)
+            made[key] = Owner.of(owner.fields, owner.api_version, left.pop(key).time)
         elif (rest := difference(owner.fields, count)) is not None:
-            made[key] = Owner(rest, owner.api_version, owner.time)
+            made[key] = Owner.of(rest, owner.api_version, owner.time)
     for key, owner in left.items():
         if _has(owner.fields, ("spec", "replicas")):
-            made[key] = Owner(count, api_version, owner.time)
+            made[key] = Owner.of(count, api_version, owner.time)
     return encode(made)
 
 

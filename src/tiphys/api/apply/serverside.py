@@ -140,14 +140,14 @@ class _Request:
         fields = difference(union(modified, added), NEVER_OWNED)
         if fields:
             key = identity(BEFORE_FIRST_APPLY, "Update", self.api_version, self.subresource)
-            managed[key] = Owner(fields, self.api_version, self.now_text)
+            managed[key] = Owner.of(fields, self.api_version, self.now_text)
 
     def run(self, managed: Managed, *, force: bool) -> tuple[dict[str, Any], Managed, bool]:
         """Raises _Conflicts unless `force`."""
         merged = merge(self.node, self.live, self.config)
         before = managed.get(self.applier)
         claimed = self.form.owned(owned(self.node, self.config), self.subresource)
-        managed[self.applier] = Owner(claimed or {}, self.api_version, before.time if before else None)
+        managed[self.applier] = Owner.of(claimed or {}, self.api_version, before.time if before else None)
         if before is not None and before.fields:
             merged = self._prune(merged, managed, before)
         self._settle(managed, merged, force=force)
@@ -155,7 +155,7 @@ class _Request:
         mine = difference(claimed, NEVER_OWNED)
         if mine:
             time = self.now_text if changed else managed[self.applier].time
-            managed[self.applier] = Owner(ordered(mine), self.api_version, time)
+            managed[self.applier] = Owner.of(ordered(mine), self.api_version, time)
         else:
             managed.pop(self.applier, None)
         return merged, managed, changed
@@ -193,7 +193,7 @@ class _Request:
         # What was applied in another version is taken away in that version.
         converted = view.convert(merged)
         claims = owned(view.node, view.convert(self.config))
-        mine = {**managed, self.applier: Owner(claims or {}, before.api_version, None)}
+        mine = {**managed, self.applier: Owner.of(claims or {}, before.api_version, None)}
         return view.back(_pruned(view.node, converted, mine, before.api_version, before.fields))
 
 
