@@ -18,7 +18,8 @@ class SortedKeys:
     __slots__ = ("_buckets", "_lasts", "_size")
 
     def __init__(self, keys: Iterable[bytes] = ()) -> None:
-        ordered = sorted(set(keys))
+        # Not a set: what comes nearly in order is sorted in a fraction of the time.
+        ordered = sorted(dict.fromkeys(keys))
         half = _FULL // 2
         self._buckets = [ordered[i : i + half] for i in range(0, len(ordered), half)]
         self._lasts = [bucket[-1] for bucket in self._buckets]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,6 +72,9 @@ class Reads:
 def load(path: Path, quota_bytes: int) -> tuple[Disk, Index, int, int]:
     """Open the disk and read the whole index. Blocks."""
     disk = Disk.open(path, quota_bytes)
+    # Millions of objects come and none goes: looking for garbage among them would take a fifth of the time.
+    collecting = gc.isenabled()
+    gc.disable()
     try:
         index = Index()
         revision = 1
@@ -83,3 +87,6 @@ def load(path: Path, quota_bytes: int) -> tuple[Disk, Index, int, int]:
     except BaseException:
         disk.close()
         raise
+    finally:
+        if collecting:
+            gc.enable()
