@@ -32,7 +32,7 @@ def follow_custom_kinds(client: Client, change: Change) -> Callable[[], None]:
         obj = new if new is not None else old
         if obj is None:
             return
-        kind = None if new is None else _served(new)
+        kind = None if new is None else stored_kind(new)
         before = known.get(obj.metadata.name)
         if kind is not None and before == kind:
             return
@@ -46,8 +46,8 @@ def follow_custom_kinds(client: Client, change: Change) -> Callable[[], None]:
     return client.informer(CUSTOMRESOURCEDEFINITION).subscribe(changed)
 
 
-def _served(obj: CustomResourceDefinition) -> Kind[Any] | None:
-    """None while it is not established."""
+def stored_kind(obj: CustomResourceDefinition) -> Kind[Any] | None:
+    """The kind in its stored version; None while the definition is not established."""
     if not any(c.type == "Established" and c.status == "True" for c in obj.status.conditions):
         return None
     versions = [Version(name=v.name, served=v.served, storage=v.storage) for v in obj.spec.versions]

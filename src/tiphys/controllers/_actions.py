@@ -105,6 +105,8 @@ class Patch:
     subresource: str = ""
     guards: tuple[Guard, ...] = ()
     report: Report | None = None
+    moot_ok: bool = False
+    """That the object is gone, or another by now, is as good."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,19 +128,7 @@ class Applier:
                 await self._delete(key, action)
             case Patch():
                 await self._check(action.guards)
-                written = await self._reported(
-                    action.report,
-                    action.name,
-                    self._client.patch(
-                        action.kind,
-                        action.name,
-                        action.patch,
-                        action.namespace,
-                        patch_type=action.patch_type,
-                        subresource=action.subresource,
-                    ),
-                )
-                self._expectations.wrote(key, action.kind, written)
+                await self._patch(key, action)
             case Update():
                 await self._check(action.guards)
                 written = await self._reported(
@@ -158,6 +146,23 @@ class Applier:
                 await self._set_scale(action)
             case _:
                 raise TypeError(f"not an action to apply alone: {action!r}")
+
+    async def _patch(self, key: Hashable, action: Patch) -> None:
+        call = self._client.patch(
+            action.kind,
+            action.name,
+            action.patch,
+            action.namespace,
+            patch_type=action.patch_type,
+            subresource=action.subresource,
+        )
+        try:
+            written = await self._reported(action.report, action.name, call)
+        except (Conflict, NotFound):
+            if not action.moot_ok:
+                raise
+            return
+        self._expectations.wrote(key, action.kind, written)
 
     async def _set_scale(self, action: SetScale) -> None:
         try:

@@ -47,6 +47,7 @@ from tiphys.controllers import (
     serviceaccount_token,
     servicecidr,
     statefulset,
+    storage_version_migrator,
     taint_eviction,
     token_cleaner,
     ttl_after_finished,
@@ -104,6 +105,7 @@ CONTROLLERS: tuple[ControllerSpec[Any], ...] = (
     attach_detach.SPEC,
     node_ttl.SPEC,
     volume_expand.SPEC,
+    storage_version_migrator.SPEC,
 )
 
 

@@ -117,7 +117,8 @@ class MemoryClient:
 
     async def list(self, kind: Kind[Any], namespace: str = "", *, limit: int = 0, **_: str) -> Listing[Any]:
         items = self.all(kind, namespace)
-        return Listing(items[:limit] if limit else items, "1")
+        latest = max((int(each.metadata.resource_version) for each in items), default=1)
+        return Listing(items[:limit] if limit else items, str(latest))
 
     async def create(self, kind: Kind[Any], obj: Any, *, dry_run: bool = False) -> Any:
         self._called("create", kind, obj.metadata.name)

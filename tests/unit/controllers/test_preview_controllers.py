@@ -6,9 +6,10 @@ import asyncio
 import hashlib
 from typing import Any
 
+from tiphys.api.errors import Conflict
 from tiphys.api.kind import new
-from tiphys.api.kinds import CLUSTERTRUSTBUNDLE, PODCERTIFICATEREQUEST
-from tiphys.controllers import clustertrustbundle_publisher, podcertificaterequest_cleaner
+from tiphys.api.kinds import CLUSTERTRUSTBUNDLE, CONFIGMAP, PODCERTIFICATEREQUEST, STORAGEVERSIONMIGRATION
+from tiphys.controllers import clustertrustbundle_publisher, podcertificaterequest_cleaner, storage_version_migrator
 from tiphys.controllers._runtime import ControllerManager
 from tiphys.controllers._spec import Key
 from tiphys.controllers.settings import ControllerSettings
@@ -58,3 +59,43 @@ async def test_controllers_of_previews_run_where_these_are_served() -> None:
         assert len(client.all(CLUSTERTRUSTBUNDLE)) == made
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+def migration(resource: str, group: str = "") -> Any:
+    made = new(STORAGEVERSIONMIGRATION, "m")
+    made.spec.resource.group, made.spec.resource.resource = group, resource
+    return made
+
+
+def states(b: Bench) -> dict[str, str]:
+    (found,) = b.client.all(STORAGEVERSIONMIGRATION)
+    return {each.type: each.status for each in found.status.conditions}
+
+
+async def test_every_older_object_is_written_again_once() -> None:
+    b = Bench(storage_version_migrator.SPEC)
+    for name in ("a", "b", "c"):
+        b.client.put(CONFIGMAP, new(CONFIGMAP, name, "default"))
+    b.client.put(STORAGEVERSIONMIGRATION, migration("configmaps"))
+    key = Key("", "m")
+    await b.apply(key)
+    assert states(b) == {"Running": "True"}
+    b.client.edit(CONFIGMAP, "b", "default", lambda each: each.data.update(changed="since"))
+
+    def refuse(verb: str, kind: Any, name: str) -> Any:
+        return Conflict("changed") if (verb, name) == ("patch", "c") else None
+
+    b.client.refuse = refuse
+    await b.apply(key)
+    assert [name for verb, _, name in b.client.calls if verb == "patch"] == ["a", "c"]
+    assert states(b) == {"Running": "False", "Succeeded": "True"}
+    assert b.plan(key) == []
+
+
+async def test_a_resource_that_does_not_come_fails_after_a_minute() -> None:
+    b = Bench(storage_version_migrator.SPEC)
+    b.client.put(STORAGEVERSIONMIGRATION, migration("things", "x.example"))
+    assert await b.apply(Key("", "m")) == 5
+    await b.clock.advance(61)
+    await b.apply(Key("", "m"))
+    assert states(b) == {"Failed": "True"}

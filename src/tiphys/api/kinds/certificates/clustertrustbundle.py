@@ -4,7 +4,9 @@ from typing import Annotated
 
 from msgspec.structs import replace
 
+from tiphys.api import names
 from tiphys.api.kind import Kind
+from tiphys.api.kinds.certificates import trust_validation
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Struct, field, proto
 
@@ -30,6 +32,8 @@ CLUSTERTRUSTBUNDLE = Kind(
     schema=ClusterTrustBundle,
     namespaced=False,
     allow_unconditional_update=False,
+    name_rule=names.path_segment_name,
+    validate=trust_validation.validate,
     fields={"spec.signerName": lambda obj: obj.spec.signer_name},
 )
 
