@@ -5,8 +5,9 @@ from typing import Annotated
 from msgspec.structs import replace
 
 from tiphys.api import names
-from tiphys.api.kind import Kind
+from tiphys.api.kind import Column, Kind
 from tiphys.api.kinds.certificates import trust_validation
+from tiphys.api.kinds.columns import NAME
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.schema import Struct, field, proto
 
@@ -24,6 +25,11 @@ class ClusterTrustBundle(Resource):
     spec: Annotated[ClusterTrustBundleSpec, proto(2, required=True)] = field(default_factory=ClusterTrustBundleSpec)
 
 
+COLUMNS: tuple[Column[ClusterTrustBundle], ...] = (
+    NAME,
+    Column("SignerName", "string", lambda obj: obj.spec.signer_name or "<none>", "Whose certificates these are."),
+)
+
 CLUSTERTRUSTBUNDLE = Kind(
     group="certificates.k8s.io",
     version="v1beta1",
@@ -34,6 +40,7 @@ CLUSTERTRUSTBUNDLE = Kind(
     allow_unconditional_update=False,
     name_rule=names.path_segment_name,
     validate=trust_validation.validate,
+    columns=COLUMNS,
     fields={"spec.signerName": lambda obj: obj.spec.signer_name},
 )
 
