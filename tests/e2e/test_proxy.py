@@ -140,10 +140,12 @@ class Lab:
         self.proxy.stdin.write(json.dumps(order) + "\n")
         self.proxy.stdin.flush()
 
-    def service(self, protocol: str = "TCP", **spec: Any) -> None:
+    def service(self, protocol: str = "TCP", balanced: str = "", **spec: Any) -> None:
         port = {"name": "web", "port": 80, "protocol": protocol, "nodePort": NODE_PORT}
         whole = {"type": "NodePort", "clusterIP": VIP, "clusterIPs": [VIP], "ports": [port], **spec}
-        self.tell({"kind": "Service", "object": {"metadata": {"name": "web", "namespace": "x"}, "spec": whole}})
+        status = {"loadBalancer": {"ingress": [{"ip": balanced, "ipMode": "VIP"}] if balanced else []}}
+        metadata = {"name": "web", "namespace": "x"}
+        self.tell({"kind": "Service", "object": {"metadata": metadata, "spec": whole, "status": status}})
 
     def endpoints(self, *addresses: str, protocol: str = "TCP", node: str = "node-1") -> None:
         labels = {"kubernetes.io/service-name": "web"}
@@ -402,6 +404,40 @@ def test_neighbours_do_not_reach_the_nodes_loopback(lab: Lab) -> None:
     finally:
         ip("-n", lab.client, "rule", "delete", "to", "127.0.0.1", "lookup", "10")
     assert names(lab.ask(lab.node, "127.0.0.1", 8080)) == {"loopback"}
+
+
+def test_addresses_from_outside_and_who_may_use_them(lab: Lab) -> None:
+    external, balanced, health_port = "198.51.100.7", "198.51.100.8", 31999
+    ip("-n", lab.client, "route", "replace", "198.51.100.0/24", "via", NODE_IP)
+    ask_health = (
+        "import urllib.request as u, urllib.error as e\n"
+        f"try: print(u.urlopen('http://{NODE_IP}:{health_port}/', timeout=3).read().decode())\n"
+        "except e.HTTPError as error: print(error.code, error.read().decode())\n"
+    )
+
+    def serve(*ranges: str) -> None:
+        lab.service(
+            type="LoadBalancer",
+            balanced=balanced,
+            externalIPs=[external],
+            externalTrafficPolicy="Local",
+            healthCheckNodePort=health_port,
+            loadBalancerSourceRanges=list(ranges),
+        )
+
+    serve(f"{CLIENT_IP}/32")
+    lab.endpoints("10.244.0.2")
+    for address in (external, balanced):
+        wait_for_answer(lab, {"a"}, address=address)
+    if lab.mode != "userspace":
+        assert lab.ask(lab.client, balanced, 80) == [f"a {CLIENT_IP}"]
+    assert '"localEndpoints": 1' in lab.inside(lab.client, sys.executable, "-c", ask_health)
+    serve("203.0.113.0/24")
+    eventually(lambda: lab.ask(lab.client, balanced, 80) == ["timeout"], 10)
+    assert names(lab.ask(lab.client, external, 80)) == {"a"}
+    # What a load balancer asks, to send traffic elsewhere.
+    lab.endpoints("10.244.0.2", node="node-2")
+    eventually(lambda: lab.inside(lab.client, sys.executable, "-c", ask_health).startswith("503"))
 
 
 def test_healthz_answers(lab: Lab) -> None:
