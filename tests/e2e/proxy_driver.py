@@ -21,7 +21,13 @@ KINDS = {kind.kind: kind for kind in (SERVICE, ENDPOINTSLICE)}
 
 async def main() -> None:
     api = MemoryApi()
-    settings = ProxySettings(node_name="node-1", mode=sys.argv[1], check_period_s=0.5)
+    settings = ProxySettings(
+        node_name="node-1",
+        mode=sys.argv[1],
+        cluster_cidr="10.244.0.0/16,fd00:10::/48",
+        service_cidr="10.96.0.0/16,fd00:96::/112",
+        check_period_s=0.5,
+    )
     proxy = Proxy(api, SystemClock(), KeptEvents(), settings)  # type: ignore[arg-type] # the memory API has no leases
     running = asyncio.create_task(proxy.run())
     await proxy.synced.wait()

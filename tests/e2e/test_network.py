@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tiphys.base.family import ipv6_obstacle
+
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not Path("/proc/sys/net").exists(), reason="needs root and network namespaces"
 )
@@ -121,6 +123,52 @@ def test_addresses_that_no_node_has_do_not_leave_by_the_default_route(namespace:
         # A node that has the whole range is reached all the same.
         ["172.30.0.12", "172.30.0.12", "172.30.0.1", []],
     ]
+
+
+GUARD6 = """
+import socket
+from tiphys.base import netlink
+from tiphys.base.netlink import Netlink
+from tiphys.network import links, overlay
+from tiphys.network.links import Route
+from tiphys.network.pod_network import apply_overlay, apply_routes
+
+def way(address):
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((address, 9))
+        except OSError as error:
+            return error.strerror
+    return "found"
+
+far = overlay.Far("fd00:10:2::/64", "172.30.0.12")
+apply_overlay(frozenset({far}), ["10.244.0.0/24", "fd00:10::/64"], "172.30.0.11", 1450)
+wanted = frozenset({
+    Route("fd00:10:1::/64", gateway="fd00:30::12"),
+    Route("fd00:10:2::/64", far.address, overlay.DEVICE, "fd00:30::11"),
+    Route("fd00:96::/112", device="v0", source="fd00:30::11"),
+    Route("10.244.1.0/24", gateway="172.30.0.12"),
+})
+guards = [Route("10.244.0.0/16"), Route("fd00:10::/48")]
+for _ in range(2):
+    assert apply_routes(wanted, guards) == {}
+    with Netlink(netlink.ROUTE) as link:
+        assert links.our_routes(link) == wanted | set(guards)
+print([way(a) for a in ("fd00:10:1::5", "fd00:10:2::5", "fd00:10:7::5", "2001:db8::1")])
+assert apply_routes(frozenset(), guards) == {}
+with Netlink(netlink.ROUTE) as link:
+    assert links.our_routes(link) == set(guards)
+"""
+
+
+@pytest.mark.skipif(bool(ipv6_obstacle()), reason=ipv6_obstacle() or "IPv6")
+def test_ipv6_routes_are_known_again_and_no_pods_address_leaves(namespace: str) -> None:
+    for words in ("address add fd00:30::11/64 dev v0 nodad", "route add default via fd00:30::1"):
+        subprocess.run(["ip", "-n", namespace, *words.split()], check=True)
+    command = ["ip", "netns", "exec", namespace, sys.executable, "-c", GUARD6]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == "['found', 'found', 'No route to host', 'found']"
 
 
 def test_routes_follow_the_nodes_and_cleanup_leaves_nothing(namespace: str, tmp_path: Path) -> None:

@@ -24,13 +24,15 @@ pytestmark = pytest.mark.skipif(
 )
 
 NODE_IP, CLIENT_IP = "172.30.0.11", "172.30.0.1"
+NODE_IP6, CLIENT_IP6, VIP6 = "fd00:30::11", "fd00:30::1", "fd00:96::50"
 VIP, NODE_PORT = "10.96.0.50", 30080
 
 SERVER = """
 import socket, sys, threading
 name, ip, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
-tcp = socket.create_server((ip, port))
-udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); udp.bind((ip, port))
+family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+tcp = socket.create_server((ip, port), family=family)
+udp = socket.socket(family, socket.SOCK_DGRAM); udp.bind((ip, port))
 def datagrams():
     while True:
         _, peer = udp.recvfrom(100)
@@ -53,7 +55,8 @@ for _ in range(count):
             with socket.create_connection((ip, port), timeout=2) as s:
                 print(s.recv(100).decode())
         else:
-            s = held or socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+            s = held or socket.socket(family, socket.SOCK_DGRAM)
             held = s if same else None
             s.settimeout(1)
             s.connect((ip, port))
@@ -95,17 +98,21 @@ class Lab:
         self.namespace(self.client)
         prepare = (
             "from tiphys.network.pod_network import *;"
-            "prepare(NetworkSettings('node-1', '/nowhere'), ['10.244.0.0/24']);"
-            "ways = frozenset({Route('10.96.0.0/16', device='tiphys0', source='10.244.0.1')});"
+            "settings = NetworkSettings('node-1', '/nowhere', cluster_cidr='10.244.0.0/16,fd00:10::/48');"
+            "prepare(settings, ['10.244.0.0/24', 'fd00:10::/64']);"
+            "ways = frozenset({Route('10.96.0.0/16', device='tiphys0', source='10.244.0.1'),"
+            "                  Route('fd00:96::/112', device='tiphys0', source='fd00:10::1')});"
             "print(apply_routes(ways, [Route('10.244.0.0/16')]))"
         )
         self.inside(self.node, sys.executable, "-c", prepare)
         ip("-n", self.node, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", self.client)
-        for where, address in ((self.node, NODE_IP), (self.client, CLIENT_IP)):
+        for where, address, six in ((self.node, NODE_IP, NODE_IP6), (self.client, CLIENT_IP, CLIENT_IP6)):
             ip("-n", where, "address", "add", f"{address}/24", "dev", "eth0")
+            ip("-n", where, "address", "add", f"{six}/64", "dev", "eth0", "nodad")
             ip("-n", where, "link", "set", "eth0", "up")
         # A client that routes Service addresses through the node, as some load balancers do.
         ip("-n", self.client, "route", "add", "10.96.0.0/16", "via", NODE_IP)
+        ip("-n", self.client, "route", "add", "fd00:96::/112", "via", NODE_IP6)
         for number, pod in enumerate(("a", "b"), start=2):
             name = self.namespace(f"{self.tag}-{pod}")
             ip("-n", self.node, "link", "add", f"v{pod}", "type", "veth", "peer", "name", "eth0", "netns", name)
@@ -113,9 +120,12 @@ class Lab:
             # As the CNI plugin's hairpinMode does.
             ip("-n", self.node, "link", "set", f"v{pod}", "type", "bridge_slave", "hairpin", "on")
             ip("-n", name, "address", "add", f"10.244.0.{number}/24", "dev", "eth0")
+            ip("-n", name, "address", "add", f"fd00:10::{number}/64", "dev", "eth0", "nodad")
             ip("-n", name, "link", "set", "eth0", "up")
             ip("-n", name, "route", "add", "default", "via", "10.244.0.1")
+            ip("-n", name, "route", "add", "default", "via", "fd00:10::1")
             self.serve(name, pod, f"10.244.0.{number}")
+            self.serve(name, pod, f"fd00:10::{number}")
 
     def serve(self, namespace: str, name: str, address: str) -> None:
         command = ["ip", "netns", "exec", namespace, sys.executable, "-c", SERVER, name, address, "8080"]
@@ -154,7 +164,7 @@ class Lab:
                 "kind": "EndpointSlice",
                 "object": {
                     "metadata": {"name": "web-1", "namespace": "x", "labels": labels},
-                    "addressType": "IPv4",
+                    "addressType": "IPv6" if any(":" in address for address in addresses) else "IPv4",
                     "endpoints": [{"addresses": [address], "nodeName": node} for address in addresses],
                     "ports": [{"name": "web", "port": 8080, "protocol": protocol}],
                 },
@@ -438,6 +448,28 @@ def test_addresses_from_outside_and_who_may_use_them(lab: Lab) -> None:
     # What a load balancer asks, to send traffic elsewhere.
     lab.endpoints("10.244.0.2", node="node-2")
     eventually(lambda: lab.inside(lab.client, sys.executable, "-c", ask_health).startswith("503"))
+
+
+@pytest.mark.parametrize("protocol", ["TCP", "UDP"])
+def test_ipv6_is_served_beside_ipv4(lab: Lab, protocol: str) -> None:
+    if lab.mode == "userspace":
+        pytest.skip("serves IPv4 alone")
+    kind, pod = protocol.lower(), f"{lab.tag}-a"
+    lab.service(protocol, clusterIPs=[VIP, VIP6])
+    lab.endpoints("fd00:10::2", "fd00:10::3", protocol=protocol)
+    wait_for_answer(lab, {"a", "b"}, address=VIP6, kind=kind)
+    for namespace in (lab.client, lab.node, pod):
+        assert names(lab.ask(namespace, VIP6, 80, 30, kind)) == {"a", "b"}
+        assert names(lab.ask(namespace, NODE_IP6, NODE_PORT, 30, kind)) == {"a", "b"}
+    # Of the other family there is no endpoint.
+    assert lab.ask(pod, VIP, 80, 1, kind) == ["refused"]
+    lab.endpoints("fd00:10::2", protocol=protocol)
+    wait_for_answer(lab, {"a"}, address=VIP6, kind=kind, count=5)
+    assert lab.ask(lab.client, VIP6, 80, 1, kind) == ["a fd00:10::1"]
+    assert lab.ask(pod, VIP6, 80, 1, kind) == ["a fd00:10::1"]
+    assert lab.ask(f"{lab.tag}-b", VIP6, 80, 1, kind) == ["a fd00:10::3"]
+    lab.service(protocol, clusterIPs=[VIP, VIP6], externalTrafficPolicy="Local", sessionAffinity="ClientIP")
+    eventually(lambda: lab.ask(lab.client, NODE_IP6, NODE_PORT, 1, kind) == [f"a {CLIENT_IP6}"])
 
 
 def test_healthz_answers(lab: Lab) -> None:
