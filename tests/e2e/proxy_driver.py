@@ -24,7 +24,7 @@ async def main() -> None:
     settings = ProxySettings(
         node_name="node-1",
         mode=sys.argv[1],
-        cluster_cidr="10.244.0.0/16,fd00:10::/48",
+        cluster_cidr="10.244.0.0/16,fd00:10::/32",
         service_cidr="10.96.0.0/16,fd00:96::/112",
         check_period_s=0.5,
     )

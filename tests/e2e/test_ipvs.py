@@ -25,7 +25,7 @@ from tiphys.proxy.ruleset import Surroundings
 
 around = {
     IPV4: Surroundings("10.244.0.0/16", "10.96.0.0/16", ("172.30.0.0/16",), IPV4),
-    IPV6: Surroundings("fd00:10::/48", "fd00:96::/112", (), IPV6, masquerade_all=True),
+    IPV6: Surroundings("fd00:10::/32", "fd00:96::/112", (), IPV6, masquerade_all=True),
 }
 for family, vip in ((IPV4, "10.96.0.5"), (IPV6, "fd00:96::5")):
     items = {

@@ -149,7 +149,7 @@ wanted = frozenset({
     Route("fd00:96::/112", device="v0", source="fd00:30::11"),
     Route("10.244.1.0/24", gateway="172.30.0.12"),
 })
-guards = [Route("10.244.0.0/16"), Route("fd00:10::/48")]
+guards = [Route("10.244.0.0/16"), Route("fd00:10::/32")]
 for _ in range(2):
     assert apply_routes(wanted, guards) == {}
     with Netlink(netlink.ROUTE) as link:

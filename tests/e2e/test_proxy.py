@@ -98,7 +98,7 @@ class Lab:
         self.namespace(self.client)
         prepare = (
             "from tiphys.network.pod_network import *;"
-            "settings = NetworkSettings('node-1', '/nowhere', cluster_cidr='10.244.0.0/16,fd00:10::/48');"
+            "settings = NetworkSettings('node-1', '/nowhere', cluster_cidr='10.244.0.0/16,fd00:10::/32');"
             "prepare(settings, ['10.244.0.0/24', 'fd00:10::/64']);"
             "ways = frozenset({Route('10.96.0.0/16', device='tiphys0', source='10.244.0.1'),"
             "                  Route('fd00:96::/112', device='tiphys0', source='fd00:10::1')});"

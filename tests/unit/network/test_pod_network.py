@@ -61,7 +61,7 @@ def dual_node(number: int) -> Node:
     return made
 
 
-DUAL = replace(SETTINGS, cluster_cidr="10.244.0.0/16,fd00:10::/48", service_cidr="10.96.0.0/16,fd00:96::/112")
+DUAL = replace(SETTINGS, cluster_cidr="10.244.0.0/16,fd00:10::/32", service_cidr="10.96.0.0/16,fd00:96::/112")
 
 
 def test_two_families_have_routes_of_both() -> None:
@@ -72,11 +72,11 @@ def test_two_families_have_routes_of_both() -> None:
         Route("fd00:96::/112", device="tiphys0", source="fd00:10:1::1"),
         Route("fd00:10:2::/64", gateway="fd00:30::12"),
     }
-    assert found.guards == (Route("10.244.0.0/16"), Route("fd00:10::/48"))
+    assert found.guards == (Route("10.244.0.0/16"), Route("fd00:10::/32"))
     rules = masquerade_rules(found.not_masqueraded, DUAL.cluster_cidr, IPV6)
     assert "table ip6 tiphys-network {" in rules
-    assert "elements = { fd00:10::/48, fd00:30::11, fd00:30::12 }" in rules
-    assert "ip6 saddr fd00:10::/48 ip6 daddr != @direct" in rules
+    assert "elements = { fd00:10::/32, fd00:30::11, fd00:30::12 }" in rules
+    assert "ip6 saddr fd00:10::/32 ip6 daddr != @direct" in rules
 
 
 def test_with_an_overlay_both_families_travel_between_ipv4_addresses() -> None:
