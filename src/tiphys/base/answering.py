@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -22,15 +23,17 @@ class AnswerServer:
     """Answers GET on any number of ports. One request per connection; slow and oversized ones are cut off."""
 
     def __init__(self, address: str = "") -> None:
-        self._address = address or None
+        """Empty: all addresses. Another one need not be there yet: the device that carries it may come up later."""
+        self._address = address
         self._servers: dict[int, asyncio.Server] = {}
 
     async def listen(self, port: int, answer: Answer) -> bool:
         """False where the port is taken: that is logged and must not stop the proxy."""
         await self.forget(port)
         try:
+            where = {"sock": _bound(self._address, port)} if self._address else {"port": port}
             server = await asyncio.start_server(
-                lambda reader, writer: _serve(reader, writer, answer), self._address, port, limit=_LONGEST_HEAD
+                lambda reader, writer: _serve(reader, writer, answer), limit=_LONGEST_HEAD, **where
             )
         except OSError as error:
             log.warning("HTTP port %d: %s", port, error.strerror or error)
@@ -46,6 +49,19 @@ class AnswerServer:
     async def close(self) -> None:
         for port in list(self._servers):
             await self.forget(port)
+
+
+def _bound(address: str, port: int) -> socket.socket:
+    """Raises OSError."""
+    opened = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.setsockopt(socket.IPPROTO_IP, getattr(socket, "IP_FREEBIND", 15), 1)
+        opened.bind((address, port))
+    except BaseException:
+        opened.close()
+        raise
+    return opened
 
 
 async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answer) -> None:
