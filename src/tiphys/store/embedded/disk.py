@@ -12,6 +12,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -97,10 +98,18 @@ class Disk:
 
     # Reading.
 
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Raises StoreError for what LMDB cannot read."""
+        try:
+            yield
+        except lmdb.Error as error:
+            raise _damaged(self.path, str(error)) from error
+
     def read(self, positions: Sequence[int]) -> list[Record]:
         """The records at these positions, in the order given. Positions must exist."""
         found: list[Record] = []
-        with self._env.begin(db=self._chunks, buffers=True) as txn, txn.cursor() as cursor:
+        with self._told(), self._env.begin(db=self._chunks, buffers=True) as txn, txn.cursor() as cursor:
             chunk: chunks.Opened | None = None
             for position in positions:
                 if chunk is None or not chunk.first <= position <= chunk.last:
@@ -116,7 +125,7 @@ class Disk:
         """(position, key, record) of the writes of whole revisions, until at least `limit` are found."""
         found: list[tuple[int, bytes, Record | None]] = []
         start, end = first_position(from_revision), first_position(to_revision + 1)
-        with self._env.begin(db=self._chunks, buffers=True) as txn, txn.cursor() as cursor:
+        with self._told(), self._env.begin(db=self._chunks, buffers=True) as txn, txn.cursor() as cursor:
             more = _seek(cursor, start)
             while more:
                 for position, body in chunks.unpack(cursor.value()):
@@ -131,25 +140,29 @@ class Disk:
 
     def scan(self) -> Iterator[tuple[int, memoryview]]:
         """(position, payload) of everything, in order; the payload is good until the next. Raises StoreError."""
-        with self._env.begin(db=self._chunks, buffers=True) as txn:
+        with self._told(), self._env.begin(db=self._chunks, buffers=True) as txn:
+            missing = txn.stat()["entries"]
             for _, value in txn.cursor():
                 try:
                     chunks.check(value)
                 except chunks.CorruptChunk as error:
                     raise _damaged(self.path, str(error)) from error
+                missing -= 1
                 yield from chunks.unpack(value)
+            if missing:
+                raise _damaged(self.path, "chunks are missing")
 
     def live_bytes(self) -> int:
-        with self._env.begin(db=self._chunks, buffers=True) as txn:
+        with self._told(), self._env.begin(db=self._chunks, buffers=True) as txn:
             return sum(len(value) for _, value in txn.cursor())
 
     def leases(self) -> dict[int, int]:
-        with self._env.begin(db=self._leases) as txn:
+        with self._told(), self._env.begin(db=self._leases) as txn:
             return {int.from_bytes(key, "big"): int.from_bytes(value, "big") for key, value in txn.cursor()}
 
     def meta(self, name: bytes) -> int:
         """COMPACTED or COMPACTING; 0 where never set."""
-        with self._env.begin(db=self._meta) as txn:
+        with self._told(), self._env.begin(db=self._meta) as txn:
             return int.from_bytes(txn.get(name, b""), "big")
 
     # Writing: the writer's thread.
@@ -319,12 +332,18 @@ def _refuse_foreign(path: Path) -> None:
 def _refuse_other_format(path: Path) -> None:
     """Before anything is opened for writing, which alone would change the file."""
     mark, data = path / _MARK, path / _DATA
-    found = mark.read_bytes().strip() if mark.exists() else b""
-    if not found and data.exists() and data.stat().st_size:
-        with lmdb.open(str(path), readonly=True, lock=False, max_dbs=4) as env:
-            found = _format_of(env)
-    if found and found != chunks.FORMAT:
-        raise _other_format(path, found)
+    marked = mark.read_bytes().strip() if mark.exists() else b""
+    if marked and marked != chunks.FORMAT:
+        raise _other_format(path, marked)
+    if not data.exists() or not data.stat().st_size:
+        return
+    with lmdb.open(str(path), readonly=True, lock=False, max_dbs=4) as env:
+        found = _format_of(env)
+        if found and found != chunks.FORMAT:
+            raise _other_format(path, found)
+        # Opened for writing, tables that a torn page hides would be made anew, and empty.
+        if (found or marked) and not (found and _has_tables(env)):
+            raise _damaged(path, "its tables are not there")
 
 
 def _format_of(env: Any) -> bytes:
@@ -334,6 +353,15 @@ def _format_of(env: Any) -> bytes:
         return b""
     with env.begin(db=table) as txn:
         return bytes(txn.get(_FORMAT) or b"")
+
+
+def _has_tables(env: Any) -> bool:
+    try:
+        for name in (b"chunks", b"leases"):
+            env.open_db(name, create=False)
+    except lmdb.NotFoundError:
+        return False
+    return True
 
 
 def _other_format(path: Path, found: bytes) -> StoreError:
