@@ -158,14 +158,18 @@ class Lab:
         self.tell({"kind": "Service", "object": {"metadata": metadata, "spec": whole, "status": status}})
 
     def endpoints(self, *addresses: str, protocol: str = "TCP", node: str = "node-1") -> None:
+        self.slice(*({"addresses": [address], "nodeName": node} for address in addresses), protocol=protocol)
+
+    def slice(self, *endpoints: dict[str, Any], protocol: str = "TCP") -> None:
         labels = {"kubernetes.io/service-name": "web"}
+        six = any(":" in address for each in endpoints for address in each["addresses"])
         self.tell(
             {
                 "kind": "EndpointSlice",
                 "object": {
                     "metadata": {"name": "web-1", "namespace": "x", "labels": labels},
-                    "addressType": "IPv6" if any(":" in address for address in addresses) else "IPv4",
-                    "endpoints": [{"addresses": [address], "nodeName": node} for address in addresses],
+                    "addressType": "IPv6" if six else "IPv4",
+                    "endpoints": list(endpoints),
                     "ports": [{"name": "web", "port": 8080, "protocol": protocol}],
                 },
             }
@@ -470,6 +474,24 @@ def test_ipv6_is_served_beside_ipv4(lab: Lab, protocol: str) -> None:
     assert lab.ask(f"{lab.tag}-b", VIP6, 80, 1, kind) == ["a fd00:10::3"]
     lab.service(protocol, clusterIPs=[VIP, VIP6], externalTrafficPolicy="Local", sessionAffinity="ClientIP")
     eventually(lambda: lab.ask(lab.client, NODE_IP6, NODE_PORT, 1, kind) == [f"a {CLIENT_IP6}"])
+
+
+def test_endpoints_that_end_serve_while_no_other_does_and_hints_keep_traffic_near(lab: Lab) -> None:
+    def at(number: int, **fields: Any) -> dict[str, Any]:
+        return {"addresses": [f"10.244.0.{number}"], "nodeName": "node-1", **fields}
+
+    ending = {"conditions": {"ready": False, "serving": True, "terminating": True}}
+    lab.service()
+    lab.slice(at(2), at(3, **ending))
+    wait_for_answer(lab, {"a"}, count=10)
+    lab.slice(at(2, conditions={"ready": False, "serving": False, "terminating": True}), at(3, **ending))
+    wait_for_answer(lab, {"b"}, count=10)
+    here, there = ({"hints": {"forNodes": [{"name": name}]}} for name in ("node-1", "node-2"))
+    lab.slice(at(2, **here), at(3, **there))
+    wait_for_answer(lab, {"a"}, count=10)
+    # One without a hint: hints are not complete, and mean nothing.
+    lab.slice(at(2, **here), at(3))
+    eventually(lambda: names(lab.ask(lab.client, VIP, 80, 20)) == {"a", "b"})
 
 
 def test_healthz_answers(lab: Lab) -> None:
