@@ -89,7 +89,8 @@ def too_long(path: str, max_length: int) -> FieldError:
 
 
 def too_many(path: str, actual: int, max_count: int) -> FieldError:
-    return FieldError("FieldValueTooMany", path, f"Too many: {actual}: must have at most {max_count} items")
+    unit = "item" if max_count == 1 else "items"
+    return FieldError("FieldValueTooMany", path, f"Too many: {actual}: must have at most {max_count} {unit}")
 
 
 class ApiError(Exception):

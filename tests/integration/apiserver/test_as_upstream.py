@@ -219,3 +219,55 @@ def test_reviews_pass_admission(api: RunningServer) -> None:
     finally:
         api.request("DELETE", f"{group}/validatingadmissionpolicybindings/{name}")
         api.request("DELETE", f"{group}/validatingadmissionpolicies/{name}")
+
+
+GROUP = "as.example.com"
+
+
+@pytest.fixture(scope="module")
+def things(api: RunningServer) -> str:
+    """The path of a custom kind with nearly every sort of field."""
+    spec = {"type": "object", "properties": {
+        "n": {"type": "integer"}, "d": {"type": "string", "format": "date-time"},
+        "l": {"type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "set"},
+        "m": {"type": "object", "additionalProperties": {"type": "integer"}, "maxProperties": 1},
+        "e": {"type": "object", "x-kubernetes-embedded-resource": True, "x-kubernetes-preserve-unknown-fields": True},
+    }}  # fmt: skip
+    scale = {"specReplicasPath": ".spec.n", "statusReplicasPath": ".status.n"}
+    version = {"name": "v1", "served": True, "storage": True, "subresources": {"scale": scale},
+               "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}}}  # fmt: skip
+    names = {"plural": "things", "singular": "thing", "kind": "Thing", "listKind": "ThingList"}
+    api.request("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", {
+        "metadata": {"name": f"things.{GROUP}"},
+        "spec": {"group": GROUP, "scope": "Namespaced", "names": names, "versions": [version]}})  # fmt: skip
+    path, ended = f"/apis/{GROUP}/v1/namespaces/default/things", time.monotonic() + 10
+    while api.request("GET", path).status != 200:
+        assert time.monotonic() < ended
+    return path
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "words"),
+    [
+        ("x", 422, 'spec: Invalid value: "string": spec in body must be of type object: "string"'),
+        ([], 422, 'spec: Invalid value: "array": spec in body must be of type object: "array"'),
+        ({"l": "x"}, 422, 'spec.l in body must be of type array: "string"'),
+        ({"m": "x"}, 422, 'spec.m in body must be of type object: "string"'),
+        ({"m": {"a": 1, "b": 2}}, 422, "spec.m: Too many: 2: must have at most 1 item"),
+        ({"d": "x"}, 422, 'spec.d in body must be of type date-time: "x"'),
+        ({"e": {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "A B"}}}, 201, ""),
+        ({"e": {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "finalizers": ["plain"]}}}, 201, ""),
+    ],
+)
+def test_custom_objects_of_wrong_types(api: RunningServer, things: str, spec: Any, status: int, words: str) -> None:
+    body = {"apiVersion": f"{GROUP}/v1", "kind": "Thing", "metadata": {"name": "a"}, "spec": spec}
+    made = api.request("POST", f"{things}?dryRun=All", body)
+    assert (made.status, words in made.json.get("message", "")) == (status, True), made.json
+
+
+def test_a_scale_without_a_version(api: RunningServer, things: str) -> None:
+    api.request(
+        "POST", things, {"apiVersion": f"{GROUP}/v1", "kind": "Thing", "metadata": {"name": "s"}, "spec": {"n": 1}}
+    )
+    scale = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "s"}, "spec": {"replicas": 6}}
+    assert api.request("PUT", f"{things}/s/scale", scale).json["spec"] == {"replicas": 6}

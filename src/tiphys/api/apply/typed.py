@@ -75,10 +75,13 @@ def set_element(item: Any) -> str:
     return "v:" + _json(item)
 
 
+_HOLDERS: dict[str, type] = {"struct": dict, "map": dict, "list": list}
+
+
 class Node:
     """How to walk values of one place. Made by `root`, or from the schema of a custom kind."""
 
-    __slots__ = ("_fields", "_make_fields", "element", "form", "item", "kind", "value")
+    __slots__ = ("_fields", "_make_fields", "_wanted", "element", "form", "item", "kind", "value")
 
     def __init__(
         self,
@@ -89,7 +92,10 @@ class Node:
         value: Node | None = None,
         item: Node | None = None,
         element: Callable[[Any], str] | None = None,
+        unchecked: bool = False,
     ) -> None:
+        """`unchecked`: values may be of another type than the form says, as those of custom kinds before validation."""
+        self._wanted = _HOLDERS.get(kind) if unchecked else None
         self.kind = kind
         """How parts are owned: leaf (as a whole), struct, map, list; any (map for an object, leaf for all else)."""
         self.form = form
@@ -130,8 +136,11 @@ class Node:
         return self.kind == "struct" and element[2:] in self.fields
 
     def kind_for(self, *values: Any) -> str:
-        """`kind`, with `any` decided by the values."""
+        """`kind`, with `any` decided by the values; leaf for what is not of its type."""
         if self.kind != "any":
+            wanted = self._wanted
+            if wanted is not None and not all(value is None or type(value) is wanted for value in values):
+                return "leaf"
             return self.kind
         return "map" if all(type(value) is dict for value in values) else "leaf"
 

@@ -43,8 +43,8 @@ def _object(schema: Structural, keep: bool, embedded: bool) -> Node:
     whole = schema.map_type == "atomic"
     others = _others(schema, keep)
     if schema.properties or embedded:
-        return Node("leaf" if whole else "struct", "struct", fields=fields, value=others)
-    return Node("leaf" if whole else "map", "map", value=others)
+        return Node("leaf" if whole else "struct", "struct", fields=fields, value=others, unchecked=True)
+    return Node("leaf" if whole else "map", "map", value=others, unchecked=True)
 
 
 def _others(schema: Structural, keep: bool) -> Node | None:
@@ -60,9 +60,10 @@ def _others(schema: Structural, keep: bool) -> Node | None:
 def _list(schema: Structural, keep: bool) -> Node:
     items = UNTYPED if schema.items is None else _node(schema.items, keep)
     if schema.list_type == "set":
-        return Node("list", "list", item=items)
+        return Node("list", "list", item=items, unchecked=True)
     if schema.list_type == "map":
-        return Node("list", "list", item=items, element=key_element(schema.list_map_keys, _key_defaults(schema)))
+        element = key_element(schema.list_map_keys, _key_defaults(schema))
+        return Node("list", "list", item=items, element=element, unchecked=True)
     return Node("leaf", "list", item=items)
 
 

@@ -113,7 +113,9 @@ def _metadata_errors(value: Any, where: str) -> Iterator[FieldError]:
         yield invalid(where, value, problem.message)
         return
     meta.name = meta.name or "fakename"
-    shape: Any = SimpleNamespace(namespaced=bool(meta.namespace), name_rule=names.path_segment_name)
+    shape: Any = SimpleNamespace(
+        group="", custom=True, namespaced=bool(meta.namespace), name_rule=names.path_segment_name
+    )
     for error in validate_meta(shape, meta, None):
         yield FieldError(error.reason, where + error.path.removeprefix("metadata"), error.message)
 

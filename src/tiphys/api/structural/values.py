@@ -131,7 +131,7 @@ class Check:
 
     def _check_format(self, value: str, path: str, result: Result) -> None:
         if not FORMATS[self._format](value):
-            _wrong_type(path, self._format, value, result)
+            _wrong_type(path, self._raw["format"], value, result)
         else:
             result.matches += 1
 
@@ -314,7 +314,7 @@ def _logic(path: str, what: str, result: Result) -> None:
 
 
 def _too_many(path: str, actual: int, most: int, result: Result) -> None:
-    message = f"Too many: {actual}: must have at most {most} items"
+    message = f"Too many: {actual}: must have at most {most} {'item' if most == 1 else 'items'}"
     result.add(f"{path} {message}", FieldError("FieldValueTooMany", _name(path), message))
 
 

@@ -49,7 +49,8 @@ class Scales:
             check(scale, old)
             new = copy_of(old)
             paths.set_replicas(new, scale.spec.replicas)
-            new.metadata.resource_version = scale.metadata.resource_version
+            # Who names no version changes whatever there is, also of kinds whose objects insist on one.
+            new.metadata.resource_version = scale.metadata.resource_version or old.metadata.resource_version
             if scale.metadata.uid:
                 new.metadata.uid = scale.metadata.uid
             return new

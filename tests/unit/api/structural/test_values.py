@@ -45,7 +45,7 @@ def _told(schema: dict[str, Any], value: Any) -> list[str]:
         (
             {"type": "array", "items": {"type": "string"}, "maxItems": 1},
             ["x", "y"],
-            "a: Too many: 2: must have at most 1 items",
+            "a: Too many: 2: must have at most 1 item",
         ),
         ({"type": "array", "items": {"type": "string"}}, [1], 'a[0]: Invalid value: "integer": a[0] in body must be'),
         (
