@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import REPOSITORY, TIPHYS, RunningCluster, eventually
+from .conftest import REPOSITORY, TIPHYS, RunningCluster, eventually, run
 
 _CLASS = "directory"
 _DRIVER = "directory.csi.tiphys.io"
@@ -66,6 +66,10 @@ def driver(cluster: RunningCluster, tmp_path: Path) -> Iterator[Path]:
         process.wait(10)
         cluster.kubectl("delete", "csidriver", _DRIVER)
         cluster.kubectl("delete", "storageclass", _CLASS)
+        for line in run(["losetup", "-n", "-O", "NAME,BACK-FILE"]).stdout.splitlines():
+            device, _, file = line.partition(" ")
+            if file.strip().startswith(str(tmp_path)):  # of a test that failed
+                run(["losetup", "--detach", device], check=False)
 
 
 def claim(name: str, size: str, **more: Any) -> dict[str, Any]:
