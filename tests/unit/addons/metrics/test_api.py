@@ -13,7 +13,7 @@ from tiphys.addons.metrics.scraper import FRESH_S
 from tiphys.api.errors import ApiError, BadRequest, InternalError, MethodNotAllowed, NotFound
 from tiphys.api.kinds import NODE, POD
 from tiphys.testing.builders import node, pod
-from tiphys.testing.clock import FakeClock
+from tiphys.testing.clock import FakeClock, settle
 from tiphys.testing.memory_api import MemoryApi
 
 ROOT = "/apis/metrics.k8s.io/v1beta1"
@@ -54,11 +54,19 @@ class Front:
     async def get(self, path: str, method: str = "GET", **query: str) -> Any:
         asking = asyncio.ensure_future(self._api.answer(method, path, query))
         async with asyncio.timeout(30):
-            # Pages are read in a thread: the clock moves when what it returned is being waited upon.
-            while not (asking.done() or self._clock.sleepers):  # noqa: ASYNC110 # a thread tells no event
-                await asyncio.sleep(0.001)
+            await settle()
             await self._clock.advance(1.5)
             return await asking
+
+
+@pytest.fixture(autouse=True)
+def pages_are_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not in a thread: all nodes have been asked when the clock moves."""
+
+    async def at_once(function: Any, *arguments: Any) -> Any:
+        return function(*arguments)
+
+    monkeypatch.setattr(asyncio, "to_thread", at_once)
 
 
 @pytest.fixture
