@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import shutil
 
 import pytest
 from etcd_cluster import EtcdCluster, needs_etcd, run
@@ -98,3 +99,33 @@ async def test_a_full_database_is_told_as_such(one_member, monkeypatch) -> None:
     )
     assert isinstance(members.refusal(error), StoreFailed)
     assert str(members.refusal(error)) == "etcd: etcdserver: mvcc: database space exceeded"
+
+
+@needs_etcd
+def test_a_member_of_another_cluster_is_refused(tmp_path) -> None:
+    """The same certificates, another cluster: what was begun at one is not gone on with at the other."""
+    one = EtcdCluster(tmp_path / "one", 1)
+    shutil.copytree(tmp_path / "one" / "pki", tmp_path / "two" / "pki")
+    two = EtcdCluster(tmp_path / "two", 1)
+    try:
+        one.start_all()
+        two.start_all()
+        both = replace(one.address, servers=(*one.address.servers, *two.address.servers))
+
+        async def scenario() -> None:
+            store = await EtcdStore.open(both)
+            await store.txn([], [Put(b"/a", b"1")])
+            await asyncio.to_thread(one.kill, 0)
+            with pytest.raises(StoreError, match="is a member of another cluster"):
+                await store.get(b"/a")
+            with pytest.raises(StoreError, match=r"another cluster|answer"):
+                await store.txn([], [Put(b"/b", b"1")])
+            await store.close()
+            alone = await EtcdStore.open(two.address)
+            assert await alone.get(b"/b") is None, "nothing was written there"
+            await alone.close()
+
+        run(scenario())
+    finally:
+        one.stop()
+        two.stop()

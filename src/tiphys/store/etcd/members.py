@@ -26,6 +26,7 @@ import msgspec
 
 from tiphys.api import protobuf
 from tiphys.api.meta.schema import Struct
+from tiphys.store.etcd import messages as m
 from tiphys.store.etcd.address import EtcdAddress
 from tiphys.store.interface import LeaseNotFound, StoreError, StoreFailed
 
@@ -65,6 +66,9 @@ class Members:
         self._channels = [_channel(address, server) for server in address.servers]
         self._stubs: dict[tuple[int, str], Any] = {}
         self._current = 0
+        self._cluster_id = 0
+        self._known: set[int] = set()
+        """Members that are of the cluster of the one that answered first."""
         self.failure = ""
         """Why nothing can be asked now; empty while members answer."""
 
@@ -98,6 +102,9 @@ class Members:
             left_s = deadline - time.monotonic()
             try:
                 limit_s = min(left_s, _READ_TRY_S) if repeatable and len(self) > 1 else left_s
+                unasked = True
+                await self.check(member, limit_s)
+                unasked = False
                 found = await self._stub(member, method)(data, timeout=max(0.05, limit_s), metadata=_HAS_LEADER)
                 self.failure = ""
                 return protobuf.decode(answer, found)
@@ -105,12 +112,30 @@ class Members:
                 if error.code() not in _ELSEWHERE:
                     raise refusal(error) from None
                 self.avoid(member)
-                again = repeatable or _surely_not_proposed(error)
+                again = repeatable or unasked or _surely_not_proposed(error)
                 tries += 1
                 if not again or time.monotonic() + _PAUSE_S >= deadline:
                     raise self.unreachable(error, certain=again) from None
             if tries % len(self) == 0:  # everyone was asked
                 await asyncio.sleep(_PAUSE_S)
+
+    async def check(self, member: int, timeout_s: float) -> None:
+        """Whether `member` is of the same cluster as the others; asked once. Raises StoreError, AioRpcError.
+
+        What one cluster answered must not be gone on with at another: their revisions have nothing in common.
+        """
+        if member in self._known:
+            return
+        data = protobuf.encode(m.Empty(), proto3=True)
+        answer = await self._stub(member, m.MAINTENANCE + "Status")(data, timeout=max(0.05, timeout_s))
+        header = protobuf.decode(m.StatusResponse, answer).header
+        found = header.cluster_id if header is not None else 0
+        self._cluster_id = self._cluster_id or found
+        if found != self._cluster_id:
+            self.failure = f"etcd: {self.address.servers[member]} is a member of another cluster than the others"
+            self.avoid(member)
+            raise StoreError(self.failure)
+        self._known.add(member)
 
     def _stub(self, member: int, method: str) -> Any:
         stub = self._stubs.get((member, method))

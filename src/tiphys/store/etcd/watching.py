@@ -24,6 +24,7 @@ from tiphys.store.interface import Change, Compacted, Record, StoreError
 
 log = logging.getLogger(__name__)
 _PAUSE_FIRST_S, _PAUSE_MAX_S = 0.05, 1.0
+_CHECK_S = 3.0
 
 
 class EtcdWatch:
@@ -59,6 +60,7 @@ class EtcdWatch:
         while not self._cancelled.is_set():
             member, self._call = self._members.stream(m.WATCH)
             try:
+                await self._members.check(member, _CHECK_S)
                 await self._call.write(protobuf.encode(m.WatchRequest(create=self._request()), proto3=True))
                 while (data := await self._call.read()) is not grpc.aio.EOF:
                     pause_s, self._members.failure = _PAUSE_FIRST_S, ""
