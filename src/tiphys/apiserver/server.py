@@ -43,6 +43,7 @@ from tiphys.apiserver.plain.health import Health
 from tiphys.apiserver.plain.measures import Measures, process_metrics
 from tiphys.apiserver.plain.openapi import OpenApi
 from tiphys.apiserver.plain.paths import install_plain
+from tiphys.apiserver.plain.zpages import ZPages
 from tiphys.apiserver.registry.interface import Registry
 from tiphys.apiserver.registry.registry import RegistrySettings, open_registry
 from tiphys.apiserver.reloading import Reloads
@@ -232,6 +233,9 @@ class ApiServer:
             settings.issuer,
             lambda: settings.jwks_uri or f"https://{identity.advertised(settings)}:{self.port}/openid/v1/jwks",
         )
+        pages = ZPages(settings, self._clock)
+        router.add_exact("/statusz", pages.status, get_only=True)
+        router.add_exact("/flagz", pages.flags, get_only=True)
         auditing = auditor(security.audit, self._backend, self._clock, self.metrics)
         if auditing is not None:
             self._tasks += auditing.tasks()

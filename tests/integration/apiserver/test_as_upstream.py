@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from api_harness import RunningServer
+from api_harness import ADMIN_TOKEN, RunningServer
 
 JSON = "application/json"
 MERGE, STRATEGIC = "application/merge-patch+json", "application/strategic-merge-patch+json"
@@ -271,3 +271,13 @@ def test_a_scale_without_a_version(api: RunningServer, things: str) -> None:
     )
     scale = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "s"}, "spec": {"replicas": 6}}
     assert api.request("PUT", f"{things}/s/scale", scale).json["spec"] == {"replicas": 6}
+
+
+def test_pages_for_people(api: RunningServer) -> None:
+    status = api.request("GET", "/statusz").body.decode()
+    assert status.startswith("\napiserver statusz\n")
+    assert "\nBinary version: 1.36.2\n" in status
+    flags = api.request("GET", "/flagz").body.decode()
+    assert "\nservice-cidr: 10.96.0.0/16\n" in flags
+    assert ADMIN_TOKEN not in flags
+    assert api.request("GET", "/flagz", token=None).status == 403
