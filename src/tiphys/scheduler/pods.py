@@ -178,11 +178,11 @@ _NO_FEATURES: frozenset[str] = frozenset()
 def needed_features(pod: Pod) -> frozenset[str]:
     """The features of kubelets that the pod cannot do without, by the names that nodes declare them with."""
     spec = pod.spec
-    restarts = any(
-        rule.action == "RestartAllContainers"
-        for container in (*spec.containers, *spec.init_containers)
-        for rule in container.restart_policy_rules
-    )
+    restarts = False
+    for group in (spec.containers, spec.init_containers):
+        for container in group:
+            if container.restart_policy_rules:  # asked for each pod that comes, and hardly ever so
+                restarts = restarts or any(r.action == "RestartAllContainers" for r in container.restart_policy_rules)
     own_users = spec.host_network and spec.host_users is False
     if not (restarts or own_users):
         return _NO_FEATURES
@@ -252,7 +252,7 @@ class Shapes:
                 resized,
                 volumes,
                 [volume.image.reference for volume in spec.volumes if volume.image is not None],
-                sorted(features),
+                sorted(features) if features else None,
             )
         )
         shape = self._known.get(key)
