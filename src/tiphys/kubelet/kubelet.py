@@ -56,7 +56,7 @@ from tiphys.kubelet.worker import PodWorker
 
 _log = logging.getLogger(__name__)
 
-_STARTS_PER_CORE, _PATIENCE_S = 3, 5.0
+_STARTS_PER_CORE, _PATIENCE_S = 3, 10.0
 
 
 class Kubelet:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 
 class Turns:
-    """So many at a time. Who may not go on for `patience_s` goes on all the same: what hangs holds nobody up for long.
+    """So many at a time. Who takes longer than `patience_s` loses the place, not the turn: what hangs holds nobody up.
 
     Containers come before sandboxes, so that a pod that has begun is finished before the next one begins.
     """
@@ -27,21 +27,21 @@ class Turns:
             self._free -= 1
         else:
             await self._wait(sandbox)
+        held = _Place(self._pass_on)
+        late = asyncio.get_running_loop().call_later(self._patience_s, held.give_up)
         try:
             yield
         finally:
-            self._pass_on()
+            late.cancel()
+            held.give_up()
 
     async def _wait(self, sandbox: bool) -> None:
         mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (sandbox, next(self._numbers), mine))
         try:
-            async with asyncio.timeout(self._patience_s):
-                await mine
-        except TimeoutError:
-            self._free -= 1  # beyond the count, until one ends
+            await mine
         except asyncio.CancelledError:
-            if mine.done() and not mine.cancelled():
+            if not mine.cancelled():
                 self._pass_on()
             raise
 
@@ -52,3 +52,15 @@ class Turns:
             if not next_one.done():
                 self._free -= 1
                 next_one.set_result(None)
+
+
+class _Place:
+    """One of the places; it is given up once."""
+
+    def __init__(self, pass_on: Callable[[], None]) -> None:
+        self._pass_on: Callable[[], None] | None = pass_on
+
+    def give_up(self) -> None:
+        pass_on, self._pass_on = self._pass_on, None
+        if pass_on is not None:
+            pass_on()

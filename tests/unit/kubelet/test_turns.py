@@ -81,3 +81,19 @@ async def test_what_hangs_holds_nobody_up_for_long() -> None:
         line.done[name].set()
     await asyncio.gather(*tasks)
     assert line.turns._free == 1
+
+
+async def test_a_turn_that_comes_with_the_end_of_patience_is_one_turn() -> None:
+    turns = Turns(1, 60)
+    line = Line(turns)
+    first = line.come("a", sandbox=True)
+    await settle()
+    second = line.come("b", sandbox=True)
+    await settle()
+    line.done["a"].set()
+    await first  # b is called now
+    loop = asyncio.get_running_loop()
+    loop.call_soon(second.cancel)
+    await settle()
+    await asyncio.gather(second, return_exceptions=True)
+    assert turns._free == 1
