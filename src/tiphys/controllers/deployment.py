@@ -33,6 +33,10 @@ from tiphys.controllers._claims import claim
 from tiphys.controllers._deployment_draft import Draft
 from tiphys.controllers._spec import ControllerSpec, Index, Key, Listers, Watch, controller_key
 
+FAMILY = Index(
+    REPLICASET, "family", lambda each: (f"{each.metadata.namespace}/{each.metadata.name.rpartition('-')[0]}",)
+)
+"""By namespace and name without its last word: a deployment's set bears the deployment's name and a word of its own."""
 ORPHANS = Index(REPLICASET, "orphans", lambda each: () if controller_of(each) else (each.metadata.namespace,))
 
 
@@ -42,7 +46,7 @@ class World:
     replica_sets: tuple[ReplicaSet, ...]
     """Those it controls, and the orphans of its namespace."""
     taken: frozenset[str]
-    """Names of replica sets that are not the deployment's."""
+    """Names of replica sets that are not the deployment's, but sound like it."""
     running: frozenset[str]
     """UIDs of its replica sets that have pods which have not ended. Only looked up for Recreate."""
     now: datetime
@@ -55,9 +59,8 @@ def read(listers: Listers, key: Key, now: datetime) -> World | None:
     owned = tuple(listers.owned(REPLICASET, deployment))
     orphans = tuple(listers.indexed(REPLICASET, ORPHANS.name, key.namespace))
     ours = {each.metadata.uid for each in owned}
-    taken = frozenset(
-        each.metadata.name for each in listers.list(REPLICASET, key.namespace) if each.metadata.uid not in ours
-    )
+    alike = listers.indexed(REPLICASET, FAMILY.name, f"{key.namespace}/{key.name}")
+    taken = frozenset(each.metadata.name for each in alike if each.metadata.uid not in ours)
     running: frozenset[str] = frozenset()
     if not rollout.is_rolling(deployment):
         running = frozenset(
@@ -131,6 +134,6 @@ SPEC = ControllerSpec(
     read=read,
     plan=plan,
     watches=(Watch(REPLICASET, _keys_of_set), Watch(POD, _keys_of_pod, when=_ended)),
-    indexes=(ORPHANS,),
+    indexes=(ORPHANS, FAMILY),
     workers=5,
 )
