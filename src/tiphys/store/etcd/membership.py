@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import TypeVar
 
 import msgspec
 
+from tiphys.api.meta.schema import Struct
 from tiphys.store.etcd import messages as m
 from tiphys.store.etcd.address import EtcdAddress
 from tiphys.store.etcd.members import Members
 from tiphys.store.interface import StoreError
 
+A = TypeVar("A", bound=Struct)
 _STATUS_S = 2.0
 _LOOK_S = 0.3
+_SETTLE_S = 20.0
+"""etcd changes its members only when those that are there have been connected for some seconds."""
 
 
 class MemberState(msgspec.Struct, frozen=True):
@@ -76,7 +81,7 @@ class Membership:
             if peer_url in member.peer_urls:
                 return member.id
         request = m.MemberAddRequest(peer_urls=[peer_url], is_learner=True)
-        made = await self._members.write(m.CLUSTER + "MemberAdd", request, m.MemberAddResponse)
+        made = await self._change("MemberAdd", request, m.MemberAddResponse)
         return made.member.id if made.member is not None else 0
 
     async def promote(self, member: int, timeout_s: float) -> None:
@@ -97,7 +102,20 @@ class Membership:
 
     async def remove(self, member: int) -> None:
         """Raises StoreError, with etcd's reason."""
-        await self._members.write(m.CLUSTER + "MemberRemove", m.MemberIdRequest(id=member), m.HeaderOnly)
+        await self._change("MemberRemove", m.MemberIdRequest(id=member), m.HeaderOnly)
+
+    async def _change(self, method: str, request: Struct, answer: type[A]) -> A:
+        """Again while etcd says that its members are still finding each other."""
+        end_s = time.monotonic() + _SETTLE_S
+        while True:
+            try:
+                return await self._members.write(m.CLUSTER + method, request, answer)
+            except StoreError as error:
+                if "unhealthy cluster" not in str(error):
+                    raise
+                if time.monotonic() >= end_s:
+                    raise StoreError("etcd changes no members while one of them is down: remove it first") from error
+                await asyncio.sleep(_LOOK_S)
 
     async def move(self, member: int, peer_url: str) -> None:
         """Tell the others that `member` is reached at `peer_url` from now on. Raises StoreError."""
