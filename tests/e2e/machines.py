@@ -60,6 +60,8 @@ class Machine:
     def remove(self) -> None:
         self.tiphys("reset", check=False)
         subprocess.run(["ip", "netns", "delete", self._space], check=False)
+        # A namespace that somebody's mounts still show does not take its link along.
+        subprocess.run(["ip", "link", "delete", self._link], check=False, capture_output=True)
 
     @staticmethod
     def _ip(*arguments: str) -> None:
