@@ -15,9 +15,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import Awaitable
-from dataclasses import dataclass
-from typing import Any, TypeVar
 
 from tiphys.api.errors import ApiError, Conflict, NotFound
 from tiphys.api.kinds import POD
@@ -30,36 +27,21 @@ from tiphys.kubelet.admission import Rejection, is_new
 from tiphys.kubelet.containerstatus import Outlook, Waiting
 from tiphys.kubelet.context import NodeContext
 from tiphys.kubelet.cri.client import RuntimeFailure
-from tiphys.kubelet.cri.images import Image
-from tiphys.kubelet.executor import PodExecutor, StartFailed, grace_of, probe_grace_of
-from tiphys.kubelet.lifecycle import Plan, Start, plan
+from tiphys.kubelet.executor import PodExecutor, grace_of, probe_grace_of
+from tiphys.kubelet.lifecycle import Plan, plan
 from tiphys.kubelet.observe import PodObserver
 from tiphys.kubelet.resize import Resizer
-from tiphys.kubelet.resources.grants import NotAllocated
+from tiphys.kubelet.starting import PodStarting
 from tiphys.kubelet.state import PodRuntime
 from tiphys.kubelet.status import pod_status, rejected_status
-from tiphys.kubelet.volumes.pod import PodVolumes, VolumesFailed
-
-T = TypeVar("T")
+from tiphys.kubelet.volumes.pod import PodVolumes
 
 _log = logging.getLogger(__name__)
 
 _RETRY = Backoff(first_s=1.0, cap_s=10.0, jitter=0.1)
 _ROUNDS = 8
-_NETWORK_RETRY_S = 2.0
-_VOLUME_HEAD_START_S = 0.03
 _EVICTION_S = 30.0
 _TERMINAL = {"Succeeded", "Failed"}
-
-
-@dataclass(frozen=True, slots=True)
-class Timings:
-    """How long the steps of a pod's start took, in seconds; for the log and for benchmarks."""
-
-    volumes_s: float
-    sandbox_s: float
-    images_s: float
-    containers_s: float
 
 
 class PodWorker:
@@ -80,8 +62,7 @@ class PodWorker:
         self._status: PodStatus = pod.status
         self._new = is_new(pod)
         """Nothing was allocated to it yet."""
-        self._waiting: dict[str, Waiting] = {}
-        self._waits: dict[str, float] = {}
+        self._starting = PodStarting(node, self._executor, self._volumes, self.observer)
         self._failure: Waiting | None = None
         self._wake = asyncio.Event()
         self._step: asyncio.Task[float] | None = None
@@ -96,7 +77,6 @@ class PodWorker:
         """How long its containers get when it fails as a whole; None: what the pod says."""
         self._released = asyncio.Event()
         self._failures = 0
-        self.timings: Timings | None = None
         if rejection is not None:
             self._reject(*rejection)
 
@@ -239,7 +219,7 @@ class PodWorker:
             return await self._settle(runtime)
         if self._stale_content:
             self._stale_content = False
-            await self._refresh_volumes()
+            await self._starting.refresh_volumes(pod)
         delay_s = node.settings.relist_s
         if await self._resize(runtime):
             runtime = await self.observer.look()
@@ -261,7 +241,7 @@ class PodWorker:
         renewal_s = node.tokens.next_renewal_s(uid)
         if renewal_s is not None:
             if renewal_s <= 0:
-                await self._refresh_volumes()
+                await self._starting.refresh_volumes(pod)
                 renewal_s = max(node.tokens.next_renewal_s(uid) or 0.0, 1.0)
             delay_s = min(delay_s, renewal_s)
         left_s = self._deadline_left_s()
@@ -323,130 +303,26 @@ class PodWorker:
             moved = True
         if wanted.kill and not wanted.create_sandbox:
             return 0.0, moved  # look again before starting anew: the plan was made while these ran
-        starts = [start for start in wanted.start if self._may_start(start)]
+        starts = [start for start in wanted.start if self._starting.may_start(pod, start)]
         if not wanted.create_sandbox and not starts:
-            waits = [self._waits[s.container.name] for s in wanted.start if s.container.name in self._waits]
-            return min([later_s, *waits]), moved
-        return await self._bring_up(wanted, starts, runtime, moved)
-
-    def _may_start(self, start: Start) -> bool:
-        try:
-            self._executor.check_backoff(self.pod, start)
-        except StartFailed as failed:
-            self._note(start, failed)
-            return False
-        return True
-
-    async def _bring_up(
-        self, wanted: Plan, starts: list[Start], runtime: PodRuntime, moved: bool
-    ) -> tuple[float, bool]:
-        """Volumes, sandbox and images side by side, then the containers."""
-        node, pod = self._node, self.pod
-        clock = node.clock
-        if wanted.create_sandbox:
-            self._report(runtime)
-            if not pod.spec.host_network and (problem := node.network_problem()):
-                node.recorder.event(pod, "Warning", "NetworkNotReady", f"network is not ready: {problem}")
-                return _NETWORK_RETRY_S, False
-            try:
-                await node.resources.prepare(pod)
-            except NotAllocated as error:
-                text = f"Failed to prepare dynamic resources: {error}"
-                node.recorder.event(pod, "Warning", "FailedPrepareDynamicResources", text)
-                raise OSError(text) from None
-        took: dict[str, float] = {}
-        begun = clock.monotonic()
-
-        async def timed(name: str, work: Awaitable[T]) -> T:
-            try:
-                return await work
-            finally:
-                took[name] = clock.monotonic() - begun
-
-        async def images() -> list[Image | BaseException]:
-            return await asyncio.gather(*(self._executor.image(pod, s) for s in starts), return_exceptions=True)
-
-        node.cgroups.add_pod(pod)
-        setting_up = asyncio.ensure_future(timed("volumes", self._set_up_volumes()))
-        pulling = asyncio.ensure_future(timed("images", images()))
-        jobs: list[asyncio.Future[Any]] = [setting_up, pulling]
-        try:
-            # Volumes that cannot be made are seen at once as a rule; a sandbox would be made in vain.
-            await asyncio.wait((setting_up,), timeout=_VOLUME_HEAD_START_S)
-            if wanted.create_sandbox and not (setting_up.done() and setting_up.exception()):
-                jobs.append(asyncio.ensure_future(timed("sandbox", self._executor.run_sandbox(pod, wanted.attempt))))
-            results = await asyncio.gather(*jobs, return_exceptions=True)
-        finally:
-            for job in jobs:
-                job.cancel()
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-        found = pulling.result()
-        runtime = await self.observer.look()
-        if wanted.create_sandbox:
-            self._report(runtime)
-        before_containers = clock.monotonic()
-        outcomes = await asyncio.gather(
-            *(self._start(s, image, runtime) for s, image in zip(starts, found, strict=True))
-        )
-        self.timings = Timings(
-            took.get("volumes", 0.0),
-            took.get("sandbox", 0.0),
-            took.get("images", 0.0),
-            clock.monotonic() - before_containers,
-        )
-        _log.debug("pod %s: %s", self.name, self.timings)
-        if wanted.create_sandbox:
-            node.metrics.pod_start_seconds.observe(clock.monotonic() - begun)
-        waits = [wait_s for wait_s in outcomes if wait_s is not None]
-        return min(waits, default=node.settings.relist_s), moved or wanted.create_sandbox or None in outcomes
-
-    async def _start(self, start: Start, image: Image | BaseException, runtime: PodRuntime) -> float | None:
-        """Start one container; None when it runs, else seconds until the next try."""
-        try:
-            if isinstance(image, BaseException):
-                raise image
-            await self._executor.start(self.pod, start, image, runtime, self._status)
-        except StartFailed as failed:
-            self._note(start, failed)
-            return failed.retry_s
-        self._resizer.begun(self.pod, start.container.name)
-        self._waiting.pop(start.container.name, None)
-        self._waits.pop(start.container.name, None)
-        return None
-
-    def _note(self, start: Start, failed: StartFailed) -> None:
-        self._waiting[start.container.name] = Waiting(failed.reason, failed.message)
-        self._waits[start.container.name] = failed.retry_s
-
-    async def _set_up_volumes(self) -> None:
-        try:
-            await self._volumes.set_up(self.pod)
-        except VolumesFailed as failed:
-            for message in failed.failures.values():
-                self._node.recorder.event(self.pod, "Warning", "FailedMount", message)
-            raise OSError(str(failed)) from None
-
-    async def _refresh_volumes(self) -> None:
-        try:
-            await self._volumes.refresh(self.pod)
-        except VolumesFailed as failed:
-            for message in failed.failures.values():
-                self._node.recorder.event(self.pod, "Warning", "FailedMount", message)
+            return self._starting.next_try_s(wanted.start, later_s), moved
+        wait_s, started = await self._starting.bring_up(pod, wanted, starts, runtime, self._status, self._report)
+        for name in started:
+            self._resizer.begun(pod, name)
+        return wait_s, moved or wanted.create_sandbox or bool(started)
 
     # --- reporting ---------------------------------------------------------------------------------------------
 
-    def _report(self, runtime: PodRuntime, *, terminal: bool = False) -> None:
+    def _report(self, runtime: PodRuntime, *, terminal: bool = False) -> PodStatus:
         node = self._node
         if self._status.phase in _TERMINAL and not runtime.containers:
             if not self._removed:
                 node.statuses.put(self.pod, self._status)
-            return  # it ended before, or never began here: nothing can be added
+            return self._status  # it ended before, or never began here: nothing can be added
         outlook = Outlook(
             now=node.clock.now(),
             host_ips=node.node_ips,
-            waiting=self._waiting,
+            waiting=self._starting.waiting,
             terminal=terminal,
             failure=self._failure,
             actuated=self._resizer.actuated,
@@ -460,6 +336,7 @@ class PodWorker:
             node.resources.free(self.pod.metadata.uid)  # who sees the report may count on them
         if not self._removed:
             node.statuses.put(self.pod, self._status)
+        return self._status
 
     # --- ending ------------------------------------------------------------------------------------------------
 
