@@ -1,6 +1,7 @@
 """Deletes what has lost all its owners, and carries out foreground and orphaning deletion.
 
-Woken by: an object of any kind that has owners or is being deleted; the dependents and the owners of one that goes.
+Woken by: an object of any kind that has owners or is being deleted; the dependents and the owners of one that goes, and
+the owners that one no longer has.
 Writes: deletions, owner references, the finalizers `foregroundDeletion` and `orphan`.
 
 An owner is *solid* (it exists), *absent*, or *waiting* (in foreground deletion, until its dependents are gone). With a
@@ -209,11 +210,14 @@ def _keys(kind: Kind[Any]) -> Callable[[Listers, Resource], Iterable[Item]]:
         metadata = obj.metadata
         yield Item(kind, metadata.namespace, metadata.name, metadata.uid)
         present = listers.get(kind, metadata.name, metadata.namespace)
+        references: Iterable[OwnerReference] = metadata.owner_references
         if metadata.deletion_timestamp is None and present is not None and present.metadata.uid == metadata.uid:
-            return
-        for other, dependent in _dependents(listers, metadata.uid):
-            yield Item(other, dependent.metadata.namespace, dependent.metadata.name, dependent.metadata.uid)
-        for reference in metadata.owner_references:
+            # Owners that it has no more, or does not block any more: one of them may have waited for just that.
+            references = [each for each in references if each not in present.metadata.owner_references]
+        else:
+            for other, dependent in _dependents(listers, metadata.uid):
+                yield Item(other, dependent.metadata.namespace, dependent.metadata.name, dependent.metadata.uid)
+        for reference in references:
             owner = _kind_of(listers, reference)
             if owner is not None:
                 yield Item(owner, metadata.namespace if owner.namespaced else "", reference.name, reference.uid)

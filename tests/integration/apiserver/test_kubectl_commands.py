@@ -36,7 +36,7 @@ class Kubectl:
 @pytest.fixture
 def kubectl(api: RunningServer, capsys: pytest.CaptureFixture[str]) -> Kubectl:
     api.request("POST", "/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "default"}})
-    api.request("POST", NODES, {"metadata": {"name": "n1"}})
+    api.request("POST", NODES, {"metadata": {"name": "drained-1"}})
     api.request("DELETE", f"{DEPLOYMENTS}/web", {"propagationPolicy": "Background"})
     labels = {"app": "web"}
     container = {"name": "c", "image": "i:1", "ports": [{"containerPort": 8080}]}
@@ -81,18 +81,18 @@ def test_expose_and_autoscale(kubectl: Kubectl, api: RunningServer) -> None:
 
 
 def test_taint_and_cordon(kubectl: Kubectl, api: RunningServer) -> None:
-    assert kubectl("taint", "node", "n1", "a=b:NoSchedule") == "node/n1 tainted\n"
-    refused = kubectl("taint", "node", "n1", "a=c:NoSchedule", code=1)
-    assert refused == "error: node n1 already has a taint(s) with same effect(s) and --overwrite is false\n"
-    assert kubectl("taint", "node", "n1", "a=c:NoSchedule", "--overwrite") == "node/n1 tainted\n"
-    taints = api.request("GET", f"{NODES}/n1").json["spec"]["taints"]
+    assert kubectl("taint", "node", "drained-1", "a=b:NoSchedule") == "node/drained-1 tainted\n"
+    refused = kubectl("taint", "node", "drained-1", "a=c:NoSchedule", code=1)
+    assert refused == "error: node drained-1 already has a taint(s) with same effect(s) and --overwrite is false\n"
+    assert kubectl("taint", "node", "drained-1", "a=c:NoSchedule", "--overwrite") == "node/drained-1 tainted\n"
+    taints = api.request("GET", f"{NODES}/drained-1").json["spec"]["taints"]
     assert {"key": "a", "value": "c", "effect": "NoSchedule"} in taints
-    assert kubectl("taint", "node", "n1", "a-") == "node/n1 untainted\n"
-    assert kubectl("taint", "node", "n1", "a-", code=1) == 'error: taint "a" not found\n'
-    assert kubectl("cordon", "n1") == "node/n1 cordoned\n"
-    assert kubectl("cordon", "n1") == "node/n1 already cordoned\n"
-    assert kubectl("drain", "n1") == "node/n1 already cordoned\nnode/n1 drained\n"
-    assert kubectl("uncordon", "n1") == "node/n1 uncordoned\n"
+    assert kubectl("taint", "node", "drained-1", "a-") == "node/drained-1 untainted\n"
+    assert kubectl("taint", "node", "drained-1", "a-", code=1) == 'error: taint "a" not found\n'
+    assert kubectl("cordon", "drained-1") == "node/drained-1 cordoned\n"
+    assert kubectl("cordon", "drained-1") == "node/drained-1 already cordoned\n"
+    assert kubectl("drain", "drained-1") == "node/drained-1 already cordoned\nnode/drained-1 drained\n"
+    assert kubectl("uncordon", "drained-1") == "node/drained-1 uncordoned\n"
 
 
 def test_auth_and_what_the_server_is(kubectl: Kubectl) -> None:

@@ -32,6 +32,14 @@ def one_member(tmp_path_factory):
     cluster.stop()
 
 
+@pytest.fixture
+def empty_member(tmp_path_factory):
+    """For who needs an etcd that no test wrote to."""
+    cluster = _cluster(tmp_path_factory, 1)
+    yield cluster
+    cluster.stop()
+
+
 @pytest.fixture(scope="session")
 def three_members(tmp_path_factory):
     cluster = _cluster(tmp_path_factory, 3)

@@ -13,7 +13,6 @@ from tiphys.cluster import snapshots
 from tiphys.cluster.failure import ClusterError
 from tiphys.cluster.settings import ClusterSettings, DataDirectory
 from tiphys.store.embedded.store import EmbeddedStore
-from tiphys.store.etcd.store import EtcdStore
 from tiphys.store.interface import Delete, Put, StoreError
 from tiphys.store.migration import everything, migrate
 
@@ -94,23 +93,19 @@ async def test_only_the_newest_are_kept(tmp_path) -> None:
 
 
 @needs_etcd
-async def test_objects_move_to_etcd_and_back(one_member, tmp_path) -> None:
+async def test_objects_move_to_etcd_and_back(empty_member, tmp_path) -> None:
     store = await filled(tmp_path / "db")
     before = {record.key: record.value for record in await everything(store, store.revision)}
     revision = store.revision
     await store.close()
-    moved = await migrate(tmp_path / "db", one_member.address)
+    moved = await migrate(tmp_path / "db", empty_member.address)
     assert (moved.keys, moved.revision > revision) == (299, True)
     with pytest.raises(StoreError, match="already holds a cluster's objects"):
-        await migrate(tmp_path / "db", one_member.address)
-    back = await migrate(one_member.address, tmp_path / "back")
+        await migrate(tmp_path / "db", empty_member.address)
+    back = await migrate(empty_member.address, tmp_path / "back")
     assert back.revision > moved.revision
     store = await EmbeddedStore.open(tmp_path / "back")
     assert {record.key: record.value for record in await everything(store, store.revision)} == before
     await store.close()
     with pytest.raises(StoreError, match="holds no database"):
-        await migrate(tmp_path / "nothing", one_member.address)
-    etcd = await EtcdStore.open(one_member.address)
-    for key in before:
-        await etcd.txn([], [Delete(key)])
-    await etcd.close()
+        await migrate(tmp_path / "nothing", empty_member.address)

@@ -95,7 +95,8 @@ def test_time_makes_cron_jobs_due(cluster, namespace) -> None:
     after = cluster.advance(minutes=11)
     assert timedelta(minutes=11) <= after - before < timedelta(minutes=12)
     jobs = cluster.request("GET", f"/apis/batch/v1/namespaces/{namespace}/jobs")["items"]
-    assert len(jobs) == 2
+    due = int(after.timestamp() // 300) - int(before.timestamp() // 300)  # two, or three as the clock happens to stand
+    assert len(jobs) == due
     assert jobs[0]["status"]["succeeded"] == 1
 
 

@@ -164,3 +164,13 @@ def test_a_deleted_owner_wakes_its_dependents_and_owners() -> None:
     old = b.client.informer(REPLICASET).get("web", "default")
     b.client.drop(REPLICASET, "web", "default")
     assert Item(POD, "default", "web-1", "uid-pods-default-web-1") in set(watch.keys(b.listers, old))
+
+
+def test_who_loses_a_dependent_is_woken() -> None:
+    """It may wait for just that one, and nothing else happens to it."""
+    before = owned("child", (CONFIGMAP, "stays", "uid-stays"), (CONFIGMAP, "waits", "uid-waits"))
+    after = owned("child", (CONFIGMAP, "stays", "uid-stays"))
+    b = bench((CONFIGMAP, after))
+    watch = next(watch for watch in garbage_collector.SPEC.watches if watch.kind is CONFIGMAP)
+    assert set(watch.keys(b.listers, before)) == {item("child"), item("waits")}
+    assert set(watch.keys(b.listers, after)) == {item("child")}
