@@ -71,7 +71,8 @@ class History:
         unknown = {op.value for op in self.operations if op.outcome == "unknown"}
         seen = [change.revision for change in changes]
         assert seen == sorted(set(seen)), "a watch told something twice, or out of order"
-        assert set(written) <= set(seen), f"answered, but never told: {sorted(set(written) - set(seen))[:5]}"
+        missing = sorted(set(written) - set(seen))
+        assert not missing, f"answered, but never told: {missing[:5]}; told last: {seen[-1:]}"
         standing: dict[bytes, list[int]] = {}
         for change in changes:
             operation = written.get(change.revision)

@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import shutil
+import socket
 
 import pytest
 from etcd_cluster import EtcdCluster, needs_etcd, run
@@ -90,6 +91,23 @@ def test_without_a_majority_writes_fail_clearly_and_later_work_again(tmp_path, m
         run(scenario())
     finally:
         cluster.stop()
+
+
+@needs_etcd
+async def test_a_watch_passes_by_a_member_that_takes_connections_and_is_silent(one_member) -> None:
+    right = one_member.address
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        servers = (*right.servers, f"https://127.0.0.1:{silent.getsockname()[1]}")
+        store = await EtcdStore.open(replace(right, servers=servers))
+        written = await store.txn([], [Put(b"/silent/a", b"1")])
+        watch = store.watch(b"/silent/", b"/silent0", written.revision)
+        # As one that was of the cluster before it was cut off.
+        store._members._known.add(1)
+        store._members._current = 1
+        changes = await asyncio.wait_for(anext(aiter(watch)), 12)
+        assert [change.key for change in changes] == [b"/silent/a"]
+        watch.cancel()
+        await store.close()
 
 
 @needs_etcd

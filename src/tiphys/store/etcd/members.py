@@ -47,6 +47,7 @@ _OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.keepalive_time_ms", 6000),  # etcd drops clients that ask more often than every 5 s
     ("grpc.keepalive_timeout_ms", 2000),
+    ("grpc.http2.max_pings_without_data", 0),  # a watch only listens: after two pings it would not ask any more
     ("grpc.enable_http_proxy", 0),
 ]
 _NOT_PROPOSED = ("failed to connect", "no leader", "not a leader", "dns resolution failed", "connection refused")

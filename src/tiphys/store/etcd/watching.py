@@ -61,19 +61,22 @@ class EtcdWatch:
             member, self._call = self._members.stream(m.WATCH)
             try:
                 await self._members.check(member, _CHECK_S)
-                await self._call.write(protobuf.encode(m.WatchRequest(create=self._request()), proto3=True))
-                while (data := await self._call.read()) is not grpc.aio.EOF:
+                data = await self._begin()
+                while data is not grpc.aio.EOF:
                     pause_s, self._members.failure = _PAUSE_FIRST_S, ""
                     changes = self._changes(protobuf.decode(m.WatchResponse, data))
                     if changes:
                         yield changes
                     if self._cancelled.is_set():
                         return
+                    data = await self._call.read()
             except grpc.aio.AioRpcError as error:
                 if not _passing(error):
                     raise refusal(error) from None
                 self._members.unreachable(error)
                 log.info("etcd: a watch broke at revision %d (%s); it goes on elsewhere", self._next, error.details())
+            except TimeoutError:
+                log.info("etcd: %s does not begin a watch; it goes on elsewhere", self._members.address.servers[member])
             except (asyncio.CancelledError, asyncio.InvalidStateError):
                 if not self._cancelled.is_set():
                     raise
@@ -83,6 +86,13 @@ class EtcdWatch:
             self._members.avoid(member)
             await self._pause(pause_s)
             pause_s = min(pause_s * 2, _PAUSE_MAX_S)
+
+    async def _begin(self) -> Any:
+        """The first answer, which comes at once from a member that can be reached: connecting to one that is cut off
+        would take the 20 s that gRPC waits for. Raises TimeoutError."""
+        async with asyncio.timeout(_CHECK_S):
+            await self._call.write(protobuf.encode(m.WatchRequest(create=self._request()), proto3=True))
+            return await self._call.read()
 
     async def _pause(self, pause_s: float) -> None:
         try:
