@@ -44,6 +44,8 @@ def machines() -> Iterator[list[Machine]]:
 
 
 def _join(by: Machine, machine: Machine, *how: str) -> subprocess.CompletedProcess[str]:
+    # A control plane that lost its lease, as on a busy machine, is on its way back.
+    eventually(lambda: _kubectl(by, "get", "--raw=/readyz", check=False).strip() == "ok", 90)
     line = by.tiphys("token", "create", *how).stdout.split()
     assert line[:2] == ["tiphys", "join"]
     return machine.tiphys(*line[1:])
@@ -70,9 +72,9 @@ def test_machines_become_control_planes_and_outlive_one(machines: list[Machine])
     _join(three, worker)
     assert sorted(_states(one)) == ["member-1", "three", "two"]
     everyone = {machine.address for machine in (one, two, three)}
-    eventually(lambda: _servers(two) == everyone, 30)
+    eventually(lambda: _servers(two) == everyone, 90)
     known = worker.data_dir / "pki" / "worker.kubeconfig"
-    eventually(lambda: all(address in known.read_text() for address in everyone), 30)
+    eventually(lambda: all(address in known.read_text() for address in everyone), 90)
 
     # The same key twice: what was printed for a third control plane opens nothing for a node's token.
     refused = one.tiphys("token", "create").stdout.split()
@@ -124,11 +126,11 @@ def test_a_dead_one_is_removed_and_replaced(machines: list[Machine]) -> None:
     assert sorted(_states(three)) == ["one", "three", "two"]
     assert set(_states(three).values()) == {"answers", "leads"}
     assert "after" in _kubectl(one, "get", "configmaps", "-o", "name")
-    eventually(lambda: _servers(two) == {machine.address for machine in (one, two, three)}, 30)
+    eventually(lambda: _servers(two) == {machine.address for machine in (one, two, three)}, 90)
 
 
 def test_a_reset_takes_the_member_along(machines: list[Machine]) -> None:
     one, two, three, _ = machines
     three.tiphys("reset")
-    assert sorted(_states(two)) == ["one", "two"]
+    eventually(lambda: sorted(_states(two)) == ["one", "two"], 90)
     _kubectl(one, "create", "configmap", "still")
