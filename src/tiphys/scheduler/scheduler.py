@@ -56,6 +56,13 @@ class Scheduler:
         """The decisions' side, once `run` has loaded it: for tests."""
         return self._engine
 
+    @property
+    def at_hand(self) -> int:
+        """Decisions to take at once, and calls under way; before `run` has loaded the engine, one: itself."""
+        if self._engine is None:
+            return 1
+        return self._engine.queue.statistics.active + self._in_flight
+
     async def run(self) -> None:
         """Place pods until cancelled. On the way out, calls under way are cancelled: what they bound, stays bound."""
         await asyncio.to_thread(importlib.import_module, "tiphys.scheduler.assembly")

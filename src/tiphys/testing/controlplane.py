@@ -21,6 +21,7 @@ from tiphys.testing.virtual_time import VirtualClock
 if TYPE_CHECKING:
     from tiphys.apiserver.server import ApiServer
     from tiphys.controllers._runtime import ControllerManager
+    from tiphys.scheduler.scheduler import Scheduler
     from tiphys.simulate.nodes import SimulatedNodes
 
 _POD_CIDR = "10.128.0.0/9"
@@ -62,11 +63,12 @@ class TestControlPlane:
         self.journal = Journal(store, store)
         self._manager: ControllerManager | None = None
         self._nodes: SimulatedNodes | None = None
+        self._scheduler: Scheduler | None = None
 
     @classmethod
     @contextlib.asynccontextmanager
     async def started(cls, settings: TestClusterSettings, directory: Path) -> AsyncIterator[TestControlPlane]:
-        """Ready when nodes are registered and controllers work. Keys go under `directory`."""
+        """Ready when nodes are registered, and controllers and the scheduler work. Keys go under `directory`."""
         from tiphys.apiserver.server import ApiServer
         from tiphys.apiserver.settings import ApiServerSettings, Bind
 
@@ -142,18 +144,18 @@ class TestControlPlane:
             node_client, self.clock, names(simulation), settings.behaviour.answers, authority=authority
         )
         self._nodes = SimulatedNodes(node_client, self.clock, simulation, kubelets)
-        scheduler = Scheduler(scheduler_client, self.clock, scheduler_recorder)
+        self._scheduler = Scheduler(scheduler_client, self.clock, scheduler_recorder)
         return [
             self.store.run(),
             recorder.run(),
             scheduler_recorder.run(),
             self._manager.run(),
-            scheduler.run(),
+            self._scheduler.run(),
             self._nodes.run(),
         ]
 
     async def _until_ready(self, settings: TestClusterSettings) -> None:
-        """Nodes are ready and untainted, and `default` has what every namespace gets."""
+        """Nodes are ready and untainted, pods are placed, and `default` has what every namespace gets."""
         from tiphys.api.kinds import NODE, SERVICEACCOUNT
 
         nodes, accounts = (self.server.registry.cache_of(kind) for kind in (NODE, SERVICEACCOUNT))
@@ -164,6 +166,7 @@ class TestControlPlane:
                 len(found) >= settings.nodes
                 and not any(node.spec.taints for node in found)
                 and (not account_wanted or accounts.get("default", "default") is not None)
+                and (self._scheduler is None or self._scheduler.engine is not None)
             ):
                 break
             await asyncio.sleep(0.002)
@@ -198,6 +201,7 @@ class TestControlPlane:
         statistics = self._manager.statistics().values() if self._manager is not None else ()
         busy = sum(each.queue.ready + each.queue.working for each in statistics)
         busy += self.traffic.active + (self._nodes.under_way if self._nodes is not None else 0)
+        busy += self._scheduler.at_hand if self._scheduler is not None else 0
         return self.store.revision, sum(each.plans_total for each in statistics), busy
 
     async def reset(self) -> int:
