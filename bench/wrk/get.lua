@@ -1,5 +1,6 @@
 -- GET one path. Arguments: token, path.
-local refused = 0
+-- No `response` function: with one, wrk gathers every body in memory, which costs it more than reading a list.
+-- It counts answers that are not 2xx by itself.
 
 function init(args)
   wrk.headers["Authorization"] = "Bearer " .. args[1]
@@ -9,11 +10,4 @@ end
 
 function request()
   return wrk.format("GET", path)
-end
-
-function response(status)
-  if status >= 300 then
-    refused = refused + 1
-    if refused == 1 then print("refused " .. status) end
-  end
 end
