@@ -21,7 +21,7 @@ import httptools
 
 from tiphys.apiserver.chain.certificates import user_of
 from tiphys.apiserver.chain.exchange import PIECE_BYTES, Answer, EventFeed, Exchange, Joined, Reply, Stream
-from tiphys.apiserver.http_feed import Feeder
+from tiphys.apiserver.http_feed import Feeder, Round
 from tiphys.apiserver.http_messages import LAST_CHUNK, Incoming, Tunnel, chunk, head_of, refusal
 from tiphys.apiserver.request import User
 
@@ -318,7 +318,7 @@ class Connection(asyncio.Protocol):
             stream.close()
 
     async def _feed(self, events: EventFeed) -> None:
-        feeder = self.feeder = Feeder(self, events)
+        feeder = self.feeder = Feeder(self, events, self._server.round)
         try:
             if self._server.stopping.is_set():
                 feeder.end()
@@ -348,6 +348,7 @@ class HttpServer:
         self.audit_ids = audit_ids
         self.connections: set[Connection] = set()
         self.stopping = asyncio.Event()
+        self.round = Round(self.loop)
         self._empty = asyncio.Event()
         self._max_connections = max_connections
         self._sweeper = self.loop.call_later(_SWEEP_S, self._sweep)
