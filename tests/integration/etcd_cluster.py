@@ -34,6 +34,18 @@ def run(work):
     return _runner.run(work)
 
 
+async def etcdctl(client: EtcdStore, *arguments: str) -> str:
+    """What etcdctl says to `arguments`, at the first server that `client` asks."""
+    where = client.address
+    command = ["etcdctl", "--endpoints", where.servers[0], "--cacert", where.ca_file]
+    command += ["--cert", where.cert_file, "--key", where.key_file, *arguments]
+    environment = {**os.environ, "ETCDCTL_API": "3"}
+    ran = await asyncio.to_thread(
+        subprocess.run, command, env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
+    return ran.stdout + ran.stderr
+
+
 class EtcdCluster:
     """`size` members below one directory; with a network, each in a namespace of its own."""
 

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, cast
 
 from tiphys.base.clock import Clock
 from tiphys.cluster import etcd_members
 from tiphys.cluster.failure import ClusterError
 from tiphys.cluster.settings import ClusterSettings, DataDirectory
 from tiphys.store.interface import Store
+
+if TYPE_CHECKING:
+    from tiphys.store.embedded.store import EmbeddedStore
 
 
 @asynccontextmanager
@@ -26,7 +30,7 @@ async def shown(data: DataDirectory, settings: ClusterSettings, store: Store, cl
     certificates = etcd_members.managed_certificates(data.pki)
     certificates.create((), clock.now())
     member, ca = certificates.pair("member"), certificates.pair("ca").certificate
-    view = EtcdView(store)
+    view = EtcdView(cast("EmbeddedStore", store))
     try:
         await view.start("127.0.0.1", settings.etcd_view_port, ca, member.certificate, member.key)
     except OSError as error:

@@ -8,7 +8,7 @@ Source: etcd's API (rpc.proto) and its server/storage/mvcc package, for behaviou
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -98,6 +98,18 @@ class TxnResult(msgspec.Struct, frozen=True):
     """The transaction's own revision, or the store's current one where nothing was written."""
     failed: tuple[Record | None, ...] = ()
     """Where a compare failed: the current records of the compared keys, in order."""
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """All that a store keeps on disk, as of one durable moment."""
+
+    records: Iterator[tuple[int, int, bytes, tuple[int, int, int, bytes] | None]]
+    """(revision, number of the write in it, key, (created, version, lease, value) or None: deleted), in order."""
+    leases: dict[int, int]
+    """id -> seconds granted"""
+    compacted: int
+    compacting: bool
+    """Records that compaction forgot may still be among these."""
 
 
 class Watch(Protocol):

@@ -1,24 +1,9 @@
 """What etcdctl sees of the embedded store."""
 
-import asyncio
-import os
-import subprocess
-
 import pytest
-from etcd_cluster import needs_etcd
+from etcd_cluster import etcdctl, needs_etcd
 
 from tiphys.store.interface import Put, StoreError
-
-
-async def etcdctl(client, *arguments: str) -> str:
-    where = client.address
-    command = ["etcdctl", "--endpoints", where.servers[0], "--cacert", where.ca_file]
-    command += ["--cert", where.cert_file, "--key", where.key_file, *arguments]
-    environment = {**os.environ, "ETCDCTL_API": "3"}
-    ran = await asyncio.to_thread(
-        subprocess.run, command, env=environment, capture_output=True, text=True, timeout=30, check=False
-    )
-    return ran.stdout + ran.stderr
 
 
 @needs_etcd

@@ -141,11 +141,18 @@ def head_of(body: Buffer) -> tuple[bytes, bool, int, int, int]:
     return key, bool(flags & _TOMBSTONE), created, version, lease
 
 
-def record_of(body: Buffer, revision: int) -> tuple[bytes, Record | None]:
-    """(key, record) of a payload; the record is None for a tombstone."""
+def parts_of(body: Buffer) -> tuple[bytes, tuple[int, int, int, bytes] | None]:
+    """(key, (created, version, lease, value)) of a payload; None for a tombstone."""
     flags, created, version, lease, length = _PAYLOAD.unpack_from(body)
     start = _PAYLOAD.size + length
     key = bytes(body[_PAYLOAD.size : start])
-    if flags & _TOMBSTONE:
+    return key, None if flags & _TOMBSTONE else (created, version, lease, bytes(body[start:]))
+
+
+def record_of(body: Buffer, revision: int) -> tuple[bytes, Record | None]:
+    """(key, record) of a payload; the record is None for a tombstone."""
+    key, found = parts_of(body)
+    if found is None:
         return key, None
-    return key, Record(key, bytes(body[start:]), created, revision, version, lease)
+    created, version, lease, value = found
+    return key, Record(key, value, created, revision, version, lease)

@@ -21,8 +21,8 @@ import msgspec
 
 from tiphys.base import failpoint
 from tiphys.store.embedded import chunk as chunks
-from tiphys.store.embedded.index import SUB_BITS, first_position
-from tiphys.store.interface import Record, StoreError, StoreFailed
+from tiphys.store.embedded.index import MAX_WRITES, SUB_BITS, first_position
+from tiphys.store.interface import Moment, Record, StoreError, StoreFailed
 
 _FORMAT = b"format"
 COMPACTED = b"compacted"
@@ -151,6 +151,26 @@ class Disk:
                 yield from chunks.unpack(value)
             if missing:
                 raise _damaged(self.path, "chunks are missing")
+
+    @contextmanager
+    def moment(self) -> Iterator[Moment]:
+        """One moment of everything, for the thread that reads it; writing goes on beside. Raises StoreError."""
+        with self._told(), self._env.begin(buffers=True) as txn:
+            numbers = [int.from_bytes(txn.get(name, b"", db=self._meta), "big") for name in (COMPACTED, COMPACTING)]
+            with txn.cursor(db=self._leases) as cursor:
+                leases = {int.from_bytes(key, "big"): int.from_bytes(ttl_s, "big") for key, ttl_s in cursor}
+            yield Moment(self._records(txn), leases, numbers[0], bool(numbers[1]))
+
+    def _records(self, txn: Any) -> Iterator[tuple[int, int, bytes, tuple[int, int, int, bytes] | None]]:
+        with txn.cursor(db=self._chunks) as cursor:
+            for _, value in cursor:
+                try:
+                    chunks.check(value)
+                except chunks.CorruptChunk as error:
+                    raise _damaged(self.path, str(error)) from error
+                for position, body in chunks.unpack(value):
+                    key, found = chunks.parts_of(body)
+                    yield position >> SUB_BITS, position & MAX_WRITES - 1, key, found
 
     def live_bytes(self) -> int:
         with self._told(), self._env.begin(db=self._chunks, buffers=True) as txn:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from tiphys.store.interface import (
     Compare,
     Delete,
     LeaseNotFound,
+    Moment,
     Put,
     Range,
     Record,
@@ -407,6 +409,11 @@ class EmbeddedStore:
         await self._writable()
         self._open.meta.update(values)
         await self._answer_when_durable(lambda: None)
+
+    def moment(self) -> AbstractContextManager[Moment]:
+        """All that is on disk now, for a thread other than the loop's."""
+        self._usable()
+        return self._disk.moment()
 
     async def snapshot(self, path: str) -> int:
         self._usable()

@@ -1,8 +1,8 @@
 """etcd's v3 API over a store of ours: what reads Kubernetes' etcd (etcdctl and its like) reads the embedded store.
 
-KV, Watch, Lease, and of Maintenance the status; a snapshot in etcd's own file format cannot be made of another
-database, and is refused. Transactions may compare versions, revisions, values and leases of single keys; everything
-that they ask goes through the store's own, so that nobody sees more, or less durable, than the API server does.
+KV, Watch, Lease, and of Maintenance status and snapshot. Transactions may compare versions, revisions, values and
+leases of single keys; everything that they ask goes through the store's own, so that nobody sees more, or less
+durable, than the API server does.
 
 Source: etcd server/etcdserver/api/v3rpc; api/v3rpc/rpctypes/error.go for the words.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 import operator
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 import grpc.aio
@@ -21,6 +21,7 @@ from tiphys.api import protobuf
 from tiphys.api.meta.schema import Struct
 from tiphys.store.etcd import messages as m
 from tiphys.store.etcd.reading import answer_range, key_value
+from tiphys.store.etcd.serving_snapshot import Copied, SnapshotSender
 from tiphys.store.etcd.serving_watch import serve_watches
 from tiphys.store.interface import (
     Compacted,
@@ -46,10 +47,28 @@ _TESTS: dict[int, Callable[[Any, Any], bool]] = {
 Handler = Callable[[Any], Awaitable[Struct]]
 
 
+class Shown(Store, Copied, Protocol):
+    """A store with what only its own process knows of it."""
+
+    @property
+    def live_bytes(self) -> int:
+        """What the records take, history included."""
+
+    @property
+    def alarm(self) -> str:
+        """`NOSPACE`, or empty."""
+
+    def lease_ids(self) -> list[int]:
+        """Of all leases."""
+
+    def lease_state(self, lease: int) -> tuple[int, int, list[bytes]] | None:
+        """(seconds granted, seconds left, its keys); None where there is no such lease."""
+
+
 class EtcdView:
     """Serves `store`. `start` before use, `stop` after."""
 
-    def __init__(self, store: Store, *, read_only: bool = True) -> None:
+    def __init__(self, store: Shown, *, read_only: bool = True) -> None:
         self._store = store
         self._read_only = read_only
         self._server: grpc.aio.Server | None = None
@@ -147,22 +166,22 @@ class EtcdView:
         return m.HeaderOnly(header=self._header())
 
     async def _time_to_live(self, request: m.LeaseTimeToLiveRequest) -> m.LeaseTimeToLiveResponse:
-        granted, left_s, keys = _lease_of(self._store, request.id)
+        # A TTL of -1 is a lease that is not there.
+        granted, left_s, keys = self._store.lease_state(request.id) or (0, -1, [])
         return m.LeaseTimeToLiveResponse(
             header=self._header(), id=request.id, ttl=left_s, granted_ttl=granted, keys=keys if request.keys else []
         )
 
     async def _leases(self, _: m.Empty) -> m.LeaseLeasesResponse:
-        ids: list[int] = getattr(self._store, "lease_ids", list)()
-        return m.LeaseLeasesResponse(header=self._header(), leases=[m.LeaseRequest(id=one) for one in ids])
+        leases = [m.LeaseRequest(id=one) for one in self._store.lease_ids()]
+        return m.LeaseLeasesResponse(header=self._header(), leases=leases)
 
     async def _status(self, _: m.Empty) -> m.StatusResponse:
-        size = int(getattr(self._store, "live_bytes", 0))
-        revision = self._store.revision
+        size, revision = self._store.live_bytes, self._store.revision
         return m.StatusResponse(
             header=self._header(), version=_VERSION, db_size=size, db_size_in_use=size, leader=MEMBER_ID,
             raft_index=revision, raft_term=1, raft_applied_index=revision,
-            errors=[alarm] if (alarm := getattr(self._store, "alarm", "")) else [],
+            errors=[self._store.alarm] if self._store.alarm else [],
         )  # fmt: skip
 
     async def _alarms(self, _: m.Empty) -> m.HeaderOnly:
@@ -178,19 +197,28 @@ class EtcdView:
 class _Routes(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc has no types
     """Which call is whose."""
 
-    def __init__(self, methods: dict[str, tuple[type[Struct], Handler]], store: Store) -> None:
+    def __init__(self, methods: dict[str, tuple[type[Struct], Handler]], store: Shown) -> None:
         self._methods, self._store = methods, store
+        self._snapshots = SnapshotSender(store)
 
     def service(self, details: Any) -> Any:
         if details.method == m.WATCH:
             return grpc.stream_stream_rpc_method_handler(self._watch)
         if details.method == m.LEASE + "LeaseKeepAlive" and m.LEASE + "LeaseGrant" in self._methods:
             return grpc.stream_stream_rpc_method_handler(self._keep_alive)
+        if details.method == m.MAINTENANCE + "Snapshot":
+            return grpc.unary_stream_rpc_method_handler(self._snapshot)
         found = self._methods.get(details.method)
         return None if found is None else grpc.unary_unary_rpc_method_handler(_unary(*found))
 
     async def _watch(self, requests: AsyncIterator[bytes], context: Any) -> None:
         await serve_watches(self._store, requests, context.write)
+
+    async def _snapshot(self, _: bytes, context: Any) -> None:
+        try:
+            await self._snapshots.send(context.write)
+        except StoreError as error:
+            await context.abort(_code(error), _words(error))
 
     async def _keep_alive(self, requests: AsyncIterator[bytes], context: Any) -> None:
         async for data in requests:
@@ -257,9 +285,3 @@ def _holds(compare: m.Comparison, record: Record | None) -> bool:
         m.OF_LEASE: (record.lease if record else 0, compare.lease),
     }[compare.target]
     return _TESTS[compare.result](standing, wanted or 0)
-
-
-def _lease_of(store: Store, lease: int) -> tuple[int, int, list[bytes]]:
-    """(granted, left, keys); a TTL of -1 is a lease that is not there."""
-    found = getattr(store, "lease_state", lambda _: None)(lease)
-    return found if found is not None else (0, -1, [])
