@@ -97,10 +97,12 @@ def weighted(scores: Ints, counted: npt.NDArray[np.bool_], weights: Ints, *, rou
 
 def weighted_of(scores: Sequence[tuple[int, int]], *, rounded: bool) -> int:
     """The same for one node; pairs of score and weight."""
-    total = sum(weight for _, weight in scores)
+    sums = total = 0
+    for score, weight in scores:
+        sums += score * weight
+        total += weight
     if not total:
         return 0
-    sums = sum(score * weight for score, weight in scores)
     return math.floor(sums / total + 0.5) if rounded else sums // total
 
 

@@ -210,9 +210,6 @@ class TermIndex:
         self._identities_max = identities_max
         self._version = namespaces.version
 
-    def __len__(self) -> int:
-        return len(self._tallies)
-
     def add(self, pod: PodRecord, row: int, sign: int) -> None:
         if pod.shape.terms:
             for tally in self._of(pod.shape):

@@ -10,9 +10,10 @@ Source: pkg/scheduler/framework/events.go (queueing hints).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TypeAlias
+
+import msgspec
 
 from tiphys.api.kinds.core.node import Node
 from tiphys.scheduler.pods import PodRecord
@@ -47,8 +48,7 @@ class Wake(Enum):
     """A PodGroup came, or a pod of one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True, eq=False):
     """One change. Only what belongs to its kind is set."""
 
     wake: Wake

@@ -14,26 +14,20 @@ class Nominations:
     """Waiting pods by the node they are nominated for."""
 
     def __init__(self) -> None:
-        self._node_of: dict[str, str] = {}
+        self.node_of: dict[str, str] = {}
+        """UID to the node."""
         self._on: dict[str, dict[str, PodRecord]] = {}
-
-    def __len__(self) -> int:
-        return len(self._node_of)
-
-    def node_of(self, uid: str) -> str:
-        """Empty: nominated for none."""
-        return self._node_of.get(uid, "")
 
     def set(self, pod: PodRecord, node: str) -> Iterable[str]:
         """Nominate for `node`, or for none. The names of nodes where that changes anything."""
-        before = self._node_of.get(pod.uid, "")
+        before = self.node_of.get(pod.uid, "")
         if before:
             del self._on[before][pod.uid]
             if not self._on[before]:
                 del self._on[before]
-            del self._node_of[pod.uid]
+            del self.node_of[pod.uid]
         if node:
-            self._node_of[pod.uid] = node
+            self.node_of[pod.uid] = node
             self._on.setdefault(node, {})[pod.uid] = pod
         return {before, node} - {""}
 

@@ -73,7 +73,8 @@ class PluginSpec:
     reason: str = ""
     """Upstream's words for a node that `filter` refuses."""
     applies: Callable[[PodRecord], bool] = _always
-    """False: the filters have nothing to say about this pod and are not run."""
+    """False: the filters have nothing to say about this pod and are not run. Reads its shape, and whether it has
+    claims, devices or a group: the answer is kept for pods that are alike in that."""
     refuse: Callable[[NodeTable, PodRecord], str] | None = None
     """Why the pod can run on no node at all, whatever the nodes; empty when that is not so. Asked before filters."""
     filter: Callable[[NodeTable, PodRecord, Rows], Bools] | None = None
@@ -91,7 +92,7 @@ class PluginSpec:
     conflict: str = ""
     """Upstream's words when `narrow` leaves no node at all."""
     scores: Callable[[PodRecord], bool] = _always
-    """False: `score` is the same for all nodes and is not run."""
+    """False: `score` is the same for all nodes and is not run. Reads what `applies` may."""
     score: Callable[[NodeTable, PodRecord, Rows], Ints] | None = None
     """int64[rows], before `normalize`. Cost O(rows)."""
     score_row: Callable[[NodeTable, PodRecord, int], int] | None = None

@@ -106,8 +106,7 @@ class Group:
         )
 
 
-@dataclass(eq=False, slots=True)
-class PodRecord:
+class PodRecord(msgspec.Struct, eq=False):
     """One pod. `labels` are shared with the API object and must not be changed."""
 
     pod: Pod

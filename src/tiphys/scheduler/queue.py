@@ -22,8 +22,10 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import IntEnum
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.base.backoff import Backoff
@@ -35,18 +37,17 @@ if TYPE_CHECKING:
     from tiphys.scheduler.plugin import PluginSpec
 
 
-class Place(Enum):
-    ACTIVE = "active"
-    BACKOFF = "backoff"
-    FAILING = "failing"
-    WAITING = "waiting"
-    GATED = "gated"
-    OUT = "out"
+class Place(IntEnum):
+    ACTIVE = 0
+    BACKOFF = 1
+    FAILING = 2
+    WAITING = 3
+    GATED = 4
+    OUT = 5
     """Popped, or gone."""
 
 
-@dataclass(eq=False, slots=True)
-class QueuedPod:
+class QueuedPod(msgspec.Struct, eq=False):
     """A pod in the queue and its history there."""
 
     pod: Pod
@@ -147,6 +148,11 @@ class SchedulingQueue:
 
     def __iter__(self) -> Iterator[QueuedPod]:
         return iter(self._pods.values())
+
+    @property
+    def waits(self) -> bool:
+        """Whether there is any pod that a change could wake."""
+        return bool(self._waiting)
 
     @property
     def statistics(self) -> QueueStatistics:

@@ -50,18 +50,27 @@ def unpreferred(tolerations: Sequence[Toleration], taints: Iterable[TaintKey]) -
     return sum(1 for t in taints if t[2] == PREFER_NO_SCHEDULE and not tolerates(relevant, t))
 
 
-def per_node(
-    table: NodeTable,
-    shape: Shape,
-    rows: Rows,
-    memo: str,
-    answer: Callable[[Sequence[Toleration], Iterable[TaintKey]], int],
-) -> Ints:
-    """int64[rows]: `answer` for each node's taints. Cost O(rows) plus once per new set of taints."""
-    epoch, answers = shape.memo.get(memo, (-1, None))
-    if epoch != table.taints.epoch or len(answers) != len(table.taints.sets):
-        values = [answer(shape.tolerations, taints) for taints in table.taints.sets]
-        answers = np.array(values, dtype=np.int64)
-        shape.memo[memo] = (table.taints.epoch, answers)
-    found: Ints = answers[table.taints.of[rows]]
-    return found
+class Answers:
+    """What pods answer to the taints of nodes, remembered per shape. Cost: once per new set of taints."""
+
+    def __init__(self, answer: Callable[[Sequence[Toleration], Iterable[TaintKey]], int]) -> None:
+        self._answer = answer
+
+    def per_node(self, table: NodeTable, shape: Shape, rows: Rows) -> Ints:
+        """int64[rows]. Cost O(rows)."""
+        found: Ints = self._of(table, shape)[table.taints.of[rows]]
+        return found
+
+    def of_node(self, table: NodeTable, shape: Shape, row: int) -> int:
+        return self._of(table, shape).item(table.taints.of.item(row))
+
+    def _of(self, table: NodeTable, shape: Shape) -> Ints:
+        taints = table.taints
+        known: tuple[int, Ints] | None = shape.memo.get(self)
+        if known is None or known[0] != taints.epoch or len(known[1]) != len(taints.sets):
+            values = [self._answer(shape.tolerations, each) for each in taints.sets]
+            known = shape.memo[self] = (taints.epoch, np.array(values, dtype=np.int64))
+        return known[1]
+
+
+UNTOLERATED, UNPREFERRED = Answers(untolerated), Answers(unpreferred)

@@ -85,7 +85,7 @@ def _existing(table: NodeTable, pod: PodRecord) -> list[Domains]:
 
 def filter_among(table: NodeTable, pod: PodRecord, _feasible: Bools) -> Bools | None:
     """bool[high]: all required terms hold, the pod's and those of pods that are there. O(N) per term."""
-    if not pod.shape.terms and not len(table.terms):
+    if not pod.shape.terms and not table.terms.about(pod.identity):
         return None
     passed: Bools | None = None
     if pod.shape.terms:
@@ -148,7 +148,7 @@ def resolvable(table: NodeTable, pod: PodRecord, rows: npt.NDArray[np.intp]) -> 
 def build(args: InterPodAffinityArgs) -> PluginSpec:
     def score_among(table: NodeTable, pod: PodRecord, feasible: Bools) -> Ints | None:
         """int64[high] in 0..100: sum of the weights of preferences that hold, both ways. O(N) per term."""
-        if not pod.shape.terms and not len(table.terms):
+        if not pod.shape.terms and not table.terms.about(pod.identity):
             return None
         raw = np.zeros(table.high, dtype=np.int64)
         scored = False

@@ -25,7 +25,7 @@ from tiphys.scheduler.nodematch import node_mask, node_matches, required_terms
 from tiphys.scheduler.plugin import SCORE_MAX, PluginSpec
 from tiphys.scheduler.pods import Group, PodRecord
 from tiphys.scheduler.table import NodeTable
-from tiphys.scheduler.tolerance import per_node, untolerated
+from tiphys.scheduler.tolerance import UNTOLERATED
 
 NAME = "PodTopologySpread"
 HOSTNAME = "kubernetes.io/hostname"
@@ -121,7 +121,7 @@ def _included(table: NodeTable, pod: PodRecord, constraint: Constraint) -> Bools
     if constraint.honor_affinity and (pod.shape.node_selector or required_terms(pod.shape) is not None):
         mask = mask & node_mask(table, pod.shape, every)
     if constraint.honor_taints:
-        mask = mask & (per_node(table, pod.shape, every, "TaintToleration/filter", untolerated) == 0)
+        mask = mask & (UNTOLERATED.per_node(table, pod.shape, every) == 0)
     return mask
 
 

@@ -11,26 +11,26 @@ from tiphys.scheduler.events import Change, Wake
 from tiphys.scheduler.plugin import Normalize, PluginSpec
 from tiphys.scheduler.pods import PodRecord
 from tiphys.scheduler.table import NodeTable
-from tiphys.scheduler.tolerance import TaintKey, per_node, unpreferred, untolerated
+from tiphys.scheduler.tolerance import UNPREFERRED, UNTOLERATED, TaintKey, untolerated
 
 
 def filter(table: NodeTable, pod: PodRecord, rows: Rows) -> Bools:  # noqa: A001 - the extension point's name
     """bool[rows]: every NoSchedule and NoExecute taint is tolerated. O(rows)."""
-    passed: Bools = per_node(table, pod.shape, rows, "TaintToleration/filter", untolerated) == 0
+    passed: Bools = UNTOLERATED.per_node(table, pod.shape, rows) == 0
     return passed
 
 
 def score(table: NodeTable, pod: PodRecord, rows: Rows) -> Ints:
     """int64[rows]: PreferNoSchedule taints that are not tolerated; normalised in reverse. O(rows)."""
-    return per_node(table, pod.shape, rows, "TaintToleration/score", unpreferred)
+    return UNPREFERRED.per_node(table, pod.shape, rows)
 
 
 def filter_row(table: NodeTable, pod: PodRecord, row: int) -> bool:
-    return untolerated(pod.shape.tolerations, table.taints.sets[table.taints.of[row]]) == 0
+    return UNTOLERATED.of_node(table, pod.shape, row) == 0
 
 
 def score_row(table: NodeTable, pod: PodRecord, row: int) -> int:
-    return unpreferred(pod.shape.tolerations, table.taints.sets[table.taints.of[row]])
+    return UNPREFERRED.of_node(table, pod.shape, row)
 
 
 def _taints(node: Node) -> list[TaintKey]:
