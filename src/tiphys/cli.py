@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from tiphys.cluster import etcd_flags, image_command, snapshot_command, store_command
+    from tiphys.cluster import etcd_flags, image_command, simulation, snapshot_command, store_command
     from tiphys.cluster.joining import join_command, members_command, token_command
     from tiphys.cluster.settings import IPVS_SCHEDULERS, PROXY_MODES, default_data_dir
 
@@ -91,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--mtu", type=_mtu, help="what pods' links carry (as much as the network leaves room for)")
     etcd_flags.add_up_flags(up)
     snapshot_command.add_flags(up)
+    simulation.add_up_flags(up)
     up.add_argument(
         "--advertise-address", metavar="IP", help="where other machines reach the API server (the default route's)"
     )
@@ -168,7 +169,7 @@ def _port(text: str) -> int:
 def _up(options: argparse.Namespace) -> None:
     import msgspec
 
-    from tiphys.cluster import etcd_flags, snapshot_command
+    from tiphys.cluster import etcd_flags, simulation, snapshot_command
     from tiphys.cluster.progress import Progress
     from tiphys.cluster.settings import ClusterSettings, DataDirectory
     from tiphys.cluster.up import up
@@ -191,7 +192,7 @@ def _up(options: argparse.Namespace) -> None:
         )
         if value is not None
     }
-    chosen |= etcd_flags.chosen(options, data) | snapshot_command.chosen(options)
+    chosen |= etcd_flags.chosen(options, data) | snapshot_command.chosen(options) | simulation.chosen(options)
     wanted = msgspec.structs.replace(data.load_settings() or ClusterSettings(), **chosen)
     up(data, wanted, progress, install=options.install, dual_stack=options.dual_stack)
     where = "" if options.data_dir == _default_dir() else f" --data-dir {options.data_dir}"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tiphys.cluster import apiserver_flags, controller_flags, etcd_flags
+from tiphys.cluster import apiserver_flags, controller_flags, etcd_flags, simulation
 from tiphys.cluster.failure import ClusterError
 from tiphys.cluster.service import serve, shut_down_on_power_failure
 from tiphys.cluster.settings import IPVS_SCHEDULERS, PROXY_MODES
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from tiphys.apiserver.security import SecuritySettings
     from tiphys.base.clock import Clock
     from tiphys.base.metrics import Metrics
-    from tiphys.base.pki import KeyPair
     from tiphys.client.events import EventRecorder
     from tiphys.client.rest import RestClient
 
@@ -75,25 +74,7 @@ def add_commands(
     dns.add_argument("--port", type=int, default=53, help="the port (%(default)s)")
     dns.add_argument("--cluster-domain", default="cluster.local", help="the domain (%(default)s)")
     simulate = _with_kubeconfig(command("simulate", _simulate, "Nodes that only pretend, against any API server."))
-    simulate.add_argument("--nodes", type=int, default=10, help="how many (%(default)s)")
-    simulate.add_argument("--name-prefix", default="sim", help="what their names begin with (%(default)s)")
-    simulate.add_argument("--zones", default="", help="deal them to these zones, separated by commas")
-    simulate.add_argument("--stages", type=Path, metavar="FILE", help="what becomes of pods (docs/simulation.md)")
-    simulate.add_argument("--seed", type=int, default=0, help="of chance and jitter (%(default)s)")
-    simulate.add_argument(
-        "--address",
-        default="",
-        help="where the nodes' logs, exec and the like are served, for all \
-nodes alike (an address of 127.64.0.0/10 for each)",
-    )
-    simulate.add_argument("--port", type=int, default=0, help="the port of that (any free one)")
-    simulate.add_argument(
-        "--cluster-signing-cert-file",
-        type=Path,
-        help="the authority that API servers expect \
-kubelets' certificates to be of (DATA-DIR/pki/ca.crt, if it is there)",
-    )
-    simulate.add_argument("--cluster-signing-key-file", type=Path, help="its key (DATA-DIR/pki/ca.key)")
+    simulation.add_flags(simulate)
 
 
 def _with_kubeconfig(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -376,25 +357,14 @@ def _dns(options: argparse.Namespace) -> None:
 
 
 def _simulate(options: argparse.Namespace) -> None:
+    from tiphys.cluster.settings import DataDirectory
     from tiphys.simulate.kubelet_api.server import KubeletApi
     from tiphys.simulate.nodes import SimulatedNodes
     from tiphys.simulate.objects import names
-    from tiphys.simulate.settings import SimulationSettings
-    from tiphys.simulate.stages_file import Behaviour, StagesError, load
 
-    zones = tuple(zone for zone in options.zones.split(",") if zone)
-    try:
-        behaviour = load(options.stages, options.seed) if options.stages else Behaviour()
-        settings = SimulationSettings(
-            nodes=options.nodes,
-            name_prefix=options.name_prefix,
-            zones=zones,
-            stages=behaviour.stages,
-            seed=options.seed,
-        )
-    except (StagesError, ValueError) as error:
-        raise ClusterError(str(error)) from error
-    authority = _signing_pair(options)
+    settings, behaviour = simulation.of_flags(options)
+    data = DataDirectory(options.data_dir)
+    authority = simulation.signing_pair(data, options.cluster_signing_cert_file, options.cluster_signing_key_file)
 
     async def work(client: RestClient, clock: Clock, _recorder: EventRecorder) -> None:
         kubelets = KubeletApi(
@@ -405,25 +375,8 @@ def _simulate(options: argparse.Namespace) -> None:
             address=options.address,
             port=options.port,
             authority=authority,
+            ask=simulation.by_request(client, clock),
         )
         await SimulatedNodes(client, clock, settings, kubelets).run()
 
     _run(options, "simulate", work)
-
-
-def _signing_pair(options: argparse.Namespace) -> KeyPair | None:
-    """The authority of the flags, else the data directory's, else none. Raises ClusterError."""
-    from tiphys.base import pki
-    from tiphys.cluster.settings import DataDirectory
-
-    paths = (options.cluster_signing_cert_file, options.cluster_signing_key_file)
-    if (paths[0] is None) != (paths[1] is None):
-        raise ClusterError("--cluster-signing-cert-file and --cluster-signing-key-file go together")
-    directory = DataDirectory(options.data_dir).pki
-    found = pki.PairPaths(paths[0] or directory / "ca.crt", paths[1] or directory / "ca.key")
-    if paths[0] is None and not found.exist():
-        return None
-    try:
-        return pki.load(found)
-    except OSError as error:
-        raise ClusterError(f"{error.filename}: {error.strerror}") from error

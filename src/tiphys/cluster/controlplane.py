@@ -229,18 +229,18 @@ async def _local_storage(server: ApiServer) -> None:
 async def _simulated_nodes(data: DataDirectory, settings: ClusterSettings, server: ApiServer, clock: Clock) -> None:
     from tiphys.apiserver.request import User
     from tiphys.base import pki
+    from tiphys.cluster import simulation
     from tiphys.cluster.local_path import LocalPaths
     from tiphys.simulate.kubelet_api.server import KubeletApi
     from tiphys.simulate.nodes import SimulatedNodes
     from tiphys.simulate.objects import names
-    from tiphys.simulate.settings import SimulationSettings
 
     client = server.local_client(User("system:apiserver", groups=(ADMIN_GROUP,)))
     async with asyncio.TaskGroup() as tasks:
-        simulation = SimulationSettings(nodes=settings.nodes)
+        simulated, behaviour = simulation.of_cluster(settings)
         authority = pki.load(pki.PairPaths(data.pki / "ca.crt", data.pki / "ca.key"))
-        kubelets = KubeletApi(client, clock, names(simulation), authority=authority)
-        tasks.create_task(SimulatedNodes(client, clock, simulation, kubelets).run())
+        kubelets = KubeletApi(client, clock, names(simulated), behaviour.answers, authority=authority)
+        tasks.create_task(SimulatedNodes(client, clock, simulated, kubelets).run())
         tasks.create_task(LocalPaths(client, clock, None).run())
 
 

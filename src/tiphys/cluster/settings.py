@@ -43,6 +43,10 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     number: int = 0
     """Tells the clusters of this machine apart whose nodes live in namespaces; chosen by `up`."""
     runtime: Runtime = "containerd"
+    zones: tuple[str, ...] = ()
+    """Simulated nodes are dealt to these in turn."""
+    stages: str = ""
+    """The text of the file that says what becomes of simulated pods; empty: what is built in."""
     api_port: int = 6443
     """The API server's port on 127.0.0.1 and, with several nodes, on the bridge that joins them."""
     pod_cidr: str = POD_CIDR

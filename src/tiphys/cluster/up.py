@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 
 from tiphys.base.family import ipv6_obstacle
-from tiphys.cluster import certificates, etcd_members, namespaces, preflight, probe
+from tiphys.cluster import certificates, etcd_members, namespaces, preflight, probe, simulation
 from tiphys.cluster.down import stop_processes
 from tiphys.cluster.failure import ClusterError
 from tiphys.cluster.node_control import off_mark
@@ -36,6 +36,7 @@ def up(
     if kept is not None and kept.joined is not None:
         return _rejoin(data, kept, wanted, progress)
     settings = wanted if wanted.runtime == "simulated" else _real_or_simulated(wanted, progress, install=install)
+    simulation.check(settings)
     if settings.runtime == "containerd" and settings.nodes > NODES_MAX:
         raise ClusterError(
             f"{settings.nodes} nodes are too many for one machine: {NODES_MAX} at most",

@@ -247,15 +247,14 @@ class SimulatedNodes:
 
     def _on_pod(self, change: EventType, old: Pod | None, new: Pod | None) -> None:
         if change == "DELETED" or new is None:
-            if old is not None and old.spec.node_name in self._hosts:
+            if old is not None:
                 self._filed.pop(old.metadata.uid, None)
                 self._pod_addresses.give_back(self._assigned.pop(old.metadata.uid, old.status.pod_ip))
             return
-        if not self._plays(new.spec.node_name):
-            return
-        if new.status.pod_ip:
+        if new.status.pod_ip:  # other programs that simulate nodes hand out the same network
             self._pod_addresses.reserve(new.status.pod_ip)
-        self._file(new)
+        if self._plays(new.spec.node_name):
+            self._file(new)
 
     def _plays(self, node: str) -> bool:
         return node in self._hosts and node not in self._lost

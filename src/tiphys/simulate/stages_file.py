@@ -1,4 +1,4 @@
-"""Stages and answers out of a YAML file: `tiphys simulate --stages FILE`. The form is in docs/simulation.md."""
+"""Stages and answers out of a YAML file (`--stages FILE`). The form is in docs/simulation.md."""
 
 from __future__ import annotations
 
@@ -34,14 +34,22 @@ class StagesError(ValueError):
 
 
 def load(path: Path, seed: int = 0) -> Behaviour:
-    """Raises StagesError. `seed` is that of the answers' chance."""
+    """What the file says. Raises StagesError. `seed` is that of the answers' chance."""
+    try:
+        return parse(path.read_text(encoding="utf-8"), str(path), seed)
+    except OSError as error:
+        raise StagesError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise StagesError(f"{path}: {error}") from error
+
+
+def parse(text: str, path: str, seed: int = 0) -> Behaviour:
+    """The same for its text; `path` is what errors call it."""
     import yaml
 
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise StagesError(f"{path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
         raise StagesError(f"{path}: {' '.join(str(error).split())}") from error
     if not isinstance(document, dict) or not document.keys() & {"stages", *READERS}:
         raise StagesError(f"{path}: there must be a list called `stages`, or one of {', '.join(READERS)}")
@@ -57,7 +65,7 @@ def load(path: Path, seed: int = 0) -> Behaviour:
     return Behaviour((*stages, *DEFAULT_STAGES), Answers(**rules, seed=seed))
 
 
-def _listed(path: Path, document: dict[str, Any], key: str, read: Callable[[Fields], T]) -> list[T]:
+def _listed(path: str, document: dict[str, Any], key: str, read: Callable[[Fields], T]) -> list[T]:
     listed = document.get(key, [])
     if not isinstance(listed, list):
         raise StagesError(f"{path}: {key}: must be a list")

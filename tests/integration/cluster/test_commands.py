@@ -59,6 +59,31 @@ def test_a_cluster_in_one_command(here: Here) -> None:
     assert "other settings" in other.stderr
 
 
+def test_simulated_pods_live_by_the_file(here: Here, tmp_path: Path) -> None:
+    stages = tmp_path / "stages.yaml"
+    stages.write_text(
+        "stages:\n- {name: slow, phases: [Pending], labels: {app: slow}, after: 10ms, becomes: Started}\n"
+    )
+    assert here.up("--nodes", "2", "--zones", "a,b", "--stages", str(stages)).returncode == 0
+    stages.unlink()
+    assert here.tiphys("up").returncode == 0, "what the file said is kept"
+    here.kubectl("run", "slow", "--image=web:1", "--labels=app=slow")
+    running = "jsonpath={.status.phase}=Running"
+    here.kubectl("wait", "pod/slow", f"--for={running}", "--timeout=30s")
+    assert here.kubectl("get", "pod", "slow", "-o", "jsonpath={.status.containerStatuses[0].ready}") == "false"
+    zone = here.kubectl("get", "node", "sim-1", "-o", "jsonpath={.metadata.labels.topology\\.kubernetes\\.io/zone}")
+    assert zone == "b"
+
+
+def test_a_wrong_file_of_stages_is_refused_before_anything_starts(here: Here, tmp_path: Path) -> None:
+    stages = tmp_path / "stages.yaml"
+    stages.write_text("stages:\n- {name: x, becomes: Flying}\n")
+    refused = here.up("--stages", str(stages))
+    assert refused.returncode == 1
+    assert "stages[0].becomes: must be one of" in refused.stderr
+    assert not here.directory.exists()
+
+
 def test_what_was_acknowledged_survives_down_and_kill(here: Here) -> None:
     assert here.up().returncode == 0
     here.kubectl("create", "configmap", "kept", "--from-literal=a=1")

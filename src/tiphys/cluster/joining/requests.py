@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -18,8 +18,10 @@ from tiphys.api.kind import new
 from tiphys.api.kinds import CERTIFICATESIGNINGREQUEST
 from tiphys.api.kinds.certificates.certificatesigningrequest import (
     CertificateSigningRequest,
+    CertificateSigningRequestCondition,
     CertificateSigningRequestSpec,
 )
+from tiphys.api.meta.schema import copy_of
 from tiphys.base.clock import Clock
 from tiphys.base.pki import KeyPair
 from tiphys.client.interface import Client
@@ -28,6 +30,9 @@ from tiphys.controllers.node_certificates_approving import AGENT, AGENTS_GROUP
 
 if TYPE_CHECKING:
     from cryptography import x509
+
+OnceMade = Callable[[Client, CertificateSigningRequest], Awaitable[None]]
+"""What is to be done with the request before its answer can be expected."""
 
 _NODES = "system:nodes"
 _LOOK_S = 0.2
@@ -95,6 +100,7 @@ async def obtain(
     names: Sequence[str] = (),
     timeout_s: float,
     lifetime_s: int | None = None,
+    once_made: OnceMade | None = None,
 ) -> KeyPair:
     """A client certificate for `who`, or with `names` a serving one. Raises Refused, ApiError."""
     key, request = await asyncio.to_thread(key_and_request, who, names)
@@ -107,8 +113,21 @@ async def obtain(
     wanted: CertificateSigningRequest = new(CERTIFICATESIGNINGREQUEST, "", spec=spec)
     wanted.metadata.generate_name = "node-csr-"
     made = await client.create(CERTIFICATESIGNINGREQUEST, wanted)
+    if once_made is not None:
+        await once_made(client, made)
     certificate = await _issued(client, clock, made.metadata.name, timeout_s)
     return KeyPair(certificate, key)
+
+
+async def approved(client: Client, made: CertificateSigningRequest) -> None:
+    """Approve `made`, for whoever may. Raises ApiError."""
+    changed = copy_of(made)
+    changed.status.conditions = [
+        CertificateSigningRequestCondition(
+            type="Approved", status="True", reason="Requester", message="approved by the one who asks"
+        )
+    ]
+    await client.update(CERTIFICATESIGNINGREQUEST, changed, subresource="approval")
 
 
 async def _issued(client: Client, clock: Clock, name: str, timeout_s: float) -> bytes:

@@ -35,7 +35,7 @@ from tiphys.client.delegated import KubeletAuth
 from tiphys.client.interface import Client
 from tiphys.simulate.kubelet_api import sessions, usage
 from tiphys.simulate.kubelet_api.answers import Answers
-from tiphys.simulate.kubelet_api.certificates import Certificates
+from tiphys.simulate.kubelet_api.certificates import Ask, Certificates
 from tiphys.simulate.kubelet_api.channels import Refused, Upgrading
 from tiphys.simulate.kubelet_api.http import HEAD_BYTES_MAX, BadHead, Request, answer, answer_stream, read_request
 from tiphys.simulate.kubelet_api.logs import Log, Run, has_container, run_of
@@ -78,10 +78,11 @@ class KubeletApi:
         address: str = "",
         port: int = 0,
         authority: KeyPair | None = None,
+        ask: Ask | None = None,
     ) -> None:
         """`address` empty: one of its own for each node, where the machine has such. `port` 0: any that is free.
 
-        `authority` is what clients that verify kubelets trust; None: one of our own.
+        `authority` is what clients that verify kubelets trust; None: `ask` for its signatures, else one of our own.
         """
         self._client, self._clock = client, clock
         self._answers = answers or Answers()
@@ -92,6 +93,7 @@ class KubeletApi:
         """Where each node's API is reached."""
         self._nodes = {} if self._shared else {address: name for name, address in self.addresses.items()}
         self._certificates = Certificates(self.addresses, authority)
+        self._ask = ask
         self._auth = KubeletAuth(client, clock)
         self._socket: socket.socket | None = None
         self._wanted_port = port
@@ -117,6 +119,8 @@ class KubeletApi:
         """Answer until cancelled."""
         if self._socket is None:
             raise RuntimeError("not open")
+        if self._ask is not None:
+            await self._certificates.obtain(self._ask)
         context = self._certificates.listening(await self._client_ca())
         server = await asyncio.start_server(self._connected, sock=self._socket, ssl=context, limit=HEAD_BYTES_MAX)
         try:
