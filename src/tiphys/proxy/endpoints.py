@@ -43,8 +43,7 @@ class Place:
     family: Family = IPV4
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
+class _Seen(NamedTuple):
     ready: bool
     draining: bool
     local: bool

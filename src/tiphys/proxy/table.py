@@ -8,7 +8,7 @@ the Services are, never on the order in which they came.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tiphys.base.family import IPV4, Family
 from tiphys.proxy.ruleset import CHAIN, PICK, SET, TABLE, Fragment, Item
@@ -19,8 +19,7 @@ ServiceKey = tuple[str, str]
 """Namespace and name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One item before and after; None where there is none."""
 
     old: str | None
@@ -67,6 +66,10 @@ class DesiredTable:
 
     def _change(self, changes: Changes, item: Item, key: ServiceKey, value: str | None) -> None:
         old = self.get(item)
+        if old is None and value is not None:
+            self._held[item] = (key, value)
+            changes[item] = Change(None, value)
+            return
         self._drop(item, key)
         if value is not None:
             self._claim(item, key, value)
