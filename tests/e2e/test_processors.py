@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,9 @@ import pytest
 from tests.e2e import kubelet_node
 from tests.e2e.kubelet_node import BUSYBOX, TestNode, node_in, own_network
 from tiphys.api.kinds import NODE, POD
+from tiphys.base.quantity import value
+from tiphys.client.csi import CsiConnection
+from tiphys.kubelet.resources import podresources as p
 from tiphys.kubelet.resources.cpus.topology import parse, read_processors, written
 
 pytestmark = pytest.mark.skipif(
@@ -71,6 +75,56 @@ async def alone(directory: Path) -> None:
         await node.until_gone("alone")
         await allowed(node, "shared", written(all_cpus))
         assert parse(first) < parse(written(all_cpus))
+
+
+async def memory_of_pods(node: TestNode) -> dict[str, list[tuple[str, int, list[int]]]]:
+    """Type, bytes and NUMA nodes, as a monitoring agent sees them."""
+    connection = CsiConnection(node.settings.root_dir / "pod-resources" / "kubelet.sock")
+    try:
+        listed = await connection.call(p.SERVICE + "List", p.Empty(), p.ListAnswer)
+    finally:
+        await connection.close()
+    return {
+        pod.name: [
+            (given.memory_type, given.size, [node.id for node in given.topology.nodes] if given.topology else [])
+            for container in pod.containers
+            for given in container.memory
+        ]
+        for pod in listed.pod_resources
+    }
+
+
+async def memory(directory: Path) -> None:
+    settings: dict[str, Any] = {
+        "kube_reserved": {"memory": "200Mi"},
+        "eviction_hard": {"memory.available": "56Mi"},
+        "memory_manager_policy": "Static",
+        "reserved_memory": {0: {"memory": 256 << 20}},
+        "topology_manager_policy": "single-numa-node",
+        "topology_manager_scope": "pod",
+    }
+    async with node_in(directory, **settings) as node:
+        state = node.settings.root_dir / "memory_manager_state"
+        loose = pod("loose", "100m")
+        del loose["spec"]["containers"][0]["resources"]
+        node.api.run(pod("near", "100m", terminationGracePeriodSeconds=0))
+        node.api.run(loose)
+        for name in ("near", "loose"):
+            await node.until_phase(name, "Running")
+        status = node.api.informer(NODE).get(node.settings.node_name).status
+        pages = sum(size * count for size, count in node.kubelet.capacity.huge_pages.items())
+        left = value(status.capacity["memory"]) - value(status.allocatable["memory"]) - pages
+        assert left == 256 << 20
+
+        expected = {"near": [("memory", 16 << 20, [0])], "loose": []}
+        assert await memory_of_pods(node) == expected
+        found = json.loads(state.read_bytes())["machineState"]["0"]["memoryMap"]["memory"]
+        assert (found["reserved"], found["systemReserved"]) == (16 << 20, 256 << 20)
+        await node.restart_kubelet()
+        assert await memory_of_pods(node) == expected
+        await node.api.delete(POD, "near", "default", grace_period_s=0)
+        await node.until_gone("near")
+        assert json.loads(state.read_bytes())["entries"] == {}
 
 
 async def shutdown(directory: Path) -> None:
@@ -140,7 +194,7 @@ async def huge(directory: Path) -> None:
             assert (await node.until_phase("greedy", "Failed")).status.reason == "OutOfhugepages-2Mi"
 
 
-@pytest.mark.parametrize("scene", [alone, shutdown, huge])
+@pytest.mark.parametrize("scene", [alone, memory, shutdown, huge])
 def test_scenes(scene: Any, tmp_path: Path) -> None:
     with own_network():
         asyncio.run(scene(tmp_path))

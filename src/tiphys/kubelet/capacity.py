@@ -9,6 +9,9 @@ from pathlib import Path
 
 from tiphys.api.meta.schema import Quantity
 from tiphys.base.quantity import from_milli, from_value
+from tiphys.kubelet.reservations import NOTHING, Reservations, reservations
+from tiphys.kubelet.resources.cpus.topology import parse
+from tiphys.kubelet.settings import KubeletSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,7 @@ class Capacity:
     max_pods: int
     huge_pages: Mapping[int, int] = field(default_factory=dict)
     """Pages that are set aside, by their size in bytes."""
-    reserved_cpu_milli: int = 0
+    reserved: Reservations = NOTHING
     """Not for pods."""
 
     def quantities(self) -> dict[str, Quantity]:
@@ -38,26 +41,27 @@ class Capacity:
         }
 
     def allocatable(self) -> dict[str, Quantity]:
-        """What pods may take: all but the reserved processors, huge pages, and what the eviction margins keep free
-        (100 MiB of memory, a tenth of the disk)."""
+        """What pods may take: all but what is reserved, and of memory what is set aside as huge pages."""
         made = self.quantities()
-        made["cpu"] = Quantity(from_milli(self.cpu_milli - self.reserved_cpu_milli))
+        made["cpu"] = Quantity(from_milli(self.cpu_milli - self.reserved.cpu_milli))
         huge = sum(size * count for size, count in self.huge_pages.items())
-        made["memory"] = Quantity(f"{max(self.memory_bytes - huge - (100 << 20), 0) // 1024}Ki")
-        made["ephemeral-storage"] = Quantity(from_value(self.disk_bytes * 9 // 10))
+        made["memory"] = Quantity(f"{max(self.memory_bytes - huge - self.reserved.memory_bytes, 0) // 1024}Ki")
+        made["ephemeral-storage"] = Quantity(from_value(self.disk_bytes - self.reserved.disk_bytes))
         return made
 
 
-def read_capacity(root: Path, max_pods: int, reserved_cpus: int = 0) -> Capacity:
-    """Of this machine; `root` names the file system that counts."""
+def read_capacity(settings: KubeletSettings) -> Capacity:
+    """Of this machine; the file system of `root_dir` counts. Raises OSError, ValueError."""
     memory = 0
     for line in Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemTotal:"):
             memory = int(line.split()[1]) * 1024
-    disk = os.statvfs(root)
+    disk = os.statvfs(settings.root_dir)
+    disk_bytes = disk.f_blocks * disk.f_frsize
     cores = len(os.sched_getaffinity(0))
     pages = {
         int(path.name.removeprefix("hugepages-").removesuffix("kB")) << 10: int((path / "nr_hugepages").read_text())
         for path in Path("/sys/kernel/mm/hugepages").glob("hugepages-*kB")
     }
-    return Capacity(cores * 1000, memory, disk.f_blocks * disk.f_frsize, max_pods, pages, reserved_cpus * 1000)
+    reserved = reservations(settings, memory, disk_bytes, len(parse(settings.reserved_cpus)))
+    return Capacity(cores * 1000, memory, disk_bytes, settings.max_pods, pages, reserved)

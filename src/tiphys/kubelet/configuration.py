@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from tiphys.base.cron import duration_s
-from tiphys.base.quantity import value
+from tiphys.base.quantity import from_value, value
 from tiphys.kubelet.backoff import go_duration
+from tiphys.kubelet.reservations import RESERVABLE, reservations
+from tiphys.kubelet.resources.cpus.options import cpu_options
 from tiphys.kubelet.resources.cpus.topology import parse
-from tiphys.kubelet.resources.hints import POLICIES
+from tiphys.kubelet.resources.hints import POLICIES, SCOPES, topology_options
 from tiphys.kubelet.settings import KubeletSettings
 from tiphys.kubelet.shutdown import periods
 
@@ -91,6 +93,50 @@ def _map(given: Any) -> dict[str, str]:
     return {_text(key): _text(each) for key, each in given.items()}
 
 
+def _reserved(given: Any) -> dict[str, str]:
+    found = _map(given)
+    for name, text in found.items():
+        if name not in RESERVABLE:
+            raise ValueError(f"{name} cannot be reserved, only {', '.join(RESERVABLE)}")
+        if value(text) < 0:
+            raise ValueError(f"{name}: {text} is negative")
+    return found
+
+
+def _options(check: Callable[[Mapping[str, str]], object]) -> Callable[[Any], dict[str, str]]:
+    def read(given: Any) -> dict[str, str]:
+        found = _map(given)
+        check(found)
+        return found
+
+    return read
+
+
+def _reserved_memory(given: Any) -> dict[int, dict[str, int]]:
+    if not isinstance(given, list) or not all(isinstance(each, dict) for each in given):
+        raise ValueError("must be a list of numaNode and limits")
+    found: dict[int, dict[str, int]] = {}
+    for each in given:
+        node = _whole(each["numaNode"])
+        for name, text in _map(each["limits"]).items():
+            where = f'NUMA node {node} and resource "{name}"'
+            if name != "memory" and not name.startswith("hugepages-"):
+                raise ValueError(f'the limit type "{name}" for NUMA node {node} is not supported')
+            if name in found.get(node, {}):
+                raise ValueError(f"the reserved memory has a duplicate value for {where}")
+            if value(text) <= 0:
+                raise ValueError(f"reserved memory may not be zero for {where}")
+            found.setdefault(node, {})[name] = value(text)
+    return found
+
+
+def _shown_memory(shown: Mapping[int, Mapping[str, int]]) -> list[dict[str, Any]]:
+    return [
+        {"numaNode": node, "limits": {name: from_value(size, binary=True) for name, size in limits.items()}}
+        for node, limits in shown.items()
+    ]
+
+
 def _path(given: Any) -> Path | None:
     return Path(_text(given)) if given else None
 
@@ -153,7 +199,14 @@ FIELDS = (
     Field("imageMaximumGCAge", "image_max_age_s", _seconds, go_duration),
     Field("cpuManagerPolicy", "cpu_manager_policy", _one_of("none", "static")),
     Field("reservedSystemCPUs", "reserved_cpus", _processors),
+    Field("cpuManagerPolicyOptions", "cpu_manager_options", _options(cpu_options), dict),
+    Field("memoryManagerPolicy", "memory_manager_policy", _one_of("None", "Static")),
+    Field("reservedMemory", "reserved_memory", _reserved_memory, _shown_memory),
     Field("topologyManagerPolicy", "topology_manager_policy", _one_of(*POLICIES)),
+    Field("topologyManagerScope", "topology_manager_scope", _one_of(*SCOPES)),
+    Field("topologyManagerPolicyOptions", "topology_manager_options", _options(topology_options), dict),
+    Field("kubeReserved", "kube_reserved", _reserved, dict),
+    Field("systemReserved", "system_reserved", _reserved, dict),
     Field("shutdownGracePeriod", "shutdown_grace_s", _whole_seconds, go_duration),
     Field("shutdownGracePeriodCriticalPods", "shutdown_grace_critical_s", _whole_seconds, go_duration),
     Field("shutdownGracePeriodByPodPriority", "shutdown_grace_by_priority", _priorities, _shown_priorities),
@@ -187,8 +240,10 @@ def configured(settings: KubeletSettings, document: Mapping[str, Any]) -> Kubele
         periods(made)
     except ValueError as error:
         raise BadConfiguration(str(error)) from None
-    if made.cpu_manager_policy == "static" and not made.reserved_cpus:
-        raise BadConfiguration("cpuManagerPolicy: static needs reservedSystemCPUs")
+    if made.cpu_manager_policy == "static" and not made.reserved_cpus and not reservations(made, 0, 0, 0).cpu_milli:
+        raise BadConfiguration(
+            "cpuManagerPolicy: static needs reservedSystemCPUs, or processors in kubeReserved or systemReserved"
+        )
     return made
 
 

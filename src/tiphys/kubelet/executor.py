@@ -225,7 +225,7 @@ class PodExecutor:
             target = targeted.id if targeted is not None else ""
         plain = container if isinstance(container, Container) else Container(name=container.name)
         resources = container_resources(pod, plain, node.capacity, unified=node.cgroups.unified)
-        resources.cpuset_cpus = grant.cpuset
+        resources.cpuset_cpus, resources.cpuset_mems = grant.cpuset, grant.memory_nodes
         if grant.alone:
             resources.cpu_quota = -1
         parts = Parts(

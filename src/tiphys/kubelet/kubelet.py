@@ -40,7 +40,6 @@ from tiphys.kubelet.plugins import PluginRegistry
 from tiphys.kubelet.probes import Prober
 from tiphys.kubelet.references import References
 from tiphys.kubelet.resources.assembly import assemble
-from tiphys.kubelet.resources.cpus.topology import parse
 from tiphys.kubelet.settings import KubeletSettings
 from tiphys.kubelet.shutdown import MESSAGE, REASON, NodeShutdown, periods
 from tiphys.kubelet.state import LABEL_POD_UID, PodRuntime
@@ -116,7 +115,7 @@ class Kubelet:
         """Serve this node until cancelled. Raises RuntimeError, OSError when the node cannot be one."""
         settings = self.settings
         settings.root_dir.mkdir(parents=True, exist_ok=True)
-        capacity = read_capacity(settings.root_dir, settings.max_pods, len(parse(settings.reserved_cpus)))
+        capacity = read_capacity(settings)
         hierarchies = detect()
         cgroups = CgroupTree(settings.cgroup_root, hierarchies, settings.pod_pids_limit)
         self.capacity = capacity
@@ -132,7 +131,7 @@ class Kubelet:
             lambda: {uid for uid, worker in self._workers.items() if not worker.leaving}, reporter.report_soon,
         )  # fmt: skip
         assembled = assemble(
-            self._client, self._clock, self.cri, settings, self.pods_now,
+            self._client, self._clock, self.cri, settings, capacity, self.pods_now,
             lambda uids: self._devices_changed(reporter, uids), lambda: reporter.runtime_knows_cdi,
         )  # fmt: skip
         resources = assembled.resources

@@ -63,8 +63,20 @@ class KubeletSettings:
     """`static`: Guaranteed pods that ask for whole processors have them alone."""
     reserved_cpus: str = ""
     """Processors that are never given alone, nor counted as allocatable: `0-1`."""
+    cpu_manager_options: Mapping[str, str] = field(default_factory=dict)
+    """`resources/cpus/options.py`."""
+    memory_manager_policy: str = "None"
+    """`Static`: memory of Guaranteed pods comes from certain NUMA nodes."""
+    reserved_memory: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
+    """NUMA node to resource to bytes that the memory manager keeps from pods."""
     topology_manager_policy: str = "none"
-    """How near to each other processors and devices of a container must be: `resources/hints.py`."""
+    """How near to each other processors, memory and devices must be: `resources/hints.py`."""
+    topology_manager_scope: str = "container"
+    """`pod`: those of all its containers together."""
+    topology_manager_options: Mapping[str, str] = field(default_factory=dict)
+    kube_reserved: Mapping[str, str] = field(default_factory=dict)
+    system_reserved: Mapping[str, str] = field(default_factory=dict)
+    """Resource to amount that is not allocatable: `reservations.py`."""
     shutdown_grace_s: int = 0
     """How long pods have when the machine shuts down; 0: it is not waited for them."""
     shutdown_grace_critical_s: int = 0

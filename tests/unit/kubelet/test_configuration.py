@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tiphys.kubelet.configuration import FIELDS, BadConfiguration, configured, load, shown
+from tiphys.kubelet.reservations import Reservations, check_memory, reservations
 from tiphys.kubelet.settings import KubeletSettings
 
 PLAIN = KubeletSettings("n", "10.0.0.1", Path("/x"), Path("/s"))
@@ -40,6 +41,14 @@ def test_what_is_shown_can_be_read_again() -> None:
         ({"cpuManagerPolicy": "static"}, "needs reservedSystemCPUs"),
         ({"cpuManagerPolicy": "dynamic"}, "must be one of none, static"),
         ({"reservedSystemCPUs": "x"}, "reservedSystemCPUs: "),
+        ({"cpuManagerPolicyOptions": {"align-by-socket": "true"}}, "Alpha-level Options not enabled"),
+        ({"topologyManagerScope": "node"}, "must be one of container, pod"),
+        ({"topologyManagerPolicyOptions": {"x": "y"}}, "unknown Topology Manager Policy option"),
+        ({"memoryManagerPolicy": "static"}, "must be one of None, Static"),
+        ({"reservedMemory": [{"numaNode": 0, "limits": {"cpu": "1"}}]}, 'limit type "cpu" for NUMA node 0'),
+        ({"reservedMemory": [{"numaNode": 0, "limits": {"memory": "0"}}]}, "may not be zero"),
+        ({"reservedMemory": [{"numaNode": 0, "limits": {"memory": "1"}}] * 2}, "duplicate value"),
+        ({"kubeReserved": {"pid": "100"}}, "pid cannot be reserved"),
         ({"shutdownGracePeriodByPodPriority": [{"priority": 1}]}, "shutdownGracePeriodByPodPriority: "),
         ({"kind": "Pod"}, "not a KubeletConfiguration"),
     ],
@@ -47,6 +56,33 @@ def test_what_is_shown_can_be_read_again() -> None:
 def test_what_is_wrong_is_named(document: dict[str, Any], told: str) -> None:
     with pytest.raises(BadConfiguration, match=told):
         configured(PLAIN, document)
+
+
+def test_what_is_reserved_is_not_allocatable() -> None:
+    made = configured(
+        PLAIN,
+        {
+            "kubeReserved": {"cpu": "500m", "memory": "1Gi"},
+            "systemReserved": {"cpu": "1", "memory": "1Gi", "ephemeral-storage": "2Gi"},
+            "evictionHard": {"memory.available": "10%"},
+            "cpuManagerPolicy": "static",
+        },
+    )
+    gi = 1 << 30
+    reserved = reservations(made, 10 * gi, 100 * gi, 0)
+    assert reserved == Reservations(1500, 3 * gi, 2 * gi)
+    assert reservations(made, 10 * gi, 100 * gi, 3).cpu_milli == 3000
+    assert reservations(PLAIN, 10 * gi, 100 * gi, 0) == Reservations(0, 100 << 20, 10 * gi)
+    check_memory({0: {"memory": gi}, 1: {"memory": 2 * gi}}, reserved)
+    with pytest.raises(ValueError, match='the total amount "1Gi" of type "memory" is not equal to the value "3Gi"'):
+        check_memory({0: {"memory": gi}}, reserved)
+
+
+def test_numa_memory_is_shown_as_it_is_read() -> None:
+    given = {"reservedMemory": [{"numaNode": 1, "limits": {"memory": "1Gi", "hugepages-2Mi": "4Mi"}}]}
+    made = configured(PLAIN, given)
+    assert made.reserved_memory == {1: {"memory": 1 << 30, "hugepages-2Mi": 4 << 20}}
+    assert shown(made)["reservedMemory"] == given["reservedMemory"]
 
 
 @pytest.mark.parametrize("text", ["- 1\n", "a: [\n", "maxPods: 1\nmaxPods: 2\n"])

@@ -6,7 +6,7 @@ Source: staging/src/k8s.io/kubelet/pkg/apis/podresources/v1/api.proto, pkg/kubel
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +18,7 @@ from tiphys.client.sockets import Method, Refused, SocketServer
 from tiphys.kubelet.resources.allocator import NodeResources
 from tiphys.kubelet.resources.claims.ledger import PreparedClaim
 from tiphys.kubelet.resources.devices.messages import CDIDevice, NumaNode, TopologyInfo
+from tiphys.kubelet.resources.memory.banks import Block
 
 SERVICE = "/v1.PodResourcesLister/"
 
@@ -29,6 +30,12 @@ class Empty(Struct):
 class ContainerDevices(Struct):
     resource_name: Annotated[str, proto(1)] = ""
     device_ids: Annotated[list[str], proto(2)] = []
+    topology: Annotated[TopologyInfo | None, proto(3)] = None
+
+
+class ContainerMemory(Struct):
+    memory_type: Annotated[str, proto(1)] = ""
+    size: Annotated[int, proto(2)] = 0
     topology: Annotated[TopologyInfo | None, proto(3)] = None
 
 
@@ -50,6 +57,7 @@ class ContainerResources(Struct):
     name: Annotated[str, proto(1)] = ""
     devices: Annotated[list[ContainerDevices], proto(2)] = []
     cpu_ids: Annotated[list[int], proto(3)] = []
+    memory: Annotated[list[ContainerMemory], proto(4)] = []
     dynamic_resources: Annotated[list[DynamicResource], proto(5)] = []
 
 
@@ -66,6 +74,7 @@ class ListAnswer(Struct):
 class AllocatableAnswer(Struct):
     devices: Annotated[list[ContainerDevices], proto(1)] = []
     cpu_ids: Annotated[list[int], proto(2)] = []
+    memory: Annotated[list[ContainerMemory], proto(3)] = []
 
 
 class GetRequest(Struct):
@@ -109,9 +118,13 @@ class PodResourcesApi:
         raise Refused("UNKNOWN", f"pod {request.pod_name} in namespace {request.pod_namespace} not found")
 
     async def _allocatable(self, _: Struct) -> Struct:
-        ledger, cpus = self._resources.devices.ledger, self._resources.cpus
+        ledger, cpus, memory = self._resources.devices.ledger, self._resources.cpus, self._resources.memory
         devices = [self._device(resource, name) for resource in ledger.resources for name in ledger.healthy(resource)]
-        return AllocatableAnswer(devices=devices, cpu_ids=sorted(cpus.allocatable) if cpus is not None else [])
+        return AllocatableAnswer(
+            devices=devices,
+            cpu_ids=sorted(cpus.allocatable) if cpus is not None else [],
+            memory=[_memory(block) for block in memory.allocatable] if memory is not None else [],
+        )
 
     def _of(self, pod: Pod) -> PodResources:
         containers = [*filter(is_sidecar, pod.spec.init_containers), *pod.spec.containers]
@@ -120,19 +133,28 @@ class PodResourcesApi:
 
     def _container(self, pod: Pod, container: Container) -> ContainerResources:
         uid, cpus, claims = pod.metadata.uid, self._resources.cpus, self._resources.claims
+        memory = self._resources.memory
         given = self._resources.devices.ledger.of(uid, container.name)
         return ContainerResources(
             name=container.name,
             devices=[self._device(resource, name) for resource, assigned in given.items() for name in assigned.ids],
             cpu_ids=sorted(cpus.alone(uid, container.name)) if cpus is not None else [],
+            memory=[_memory(block) for block in memory.of(uid, container.name)] if memory is not None else [],
             dynamic_resources=[_claimed(claim, request) for claim, request in claims.used(pod, container)],
         )
 
     def _device(self, resource: str, name: str) -> ContainerDevices:
         """One device at a time: each may be near other NUMA nodes."""
         nodes = self._resources.devices.ledger.nodes_of(resource, name)
-        topology = TopologyInfo(nodes=[NumaNode(id=node) for node in sorted(nodes)]) if nodes else None
-        return ContainerDevices(resource_name=resource, device_ids=[name], topology=topology)
+        return ContainerDevices(resource_name=resource, device_ids=[name], topology=_topology(sorted(nodes)))
+
+
+def _topology(nodes: Sequence[int]) -> TopologyInfo | None:
+    return TopologyInfo(nodes=[NumaNode(id=node) for node in nodes]) if nodes else None
+
+
+def _memory(block: Block) -> ContainerMemory:
+    return ContainerMemory(block.type, block.size, _topology(block.numa_affinity))
 
 
 def _claimed(claim: PreparedClaim, request: str) -> DynamicResource:

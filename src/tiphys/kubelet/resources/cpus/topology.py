@@ -21,6 +21,8 @@ class Processor:
     socket: int
     node: int
     """NUMA node."""
+    cache: int = 0
+    """Its last-level cache."""
 
 
 def parse(text: str) -> Cpus:
@@ -58,7 +60,23 @@ def read_processors(system: Path = Path("/sys/devices/system")) -> list[Processo
     def stated(cpu: int, name: str) -> int:
         return int((system / "cpu" / f"cpu{cpu}" / "topology" / name).read_text())
 
+    def cache(cpu: int) -> int:
+        """The lowest processor below it; the socket where the machine does not tell."""
+        shared = system / "cpu" / f"cpu{cpu}" / "cache" / "index3" / "shared_cpu_list"
+        return min(parse(shared.read_text())) if shared.exists() else stated(cpu, "physical_package_id")
+
     return [
-        Processor(cpu, stated(cpu, "core_id"), stated(cpu, "physical_package_id"), nodes.get(cpu, 0))
+        Processor(cpu, stated(cpu, "core_id"), stated(cpu, "physical_package_id"), nodes.get(cpu, 0), cache(cpu))
         for cpu in sorted(parse((system / "cpu" / "online").read_text()))
     ]
+
+
+def read_distances(system: Path = Path("/sys/devices/system")) -> dict[int, dict[int, int]]:
+    """From each NUMA node to each, as the firmware tells. Raises OSError."""
+    nodes = sorted(int(path.name.removeprefix("node")) for path in (system / "node").glob("node[0-9]*"))
+    return {
+        node: dict(
+            zip(nodes, map(int, (system / "node" / f"node{node}" / "distance").read_text().split()), strict=True)
+        )
+        for node in nodes
+    }

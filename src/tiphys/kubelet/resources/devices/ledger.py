@@ -17,7 +17,10 @@ from tiphys.kubelet.cri.common import Mount
 from tiphys.kubelet.cri.containers import Device
 from tiphys.kubelet.resources.devices.messages import HEALTHY, ContainerAllocateResponse, PluginDevice
 from tiphys.kubelet.resources.grants import Grant, NotAllocated
-from tiphys.kubelet.resources.hints import Affinity, Hint, ranges
+from tiphys.kubelet.resources.hints import Hint, ranges
+
+Affinity = frozenset[int] | None
+"""NUMA nodes; None: any."""
 
 
 class Assigned(msgspec.Struct):
@@ -124,19 +127,21 @@ class DeviceLedger:
         topology = device.topology if device is not None else None
         return frozenset(node.id for node in topology.nodes) if topology is not None else frozenset()
 
-    def hints(self, uid: str, container: str, resource: str, count: int) -> list[Hint] | None:
-        """NUMA nodes that could serve the container; None: the devices are not near any."""
+    def hints(self, uid: str, containers: Iterable[str], resource: str, count: int) -> list[Hint] | None:
+        """NUMA nodes that could serve these containers, which may have some already; None: it does not matter."""
         near = {name: self.nodes_of(resource, name) for name in self.devices(resource)}
         if not any(near.values()):
             return None
-        have = self.of(uid, container).get(resource)
-        if have is not None:
-            return [Hint(frozenset[int]().union(*(near.get(name, frozenset()) for name in have.ids)), True)]
+        have = {name for each in containers if (a := self.of(uid, each).get(resource)) for name in a.ids}
+        if len(have) >= count:
+            return [Hint(frozenset[int]().union(*(near.get(name, frozenset()) for name in have)), preferred=True)]
         try:
-            free = self.available(resource, count)
+            free = [name for name in self.available(resource, count - len(have)) if name not in have]
         except NotAllocated:
             return []
-        return ranges([n for each in near.values() for n in each], [n for name in free for n in near[name]], count)
+        kept = [node for name in have for node in near.get(name, ())]
+        every = [node for each in near.values() for node in each]
+        return ranges(every, [node for name in free for node in near[name]], count, kept)
 
     # --- who has which -----------------------------------------------------------------------------------------
 

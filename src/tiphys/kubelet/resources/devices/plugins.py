@@ -12,8 +12,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tiphys.api.csi.identity import PluginInfo
@@ -29,9 +31,9 @@ from tiphys.client.csi import CsiConnection, CsiFailure
 from tiphys.client.sockets import Method, Refused, SocketServer
 from tiphys.kubelet.plugins import PluginRefused
 from tiphys.kubelet.resources.devices import messages as m
-from tiphys.kubelet.resources.devices.ledger import DeviceLedger
-from tiphys.kubelet.resources.grants import Grant, NotAllocated, merged
-from tiphys.kubelet.resources.hints import Affinity, Hint
+from tiphys.kubelet.resources.devices.ledger import Affinity, DeviceLedger
+from tiphys.kubelet.resources.grants import Grant, NotAllocated, inherited, merged
+from tiphys.kubelet.resources.hints import Hint, Wishes
 
 _log = logging.getLogger(__name__)
 
@@ -69,7 +71,6 @@ class DevicePlugins:
         now_s = clock.monotonic()
         self._plugins = {name: Plugin(None, m.DevicePluginOptions(), now_s) for name in self._ledger.resources}
         self._tasks = TaskSet()
-        self._turn = asyncio.Lock()
 
     @property
     def ledger(self) -> DeviceLedger:
@@ -167,36 +168,36 @@ class DevicePlugins:
 
     # --- pods --------------------------------------------------------------------------------------------------
 
-    def hints(self, pod: Pod, container: Container) -> list[list[Hint] | None]:
+    def hints(self, pod: Pod, container: Container) -> Wishes:
         """Where each resource that the container wants could come from."""
-        uid, wanted = pod.metadata.uid, self._wanted(pod, container)
-        return [self._ledger.hints(uid, container.name, resource, count) for resource, count in wanted.items()]
+        uid, wanted = pod.metadata.uid, self.wanted(pod, container)
+        return [self._ledger.hints(uid, (container.name,), resource, count) for resource, count in wanted.items()]
 
-    async def allocate(self, pod: Pod, affinity: Callable[[Container], Affinity]) -> None:
-        """Give every container its devices; nothing is given where something is not there. Raises NotAllocated."""
-        if not any(self._wanted(pod, c) for c in (*pod.spec.init_containers, *pod.spec.containers)):
-            return
-        async with self._turn:
-            try:
-                await self._allocate(pod, affinity)
-            except BaseException:
-                self._ledger.release(pod.metadata.uid)
-                raise
+    def hints_of_pod(self, pod: Pod) -> Wishes:
+        """The same for all its containers together."""
+        staying, most = Counter[str](), Counter[str]()
+        for container in pod.spec.init_containers:
+            counts = Counter(self.wanted(pod, container))
+            most |= staying + counts
+            staying += counts if is_sidecar(container) else Counter()
+        most |= sum((Counter(self.wanted(pod, container)) for container in pod.spec.containers), staying)
+        names = [container.name for container in (*pod.spec.init_containers, *pod.spec.containers)]
+        return [self._ledger.hints(pod.metadata.uid, names, resource, count) for resource, count in most.items()]
+
+    async def allocate(self, pod: Pod, container: Container, near: Hint) -> None:
+        """Give the container its devices. Raises NotAllocated."""
+        uid, wanted = pod.metadata.uid, self.wanted(pod, container)
+        for resource, count in wanted.items():
+            old = inherited(pod, container, partial(self._ids, uid, resource))
+            await self._assign(uid, container.name, resource, count, sorted(old), near.nodes)
+        if wanted:
             self._save()
 
-    async def _allocate(self, pod: Pod, affinity: Callable[[Container], Affinity]) -> None:
-        reusable: dict[str, list[str]] = {}
-        for container in (*pod.spec.init_containers, *pod.spec.containers):
-            passing = container in pod.spec.init_containers and not is_sidecar(container)
-            for resource, count in self._wanted(pod, container).items():
-                old = reusable.get(resource, [])
-                near = affinity(container)
-                ids = await self._assign(pod.metadata.uid, container.name, resource, count, old, near)
-                # What an init container had, the next ones may have; what others have stays theirs.
-                left = [name for name in old if name not in ids]
-                reusable[resource] = left + list(ids) if passing else left
+    def _ids(self, uid: str, resource: str, container: str) -> Sequence[str]:
+        assigned = self._ledger.of(uid, container).get(resource)
+        return assigned.ids if assigned is not None else ()
 
-    def _wanted(self, pod: Pod, container: Container) -> dict[str, int]:
+    def wanted(self, pod: Pod, container: Container) -> dict[str, int]:
         """Devices by resource; those that a claim stands for are not ours to give."""
         limits = container.resources.limits
         claimed = pod.status.extended_resource_claim_status
@@ -211,9 +212,9 @@ class DevicePlugins:
 
     async def _assign(
         self, uid: str, container: str, resource: str, count: int, reusable: Sequence[str], near: Affinity
-    ) -> Sequence[str]:
-        if (kept := self._ledger.kept(uid, container, resource, count)) is not None:
-            return kept
+    ) -> None:
+        if self._ledger.kept(uid, container, resource, count) is not None:
+            return
         chosen = list(reusable[:count])
         if len(chosen) < count:
             free = self._ledger.available(resource, count - len(chosen), near)
@@ -228,7 +229,6 @@ class DevicePlugins:
         if not answer.container_responses:
             raise NotAllocated("no containers return in allocation response &AllocateResponse{}")
         self._ledger.assign(uid, container, resource, chosen, answer.container_responses[0])
-        return chosen
 
     async def _preferred(self, resource: str, free: list[str], must: list[str], count: int) -> list[str]:
         plugin = self._plugins[resource]
