@@ -76,6 +76,18 @@ class SortedKeys:
             index += 1
         return found[:limit] if limit else found
 
+    def around(self, key: bytes) -> tuple[bytes, list[bytes], bytes | None]:
+        """The neighbourhood of `key`: (where it starts, its keys, where the next one starts: None after the last).
+
+        Some hundred keys, and every key that could be added between start and end belongs to it too.
+        """
+        index = min(bisect_left(self._lasts, key), len(self._lasts) - 1)
+        if index < 0:
+            return b"", [], None
+        start = self._lasts[index - 1] + b"\0" if index else b""
+        end = self._lasts[index] + b"\0" if index + 1 < len(self._lasts) else None
+        return start, self._buckets[index][:], end
+
     def count(self, start: bytes, end: bytes) -> int:
         """How many keys there are with start <= key < end."""
         if end <= start:

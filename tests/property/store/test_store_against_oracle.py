@@ -60,8 +60,13 @@ class StoreMachine(RuleBasedStateMachine):
     forgets_its_compaction = False
     """Whether a watch from the very revision of the compaction is refused."""
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(kept=st.booleans())
+    def begin(self, kept) -> None:
+        """With `kept`, what was read once is kept in pages of a key or two."""
+        self.patch = pytest.MonkeyPatch()
+        if kept:
+            self.patch.setattr("tiphys.store.embedded.pages.ASKED_MIN", 1)
+            self.patch.setattr("tiphys.base.sortedkeys._FULL", 2)
         self.runner = asyncio.Runner()
         self.path = tempfile.mkdtemp()
         self.clock = FakeClock()
@@ -83,6 +88,7 @@ class StoreMachine(RuleBasedStateMachine):
         if hasattr(self, "store"):
             self.run(self.store.close())
             self.runner.close()
+            self.patch.undo()
             shutil.rmtree(self.path)
 
     @rule(items=writes, right=st.booleans(), extra=keys)

@@ -34,3 +34,21 @@ def _holds(held: SortedKeys, expected: list[bytes], asked: list[tuple[bytes, byt
         assert held.range(start, end) == inside
         assert held.range(start, end, limit) == (inside[:limit] if limit else inside)
         assert held.count(start, end) == len(inside)
+
+
+def test_neighbourhoods_meet_and_hold_what_is_added_between() -> None:
+    assert SortedKeys().around(b"a") == (b"", [], None)
+    keys = SortedKeys(b"%05d" % number for number in range(0, 6000, 2))
+    reached, found = b"", []
+    while True:
+        start, around, end = keys.around(reached)
+        assert start == reached
+        found += around
+        assert all(keys.around(key)[:1] == (start,) for key in (around[0], around[-1]))
+        if end is None:
+            break
+        reached = end
+    assert found == keys.range(b"", b"~")
+    start, _, _ = keys.around(b"00001")
+    keys.add(b"00001")
+    assert b"00001" in keys.around(b"00000")[1] and keys.around(b"00001")[0] == start

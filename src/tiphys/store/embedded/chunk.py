@@ -16,8 +16,9 @@ import struct
 import sys
 import zlib
 from bisect import bisect_left
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
+from tiphys.store.embedded.index import SUB_BITS
 from tiphys.store.interface import Record, StoreError
 
 FORMAT = f"tiphys-store-1-{sys.byteorder}".encode()
@@ -25,6 +26,7 @@ CHUNK_BYTES = 64 << 10
 
 _HEAD = struct.Struct("=II")
 _PAYLOAD = struct.Struct("=BQQqH")
+_unpack_payload, _PAYLOAD_BYTES = _PAYLOAD.unpack_from, _PAYLOAD.size
 _TOMBSTONE = 1
 
 Buffer = bytes | memoryview
@@ -97,28 +99,38 @@ def unpack(chunk: Buffer) -> Iterator[tuple[int, memoryview]]:
 
 
 class Opened:
-    """A chunk whose records are asked for one after the other."""
+    """A chunk whose records are asked for, run by run."""
 
-    __slots__ = ("_body", "_ends", "_positions", "_view", "first", "last")
+    __slots__ = ("_body", "_ends", "_positions", "_view")
 
     def __init__(self, chunk: Buffer) -> None:
         self._view = memoryview(chunk)
         self._positions, self._ends, self._body = _parts(self._view)
-        self.first, self.last = self._positions[0], self._positions[-1]
 
-    def record(self, position: int, revision: int) -> Record | None:
-        """The record at exactly `position`; None where there is none, or a tombstone."""
-        index = bisect_left(self._positions, position)
-        if index == len(self._positions) or self._positions[index] != position:
-            return None
-        view, body = self._view, self._body
-        start = body + self._ends[index - 1] if index else body
-        flags, created, version, lease, length = _PAYLOAD.unpack_from(view, start)
-        if flags & _TOMBSTONE:
-            return None
-        start += _PAYLOAD.size
-        key, value = bytes(view[start : start + length]), bytes(view[start + length : body + self._ends[index]])
-        return Record(key, value, created, revision, version, lease)
+    def holds(self, position: int) -> bool:
+        """Whether it may be in this chunk."""
+        return self._positions[0] <= position <= self._positions[-1]
+
+    def read_run(self, wanted: Sequence[int], at: int, found: list[Record]) -> int:
+        """Add the records at `wanted[at]` and what follows to `found`, as long as they lie here in the same order.
+
+        Returns how many there were; 0 where `wanted[at]` is not here, or a tombstone.
+        """
+        view, body, positions, ends = self._view, self._body, self._positions, self._ends
+        index, count, left, here = bisect_left(positions, wanted[at]), 0, len(wanted) - at, len(positions)
+        begins = body + ends[index - 1] if index else body
+        while count < left and index < here and (position := positions[index]) == wanted[at + count]:
+            flags, created, version, lease, length = _unpack_payload(view, begins)
+            if flags & _TOMBSTONE:
+                break
+            begins += _PAYLOAD_BYTES
+            middle, end = begins + length, body + ends[index]
+            key, value = view[begins:middle].tobytes(), view[middle:end].tobytes()
+            found.append(Record(key, value, created, position >> SUB_BITS, version, lease))
+            begins = end
+            count += 1
+            index += 1
+        return count
 
 
 def without(chunk: Buffer, positions: Collection[int]) -> bytes:

@@ -110,15 +110,14 @@ class Disk:
         """The records at these positions, in the order given. Positions must exist."""
         found: list[Record] = []
         with self._told(), self._env.begin(db=self._chunks, buffers=True) as txn, txn.cursor() as cursor:
+            # Records that were written together share a chunk, and mostly are read together.
             chunk: chunks.Opened | None = None
-            for position in positions:
-                if chunk is None or not chunk.first <= position <= chunk.last:
-                    # Records that were written together mostly are read together.
+            while len(found) < len(positions):
+                position = positions[len(found)]
+                if chunk is None or not chunk.holds(position):
                     chunk = chunks.Opened(cursor.value()) if _seek(cursor, position) else None
-                record = None if chunk is None else chunk.record(position, position >> SUB_BITS)
-                if record is None:
+                if chunk is None or not chunk.read_run(positions, len(found), found):
                     raise StoreError(f"{self.path}: the record at revision {position >> SUB_BITS} is missing")
-                found.append(record)
         return found
 
     def history(self, from_revision: int, to_revision: int, limit: int) -> list[tuple[int, bytes, Record | None]]:

@@ -24,11 +24,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
+from operator import attrgetter
 
 from tiphys.base.sortedkeys import SortedKeys
+from tiphys.store.embedded.pages import Pages
 
 SUB_BITS = 20
 MAX_WRITES = 1 << SUB_BITS
+_last = attrgetter("last")
 
 
 def first_position(revision: int) -> int:
@@ -42,12 +45,12 @@ def last_position(revision: int) -> int:
 class History:
     """The generations of one key. The newest is spread over the fields; ended ones are lists in `older`."""
 
-    __slots__ = ("created", "ended", "lease", "older", "positions", "version")
+    __slots__ = ("created", "last", "lease", "older", "positions", "version")
 
     def __init__(self) -> None:
         self.positions: list[int] = []
-        self.ended = True
-        """The newest generation's last position is a tombstone (or there is no generation)."""
+        self.last = 0
+        """The newest position; negative where it is a tombstone, 0 without any. Ranges look at nothing else."""
         self.created = 0
         self.version = 0
         self.lease = 0
@@ -58,23 +61,28 @@ class History:
             if self.positions:
                 self.older = [*(self.older or ()), self.positions]
             self.positions = [position]
-            self.ended = False
             self.created = position >> SUB_BITS
             self.version = 1
         else:
             self.positions.append(position)
             self.version += 1
+        self.last = position
         self.lease = lease
 
     def delete(self, position: int) -> None:
         self.positions.append(position)
-        self.ended = True
+        self.last = -position
         self.lease = 0
+
+    @property
+    def ended(self) -> bool:
+        """The newest generation's last position is a tombstone (or there is no generation)."""
+        return self.last <= 0
 
     @property
     def newest(self) -> int:
         """The newest revision, 0 where the key does not exist; transactions not yet durable count."""
-        return 0 if self.ended else self.positions[-1] >> SUB_BITS
+        return self.last >> SUB_BITS if self.last > 0 else 0
 
     def at(self, limit: int) -> int:
         """The position of the record that stands at position `limit`; 0 where the key does not exist then."""
@@ -95,21 +103,24 @@ class History:
             kept = [left for generation in self.older if (left := _compacted(generation, True, revision, dropped))]
             self.older = kept or None
         self.positions = _compacted(self.positions, self.ended, revision, dropped)
-        if not self.positions and self.older:
-            self.positions = self.older.pop()
-            self.older = self.older or None
+        if not self.positions:
+            self._take_older()
         return dropped
 
     def roll_back(self, limit: int) -> None:
         """Forget every position after `limit`. `created`, `version` and `lease` are then the caller's to restore."""
         while self.positions and self.positions[-1] > limit:
             self.positions.pop()
-            self.ended = False
-            if not self.positions:
-                self.ended = True
-                if self.older:
-                    self.positions = self.older.pop()
-                    self.older = self.older or None
+            if self.positions:
+                self.last = self.positions[-1]
+            else:
+                self._take_older()
+
+    def _take_older(self) -> None:
+        """The newest generation is empty: the one before it, which has ended, is the newest now."""
+        self.positions = self.older.pop() if self.older else []
+        self.older = self.older or None
+        self.last = -self.positions[-1] if self.positions else 0
 
 
 def _compacted(generation: list[int], ended: bool, revision: int, dropped: list[int]) -> list[int]:
@@ -128,9 +139,11 @@ class Index:
     def __init__(self) -> None:
         self.histories: dict[bytes, History] = {}
         self.keys = SortedKeys()
+        self.pages = Pages()
 
     def history(self, key: bytes) -> History:
-        """The key's history, begun where there is none."""
+        """The key's history, begun where there is none, for who writes to it."""
+        self.pages.forget(key)
         history = self.histories.get(key)
         if history is None:
             history = self.histories[key] = History()
@@ -144,6 +157,19 @@ class Index:
     def at(self, key: bytes, revision: int) -> int:
         history = self.histories.get(key)
         return 0 if history is None else history.at(last_position(revision))
+
+    def standing(self, keys: Iterable[bytes], limit: int) -> list[int]:
+        """The positions of the records that stand at position `limit`, of those of these keys that exist then.
+
+        No more than a few passes in C where all that was written since is not about these keys.
+        """
+        histories = list(filter(None, map(self.histories.get, keys)))
+        lasts = list(map(_last, histories))
+        if not lasts:
+            return lasts
+        if max(lasts) > limit or min(lasts) < -limit:
+            return [position for history in histories if (position := history.at(limit))]
+        return lasts if min(lasts) > 0 else [position for position in lasts if position > 0]
 
     def compact(self, keys: Iterable[bytes], revision: int) -> list[int]:
         """Compact these keys; returns the positions whose records nobody can ask for any more."""

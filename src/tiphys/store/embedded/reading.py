@@ -10,11 +10,14 @@ from pathlib import Path
 from tiphys.store.embedded import chunk as chunks
 from tiphys.store.embedded.disk import Disk
 from tiphys.store.embedded.index import SUB_BITS, Index, last_position
+from tiphys.store.embedded.pages import KEYS_MAX, Page
 from tiphys.store.embedded.watching import SLICE
 from tiphys.store.interface import Change, Range, Record
 
-_KEYS_PER_TURN = 2000
+_KEYS_PER_TURN = 20_000
 _READS_PER_TURN = 500
+_END = b"\xff" * 1024
+"""After every key."""
 
 
 class Reads:
@@ -32,17 +35,18 @@ class Reads:
     ) -> Range:
         """`still_there` raises when the revision has been compacted meanwhile."""
         stands_at = last_position(revision)
+        kept = self._index.pages.range(start, end, stands_at)
+        if kept is not None:
+            return Range(kept[:limit] if limit else kept, revision, len(kept))
         positions: list[int] = []
         keys = self._index.keys.range(start, end)
-        histories = self._index.histories
         for turn in range(0, len(keys), _KEYS_PER_TURN):
-            for key in keys[turn : turn + _KEYS_PER_TURN]:
-                history = histories.get(key)
-                if history is not None and (position := history.at(stands_at)):
-                    positions.append(position)
-            if turn + _KEYS_PER_TURN < len(keys):
+            if turn:
                 await asyncio.sleep(0)
+            positions += self._index.standing(keys[turn : turn + _KEYS_PER_TURN], stands_at)
         wanted = positions[:limit] if limit else positions
+        if keys and len(keys) <= KEYS_MAX:
+            self._keep_pages(keys, stands_at)
         records: list[Record] = []
         for turn in range(0, len(wanted), _READS_PER_TURN):
             if turn:
@@ -50,6 +54,21 @@ class Reads:
             still_there()
             records += self._disk.read(wanted[turn : turn + _READS_PER_TURN])
         return Range(records, revision, len(positions))
+
+    def _keep_pages(self, keys: list[bytes], stands_at: int) -> None:
+        """Make pages of what is around these keys, where it is often read, and not written after `stands_at`."""
+        index = self._index
+        reached = b""
+        for key in (keys[0], keys[-1]):
+            if key < reached:
+                return
+            start, around, end = index.keys.around(key)
+            reached = _END if end is None else end
+            if index.pages.wants(start):
+                since = max(abs(index.histories[one].last) for one in around)
+                if since <= stands_at:
+                    records = self._disk.read(index.standing(around, stands_at))
+                    index.pages.add(Page.of(start, reached, since, records))
 
     def history(self, first: int, last: int, start: bytes, end: bytes) -> tuple[list[Change], int]:
         """Some changes of the keys from `start` to `end` in these revisions, and the revision to go on from."""
