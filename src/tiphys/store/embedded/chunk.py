@@ -146,11 +146,16 @@ def _parts(view: memoryview) -> tuple[memoryview, memoryview, int]:
     return view[8:offsets].cast("Q"), view[offsets:body].cast("I"), body
 
 
-def head_of(body: Buffer) -> tuple[bytes, bool, int, int, int]:
-    """(key, is a tombstone, created, version, lease) of a payload, its value left alone."""
-    flags, created, version, lease, length = _PAYLOAD.unpack_from(body)
-    key = bytes(body[_PAYLOAD.size : _PAYLOAD.size + length])
-    return key, bool(flags & _TOMBSTONE), created, version, lease
+def heads(chunk: Buffer) -> Iterator[tuple[int, bytes, bool, int, int, int]]:
+    """(position, key, is a tombstone, created, version, lease) of each record, the values left alone."""
+    view = memoryview(chunk)
+    positions, ends, body = _parts(view)
+    begins = body
+    for position, end in zip(positions, ends, strict=True):
+        flags, created, version, lease, length = _unpack_payload(view, begins)
+        begins += _PAYLOAD_BYTES
+        yield position, view[begins : begins + length].tobytes(), flags & _TOMBSTONE != 0, created, version, lease
+        begins = body + end
 
 
 def parts_of(body: Buffer) -> tuple[bytes, tuple[int, int, int, bytes] | None]:

@@ -137,19 +137,23 @@ class Disk:
                 more = cursor.next()
         return found
 
-    def scan(self) -> Iterator[tuple[int, memoryview]]:
-        """(position, payload) of everything, in order; the payload is good until the next. Raises StoreError."""
-        with self._told(), self._env.begin(db=self._chunks, buffers=True) as txn:
-            missing = txn.stat()["entries"]
-            for _, value in txn.cursor():
+    def scan(self) -> Iterator[memoryview]:
+        """All chunks in order, verified, each good until the next. Raises StoreError."""
+        with self._told(), self._env.begin(buffers=True) as txn:
+            yield from self._verified(txn)
+
+    def _verified(self, txn: Any) -> Iterator[memoryview]:
+        missing = txn.stat(self._chunks)["entries"]
+        with txn.cursor(db=self._chunks) as cursor:
+            for _, value in cursor:
                 try:
                     chunks.check(value)
                 except chunks.CorruptChunk as error:
                     raise _damaged(self.path, str(error)) from error
                 missing -= 1
-                yield from chunks.unpack(value)
-            if missing:
-                raise _damaged(self.path, "chunks are missing")
+                yield value
+        if missing:
+            raise _damaged(self.path, "chunks are missing")
 
     @contextmanager
     def moment(self) -> Iterator[Moment]:
@@ -161,19 +165,10 @@ class Disk:
             yield Moment(self._records(txn), leases, numbers[0], bool(numbers[1]))
 
     def _records(self, txn: Any) -> Iterator[tuple[int, int, bytes, tuple[int, int, int, bytes] | None]]:
-        with txn.cursor(db=self._chunks) as cursor:
-            for _, value in cursor:
-                try:
-                    chunks.check(value)
-                except chunks.CorruptChunk as error:
-                    raise _damaged(self.path, str(error)) from error
-                for position, body in chunks.unpack(value):
-                    key, found = chunks.parts_of(body)
-                    yield position >> SUB_BITS, position & MAX_WRITES - 1, key, found
-
-    def live_bytes(self) -> int:
-        with self._told(), self._env.begin(db=self._chunks, buffers=True) as txn:
-            return sum(len(value) for _, value in txn.cursor())
+        for value in self._verified(txn):
+            for position, body in chunks.unpack(value):
+                key, found = chunks.parts_of(body)
+                yield position >> SUB_BITS, position & MAX_WRITES - 1, key, found
 
     def leases(self) -> dict[int, int]:
         with self._told(), self._env.begin(db=self._leases) as txn:

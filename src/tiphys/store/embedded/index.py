@@ -45,34 +45,45 @@ def last_position(revision: int) -> int:
 class History:
     """The generations of one key. The newest is spread over the fields; ended ones are lists in `older`."""
 
-    __slots__ = ("created", "last", "lease", "older", "positions", "version")
+    __slots__ = ("before", "created", "last", "lease", "older", "version")
 
-    def __init__(self) -> None:
-        self.positions: list[int] = []
-        self.last = 0
-        """The newest position; negative where it is a tombstone, 0 without any. Ranges look at nothing else."""
-        self.created = 0
-        self.version = 0
-        self.lease = 0
+    def __init__(self, last: int = 0, created: int = 0, version: int = 0, lease: int = 0) -> None:
+        self.last = last
+        """The newest position; negative where it is a tombstone, 0 without any. Ranges mostly look at nothing else."""
+        self.before: list[int] | None = None
+        """Positions of the newest generation before the last one: most keys of a large store have none."""
+        self.created = created
+        self.version = version
+        self.lease = lease
         self.older: list[list[int]] | None = None
 
     def put(self, position: int, lease: int) -> None:
         if self.ended:
-            if self.positions:
-                self.older = [*(self.older or ()), self.positions]
-            self.positions = [position]
+            if self.last:
+                self.older = [*(self.older or ()), self._generation()]
+            self.before = None
             self.created = position >> SUB_BITS
             self.version = 1
         else:
-            self.positions.append(position)
+            self._remember()
             self.version += 1
         self.last = position
         self.lease = lease
 
     def delete(self, position: int) -> None:
-        self.positions.append(position)
+        if not self.ended:
+            self._remember()
         self.last = -position
         self.lease = 0
+
+    def _remember(self) -> None:
+        if self.before is None:
+            self.before = [self.last]
+        else:
+            self.before.append(self.last)
+
+    def _generation(self) -> list[int]:
+        return [*(self.before or ()), abs(self.last)]
 
     @property
     def ended(self) -> bool:
@@ -86,10 +97,10 @@ class History:
 
     def at(self, limit: int) -> int:
         """The position of the record that stands at position `limit`; 0 where the key does not exist then."""
-        positions = self.positions
-        if positions and positions[0] <= limit:
-            found = bisect_right(positions, limit) - 1
-            return 0 if self.ended and found == len(positions) - 1 else positions[found]
+        if self.last and abs(self.last) <= limit:
+            return max(0, self.last)
+        if self.before is not None and self.before[0] <= limit:
+            return self.before[bisect_right(self.before, limit) - 1]
         for generation in reversed(self.older or ()):
             if generation[0] <= limit:
                 found = bisect_right(generation, limit) - 1
@@ -102,25 +113,28 @@ class History:
         if self.older:
             kept = [left for generation in self.older if (left := _compacted(generation, True, revision, dropped))]
             self.older = kept or None
-        self.positions = _compacted(self.positions, self.ended, revision, dropped)
-        if not self.positions:
+        left = _compacted(self._generation(), self.ended, revision, dropped)
+        if left:
+            self.before = left[:-1] or None
+        else:
             self._take_older()
         return dropped
 
     def roll_back(self, limit: int) -> None:
         """Forget every position after `limit`. `created`, `version` and `lease` are then the caller's to restore."""
-        while self.positions and self.positions[-1] > limit:
-            self.positions.pop()
-            if self.positions:
-                self.last = self.positions[-1]
+        while abs(self.last) > limit:
+            if self.before:
+                self.last = self.before.pop()
+                self.before = self.before or None
             else:
                 self._take_older()
 
     def _take_older(self) -> None:
         """The newest generation is empty: the one before it, which has ended, is the newest now."""
-        self.positions = self.older.pop() if self.older else []
+        generation = self.older.pop() if self.older else [0]
         self.older = self.older or None
-        self.last = -self.positions[-1] if self.positions else 0
+        self.last = -generation[-1]
+        self.before = generation[:-1] or None
 
 
 def _compacted(generation: list[int], ended: bool, revision: int, dropped: list[int]) -> list[int]:
@@ -183,7 +197,7 @@ class Index:
         return dropped
 
     def forget_if_empty(self, key: bytes, history: History) -> None:
-        if not history.positions:
+        if not history.last:
             del self.histories[key]
             self.keys.remove(key)
 
@@ -191,8 +205,8 @@ class Index:
         """Take in one record while opening; records come in position order. `finish_loading` ends it."""
         history = self.histories.get(key)
         if history is None:
-            history = self.histories[key] = History()
-        if tombstone:
+            self.histories[key] = History(-position if tombstone else position, created, version, lease)
+        elif tombstone:
             history.delete(position)
         else:
             history.put(position, lease)

@@ -56,12 +56,12 @@ def _checked(disk: Disk) -> Report:
     lives: dict[bytes, _Life] = {}
     compacted, leases = disk.meta(COMPACTED), disk.leases()
     records, last = 0, 0
-    for position, body in disk.scan():
+    heads = (head for value in disk.scan() for head in chunks.heads(value))
+    for position, key, dead, created, version, lease in heads:
         records += 1
         if position <= last:
             problems.append(f"position {position >> SUB_BITS} comes after {last >> SUB_BITS}")
         last = max(last, position)
-        key, dead, created, version, lease = chunks.head_of(body)
         now = _Life(position >> SUB_BITS, created, version, dead, lease)
         if len(problems) < _PROBLEMS_MAX:
             problems += _breaks(key, lives.get(key), now, compacted)

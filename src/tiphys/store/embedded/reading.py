@@ -96,13 +96,14 @@ def load(path: Path, quota_bytes: int) -> tuple[Disk, Index, int, int]:
     gc.disable()
     try:
         index = Index()
-        revision = 1
-        for position, body in disk.scan():
-            key, dead, created, version, lease = chunks.head_of(body)
-            index.load(key, position, dead, created, version, lease)
-            revision = max(revision, position >> SUB_BITS)
+        load_record = index.load
+        position = live_bytes = 0
+        for value in disk.scan():
+            live_bytes += len(value)
+            for position, key, dead, created, version, lease in chunks.heads(value):
+                load_record(key, position, dead, created, version, lease)
         index.finish_loading()
-        return disk, index, revision, disk.live_bytes()
+        return disk, index, max(1, position >> SUB_BITS), live_bytes
     except BaseException:
         disk.close()
         raise

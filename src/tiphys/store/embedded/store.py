@@ -284,7 +284,7 @@ class EmbeddedStore:
             history.roll_back(durable)
             history.created = history.version = history.lease = 0
             if not history.ended:
-                record = self._disk.read((history.positions[-1],))[0]
+                record = self._disk.read((history.last,))[0]
                 history.created, history.version = record.create_revision, record.version
                 history.lease = record.lease
             self._leases.move(key, held_by, history.lease)

@@ -51,4 +51,4 @@ def test_rolling_back_reaches_over_generations() -> None:
     history.roll_back(last_position(2))
     assert history.newest == 2
     history.roll_back(0)
-    assert history.positions == []
+    assert (history.last, history.before) == (0, None)
