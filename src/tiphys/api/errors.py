@@ -52,8 +52,15 @@ def shown(value: object) -> str:
 
     from tiphys.api.meta.schema import encode_hook
 
-    text = msgspec.json.encode(value, enc_hook=encode_hook).decode()
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")  # as Go's encoder does
+    return go_escaped(msgspec.json.encode(value, enc_hook=encode_hook).decode())
+
+
+_GO_ESCAPES = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"})
+
+
+def go_escaped(text: str) -> str:
+    """JSON text with the characters escaped that Go's encoder escapes, for texts that are compared with its own."""
+    return text.translate(_GO_ESCAPES)
 
 
 def required(path: str, detail: str = "") -> FieldError:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from tiphys.api import features
 from tiphys.api.kind import Kind
 from tiphys.api.kinds import PODGROUP, SERVICECIDR
 from tiphys.apiserver import identity
@@ -88,6 +89,10 @@ class ApiServer:
         self.settings = settings
         self._around = around
         self._kinds = served_kinds(settings.runtime_config)
+        gates = features.parse(settings.feature_gates)
+        features.use(gates)
+        for name in features.without_effect(gates):
+            log.warning("feature gate %s changes nothing here", name)
         self._store = store
         self._clock = clock
         self.metrics = Metrics()

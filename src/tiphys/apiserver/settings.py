@@ -110,6 +110,8 @@ class ApiServerSettings(msgspec.Struct, frozen=True):
     """--authorization-mode, in order; `AlwaysAllow` is for tests."""
     runtime_config: tuple[str, ...] = ()
     """--runtime-config: `api/beta=true`, `GROUP/VERSION=true`, ..."""
+    feature_gates: tuple[str, ...] = ()
+    """--feature-gates: `Name=true`, ...; what they turn on holds for the whole process."""
     enabled_admission: frozenset[str] = frozenset()
     """--enable-admission-plugins: in addition to those that are on by default."""
     disabled_admission: frozenset[str] = frozenset()

@@ -17,6 +17,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--secure-port", type=int, default=0, metavar="PORT", help="on 127.0.0.1 (any that is free)")
     parser.add_argument("--controllers", default="*", help="which to run: * is all, NAME adds, -NAME removes")
     parser.add_argument("--runtime-config", default="", help="API versions to turn on or off, as upstream's flag")
+    parser.add_argument("--feature-gates", default="", help="features to turn on or off, as upstream's flag")
     parser.add_argument(
         "--log-level", default="WARNING", choices=("DEBUG", "INFO", "WARNING", "ERROR"), help="(%(default)s)"
     )
@@ -40,6 +41,7 @@ def run(options: argparse.Namespace) -> None:
         port=options.secure_port,
         controllers=tuple(_words(options.controllers)),
         runtime_config=tuple(_words(options.runtime_config)),
+        feature_gates=tuple(_words(options.feature_gates)),
         labels=dict(label.split("=", 1) for label in labels),
         zones=tuple(_words(options.zones)),
         behaviour=behaviour,

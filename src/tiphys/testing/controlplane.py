@@ -46,6 +46,8 @@ class TestClusterSettings:
     """As upstream's `--controllers`."""
     runtime_config: tuple[str, ...] = ()
     """As upstream's `--runtime-config`."""
+    feature_gates: tuple[str, ...] = ()
+    """As upstream's `--feature-gates`."""
     labels: dict[str, str] = field(default_factory=dict)
     """Of every node."""
     zones: tuple[str, ...] = ()
@@ -79,6 +81,7 @@ class TestControlPlane:
                 pki_dir=directory / "pki",
                 binds=(Bind("127.0.0.1", settings.port),),
                 runtime_config=settings.runtime_config,
+                feature_gates=settings.feature_gates,
                 drain_s=0.5,
             ),
             store,

@@ -30,7 +30,7 @@ from tiphys.api.apply.managers import (
 from tiphys.api.apply.typed import Node, compare, merge, owned, remove, with_named_fields
 from tiphys.api.codec import Target
 from tiphys.api.codec_json import equal
-from tiphys.api.errors import BadRequest, Conflict, Malformed
+from tiphys.api.errors import BadRequest, Conflict, Malformed, go_escaped
 from tiphys.api.meta.resource import Resource
 from tiphys.api.meta.types import ManagedFieldsEntry, StatusCause
 
@@ -83,7 +83,7 @@ def apply(
         if rest.by_manager:
             raise rest.error() from None
         value, managed, changed = request.run(dict(managed), force=True)
-    if manager == "kubectl" and value.get("metadata", {}).get("annotations", {}).get(LAST_APPLIED):
+    if manager == "kubectl" and _annotations(value).get(LAST_APPLIED):
         value = _with_last_applied(value, config)
     return Applied(value, encode(managed), changed)
 
@@ -261,9 +261,8 @@ def _shown(key: Identity) -> str:
 
 def _last_applied(form: Form, live: dict[str, Any] | None) -> Fields | None:
     """The fields that `kubectl apply` (client-side) set and nobody changed since: kubectl may take them over."""
-    annotations = ((live or {}).get("metadata") or {}).get("annotations") or {}
     try:
-        last = msgspec.json.decode(annotations.get(LAST_APPLIED) or "null")
+        last = msgspec.json.decode(_annotations(live or {}).get(LAST_APPLIED) or "null")
     except (msgspec.DecodeError, RecursionError):
         return None
     if not isinstance(last, dict) or last.get("apiVersion") != form.api_version:
@@ -280,10 +279,16 @@ def _minus(fields: Fields | None, others: Iterable[Fields | None]) -> Fields | N
     return fields
 
 
+def _annotations(value: dict[str, Any]) -> dict[str, Any]:
+    """Of an object as it was sent: null counts as none."""
+    found: dict[str, Any] = (value.get("metadata") or {}).get("annotations") or {}
+    return found
+
+
 def _with_last_applied(value: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
     """Keep client-side apply's annotation in step, so that one can go back to it."""
     bare = json.loads(json.dumps(config))
-    bare.get("metadata", {}).get("annotations", {}).pop(LAST_APPLIED, None)
-    text = json.dumps(bare, separators=(",", ":"), sort_keys=True, ensure_ascii=False) + "\n"
+    _annotations(bare).pop(LAST_APPLIED, None)
+    text = go_escaped(json.dumps(bare, separators=(",", ":"), sort_keys=True, ensure_ascii=False)) + "\n"
     annotations = {**value["metadata"]["annotations"], LAST_APPLIED: text}
     return {**value, "metadata": {**value["metadata"], "annotations": annotations}}

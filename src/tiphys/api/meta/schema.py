@@ -81,6 +81,8 @@ class Proto(msgspec.Struct, frozen=True):
     """Apply: the keys of a `map` list."""
     atomic: bool = False
     """Apply: this struct or map has one owner as a whole."""
+    gate: str = ""
+    """The feature gate without which the field is dropped when written, unless the stored object has it."""
 
 
 def proto(*path: int, **rules: Any) -> Proto:

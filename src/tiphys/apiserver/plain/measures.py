@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from tiphys.api import features
 from tiphys.apiserver.request import RequestInfo
 from tiphys.base.metrics import Metrics, Series
 
@@ -97,6 +98,16 @@ def process_metrics(metrics: Metrics) -> None:
 
     metrics.gauge("process_cpu_seconds_total", "User and system CPU time in seconds.", read=time.process_time)
     metrics.gauge("process_start_time_seconds", "When the process started, in Unix seconds.", read=lambda: started)
+    help_text = "Whether a feature gate is on."
+    metrics.gauge("kubernetes_feature_enabled", help_text, "name", "stage", collect=_gates)
     if Path("/proc/self/statm").exists():
         metrics.gauge("process_resident_memory_bytes", "Resident memory.", read=resident)
         metrics.gauge("process_open_fds", "Open file descriptors.", read=descriptors)
+
+
+def _gates() -> dict[tuple[str, ...], float]:
+    stages = {"ga": ""}
+    return {
+        (name, stages.get(gate.stage, gate.stage.upper())): float(features.state(name))
+        for name, gate in features.known().items()
+    }

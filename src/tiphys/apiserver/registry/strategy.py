@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from tiphys.api import features
 from tiphys.api.errors import FieldError
 from tiphys.api.kind import Kind
 from tiphys.api.kinds.apps.deployment import DEPLOYMENT
@@ -49,8 +50,10 @@ def prepare(kind: Kind[Any], subresource: str, new: Any, old: Any) -> None:
     """Take back what this path may not change. Mutates `new` alone."""
     if not subresource:
         kind.prepare(new, old)
+        features.drop_disabled(kind.schema, new, old)
     elif subresource == "status":
         kind.prepare_status(new, old)
+        features.drop_disabled(kind.schema, new, old, status=True)
     else:
         _PREPARE.get((kind.kind, subresource), kind.prepare)(new, old)
 

@@ -120,6 +120,20 @@ def test_kubectl_takes_over_what_its_own_annotation_set() -> None:
         _apply(changed_since, _config(replicas=3), manager="kubectl")
 
 
+def test_annotations_may_be_null() -> None:
+    config = _config(replicas=2)
+    config["metadata"]["annotations"] = None
+    assert _apply(_live(replicas=2), config, manager="kubectl", force=True).value["spec"]["replicas"] == 2
+
+
+def test_the_annotation_is_written_as_kubectl_writes_it() -> None:
+    config = _config(replicas=2)
+    config["metadata"]["annotations"] = {"note": "<a & b>"}
+    live = _live(annotations={LAST_APPLIED: json.dumps(config)}, replicas=2)
+    text = _apply(live, config, manager="kubectl").value["metadata"]["annotations"][LAST_APPLIED]
+    assert r"\u003ca \u0026 b\u003e" in text
+
+
 def test_what_does_not_fit_the_schema_is_refused_with_paths() -> None:
     start = "failed to create typed patch object (/web; apps/v1, Kind=Deployment): "
     with pytest.raises(Malformed) as error:

@@ -321,6 +321,16 @@ def test_a_job_gets_labels_and_a_selector_of_its_own() -> None:
     assert job.metadata.labels == labels
 
 
+def test_labels_of_a_job_that_only_equal_its_templates_stay_as_they_are() -> None:
+    job = new(JOB, "web", "default")
+    job.metadata.uid = "u"
+    job.metadata.labels, job.spec.template.metadata.labels = {"app": "web"}, {"app": "web"}
+    JOB.default(job)
+    JOB.prepare(job, None)
+    assert job.metadata.labels == {"app": "web"}
+    assert "job-name" in job.spec.template.metadata.labels
+
+
 def test_the_server_counts_a_daemon_sets_templates() -> None:
     old = made(DAEMONSET)
     assert old.metadata.annotations[GENERATION] == "1"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated
 
-from tiphys.api import names
+from tiphys.api import features, names
 from tiphys.api.errors import FieldError, forbidden, invalid, not_supported, required
 from tiphys.api.kind import Column, Kind
 from tiphys.api.kinds.apps.template import always_running, at_most_all, share_number, validate_share
@@ -40,7 +40,7 @@ class RollingUpdateStatefulSetStrategy(Struct):
     """Which pods an update reaches, and how many at once."""
 
     partition: Annotated[Int32 | None, proto(1)] = None
-    max_unavailable: Annotated[IntOrString | None, proto(2)] = None
+    max_unavailable: Annotated[IntOrString | None, proto(2, gate="MaxUnavailableStatefulSet")] = None
 
 
 class StatefulSetUpdateStrategy(Struct):
@@ -125,7 +125,7 @@ def _default(obj: StatefulSet) -> None:
     rolling = strategy.rolling_update
     if strategy.type == "RollingUpdate" and rolling is not None:
         rolling.partition = rolling.partition or 0
-        if rolling.max_unavailable is None:
+        if rolling.max_unavailable is None and features.enabled("MaxUnavailableStatefulSet"):
             rolling.max_unavailable = 1
     retention = spec.persistent_volume_claim_retention_policy or StatefulSetPersistentVolumeClaimRetentionPolicy()
     retention.when_deleted = retention.when_deleted or "Retain"

@@ -36,7 +36,8 @@ def _default(obj: Job) -> None:
         spec.parallelism = 1
     if spec.backoff_limit is None:
         spec.backoff_limit = BACKOFF_LIMIT if spec.backoff_limit_per_index is None else NO_LIMIT
-    obj.metadata.labels = obj.metadata.labels or dict(spec.template.metadata.labels)
+    # One mapping, not two that are equal: what `prepare` adds to the template's is then the job's, too.
+    obj.metadata.labels = obj.metadata.labels or spec.template.metadata.labels
     spec.completion_mode = spec.completion_mode or "NonIndexed"
     spec.suspend = bool(spec.suspend)
     if spec.pod_replacement_policy is None:
@@ -57,7 +58,7 @@ def _prepare(obj: Job, old: Job | None) -> None:
 def _generate_selector(obj: Job) -> None:
     """Pods are told from those of other jobs by the job's UID. Labels that the job took from its template follow."""
     meta, template = obj.metadata, obj.spec.template.metadata
-    follows = meta.labels == template.labels
+    follows = meta.labels is template.labels
     for label in JOB_NAME_LABELS:
         template.labels.setdefault(label, meta.name)
     for label in UID_LABELS:

@@ -18,8 +18,8 @@ class LeaseSpec(Struct):
     acquire_time: Annotated[MicroTime | None, proto(3)] = None
     renew_time: Annotated[MicroTime | None, proto(4)] = None
     lease_transitions: Annotated[Int32 | None, proto(5)] = None
-    strategy: Annotated[str | None, proto(6)] = None
-    preferred_holder: Annotated[str | None, proto(7)] = None
+    strategy: Annotated[str | None, proto(6, gate="CoordinatedLeaderElection")] = None
+    preferred_holder: Annotated[str | None, proto(7, gate="CoordinatedLeaderElection")] = None
 
 
 class Lease(Resource):

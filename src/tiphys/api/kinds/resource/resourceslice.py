@@ -33,10 +33,10 @@ class DeviceAttribute(Struct):
     bool_: Annotated[bool | None, proto(3)] = None
     string: Annotated[str | None, proto(4)] = None
     version: Annotated[str | None, proto(5)] = None
-    ints: Annotated[list[int], proto(6, list_type="atomic")] = []
-    bools: Annotated[list[bool], proto(7, list_type="atomic")] = []
-    strings: Annotated[list[str], proto(8, list_type="atomic")] = []
-    versions: Annotated[list[str], proto(9, list_type="atomic")] = []
+    ints: Annotated[list[int], proto(6, gate="DRAListTypeAttributes", list_type="atomic")] = []
+    bools: Annotated[list[bool], proto(7, gate="DRAListTypeAttributes", list_type="atomic")] = []
+    strings: Annotated[list[str], proto(8, gate="DRAListTypeAttributes", list_type="atomic")] = []
+    versions: Annotated[list[str], proto(9, gate="DRAListTypeAttributes", list_type="atomic")] = []
 
 
 class CapacityRequestPolicyRange(Struct):
@@ -91,7 +91,9 @@ class Device(Struct):
     binding_conditions: Annotated[list[str], proto(10, list_type="atomic")] = []
     binding_failure_conditions: Annotated[list[str], proto(11, list_type="atomic")] = []
     allow_multiple_allocations: Annotated[bool | None, proto(12)] = None
-    node_allocatable_resource_mappings: Annotated[dict[str, NodeAllocatableResourceMapping], proto(13)] = {}
+    node_allocatable_resource_mappings: Annotated[
+        dict[str, NodeAllocatableResourceMapping], proto(13, gate="DRANodeAllocatableResources")
+    ] = {}
 
 
 class ResourcePool(Struct):

@@ -110,7 +110,9 @@ class BasicDevice(Struct):
     binding_conditions: Annotated[list[str], proto(9, list_type="atomic")] = []
     binding_failure_conditions: Annotated[list[str], proto(10, list_type="atomic")] = []
     allow_multiple_allocations: Annotated[bool | None, proto(11)] = None
-    node_allocatable_resource_mappings: Annotated[dict[str, NodeAllocatableResourceMapping], proto(12)] = {}
+    node_allocatable_resource_mappings: Annotated[
+        dict[str, NodeAllocatableResourceMapping], proto(12, gate="DRANodeAllocatableResources")
+    ] = {}
 
 
 class Device(Struct):

@@ -33,14 +33,23 @@ class PodGroupSpec(Struct):
     scheduling_policy: Annotated[PodGroupSchedulingPolicy, proto(2, required=True)] = field(
         default_factory=PodGroupSchedulingPolicy
     )
-    scheduling_constraints: Annotated[PodGroupSchedulingConstraints | None, proto(3)] = None
+    scheduling_constraints: Annotated[
+        PodGroupSchedulingConstraints | None, proto(3, gate="TopologyAwareWorkloadScheduling")
+    ] = None
     resource_claims: Annotated[
         list[PodGroupResourceClaim],
-        proto(4, merge_key="name", retain_keys=True, list_type="map", list_map_keys=("name",)),
+        proto(
+            4,
+            gate="DRAWorkloadResourceClaims",
+            merge_key="name",
+            retain_keys=True,
+            list_type="map",
+            list_map_keys=("name",),
+        ),
     ] = []
-    disruption_mode: Annotated[str | None, proto(5)] = None
-    priority_class_name: Annotated[str, proto(6)] = ""
-    priority: Annotated[Int32 | None, proto(7)] = None
+    disruption_mode: Annotated[str | None, proto(5, gate="WorkloadAwarePreemption")] = None
+    priority_class_name: Annotated[str, proto(6, gate="WorkloadAwarePreemption")] = ""
+    priority: Annotated[Int32 | None, proto(7, gate="WorkloadAwarePreemption")] = None
 
 
 class PodGroupResourceClaimStatus(Struct):

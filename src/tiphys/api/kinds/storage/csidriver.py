@@ -31,7 +31,7 @@ class CSIDriverSpec(Struct):
     se_linux_mount: Annotated[bool | None, proto(8)] = None
     node_allocatable_update_period_seconds: Annotated[int | None, proto(9)] = None
     service_account_token_in_secrets: Annotated[bool | None, proto(10)] = None
-    prevent_pod_scheduling_if_missing: Annotated[bool | None, proto(11)] = None
+    prevent_pod_scheduling_if_missing: Annotated[bool | None, proto(11, gate="VolumeLimitScaling")] = None
 
 
 class CSIDriver(Resource):

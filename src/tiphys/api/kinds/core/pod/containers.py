@@ -189,7 +189,7 @@ class Lifecycle(Struct):
 
     post_start: Annotated[LifecycleHandler | None, proto(1)] = None
     pre_stop: Annotated[LifecycleHandler | None, proto(2)] = None
-    stop_signal: Annotated[str | None, proto(3)] = None
+    stop_signal: Annotated[str | None, proto(3, gate="ContainerStopSignals")] = None
 
 
 class Capabilities(Struct):

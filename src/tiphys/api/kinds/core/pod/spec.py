@@ -166,7 +166,7 @@ class PodSpec(Struct):
     ] = []
     resources: Annotated[ResourceRequirements | None, proto(40)] = None
     hostname_override: Annotated[str | None, proto(41)] = None
-    scheduling_group: Annotated[PodSchedulingGroup | None, proto(43)] = None
+    scheduling_group: Annotated[PodSchedulingGroup | None, proto(43, gate="GenericWorkload")] = None
 
 
 class PodTemplateSpec(Struct):

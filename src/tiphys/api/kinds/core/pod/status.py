@@ -197,5 +197,5 @@ class PodStatus(Struct):
     allocated_resources: Annotated[dict[str, Quantity], proto(19)] = {}
     resources: Annotated[ResourceRequirements | None, proto(20)] = None
     node_allocatable_resource_claim_statuses: Annotated[
-        list[NodeAllocatableResourceClaimStatus], proto(21, list_type="atomic")
+        list[NodeAllocatableResourceClaimStatus], proto(21, gate="DRANodeAllocatableResources", list_type="atomic")
     ] = []

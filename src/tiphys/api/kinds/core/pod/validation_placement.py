@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from tiphys.api import names
+from tiphys.api import features, names
 from tiphys.api.errors import FieldError, duplicate, forbidden, invalid, not_supported, required
 from tiphys.api.kinds.core.checks import taint_effect
 from tiphys.api.kinds.core.pod.placement import (
@@ -158,7 +158,9 @@ def _toleration_value(toleration: Toleration, at: str) -> Iterator[FieldError]:
         if value:
             yield invalid(f"{at}.operator", value, "value must be empty when `operator` is 'Exists'")
     elif operator in ("Gt", "Lt"):
-        if not re.fullmatch(r"0|-?[1-9][0-9]{0,18}", value):
+        if not features.enabled("TaintTolerationComparisonOperators"):
+            yield not_supported(f"{at}.operator", operator, ["Equal", "Exists", "Lt", "Gt"])
+        elif not re.fullmatch(r"0|-?[1-9][0-9]{0,18}", value):
             yield invalid(f"{at}.value", value, "must be a valid decimal integer in canonical form")
     else:
         yield not_supported(f"{at}.operator", operator, ["Equal", "Exists"])

@@ -292,8 +292,10 @@ class VolumeProjection(Struct):
     downward_api: Annotated[DownwardAPIProjection | None, proto(2)] = None
     config_map: Annotated[ConfigMapProjection | None, proto(3)] = None
     service_account_token: Annotated[ServiceAccountTokenProjection | None, proto(4)] = None
-    cluster_trust_bundle: Annotated[ClusterTrustBundleProjection | None, proto(5)] = None
-    pod_certificate: Annotated[PodCertificateProjection | None, proto(6)] = None
+    cluster_trust_bundle: Annotated[
+        ClusterTrustBundleProjection | None, proto(5, gate="ClusterTrustBundleProjection")
+    ] = None
+    pod_certificate: Annotated[PodCertificateProjection | None, proto(6, gate="PodCertificateRequest")] = None
 
 
 class ProjectedVolumeSource(Struct):
