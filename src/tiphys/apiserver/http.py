@@ -240,6 +240,8 @@ class Connection(asyncio.Protocol):
         try:
             while self._transport is not None:
                 if not self._requests:
+                    # Reading stopped where a large body had arrived before anyone asked for it.
+                    self.hold(False)
                     self._more = self._loop.create_future()
                     await self._more
                     continue

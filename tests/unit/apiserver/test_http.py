@@ -14,6 +14,7 @@ from tiphys.apiserver.chain.exchange import PIECE_BYTES, Answer, Duplex, Exchang
 from tiphys.apiserver.http import HttpServer
 
 LIMIT = 100
+LATE: list[asyncio.Event] = []
 PARTS = [b"%d" % number * (number % 50 + 1) for number in range(100_000)]
 LARGE = b",".join(PARTS)
 
@@ -31,6 +32,9 @@ async def answer(exchange: Exchange) -> Reply:
         return Answer(Joined(PARTS))
     if exchange.path == "/unread":
         return Answer(b"no", 403)
+    if exchange.path == "/late":
+        await LATE[-1].wait()
+        return Answer(b"%d" % len(await exchange.body(10_000_000)))
     try:
         body = await exchange.body(LIMIT)
     except ApiError as error:
@@ -119,6 +123,21 @@ async def test_large_bodies_arrive_whole_however_they_are_held() -> None:
         assert (await one(reader))[2] == LARGE
         assert (await one(reader))[2] == LARGE
         assert (await one(reader))[2] == b"GET /small? "
+
+
+async def test_a_large_body_that_is_there_before_it_is_read_does_not_deafen_the_connection() -> None:
+    body = b"x" * 2_000_000
+    LATE.append(arrived := asyncio.Event())
+    async with connected() as (http, reader, writer):
+        writer.write(b"POST /late HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(body))
+        await until(lambda: any(connection.busy for connection in http.connections))
+        (connection,) = http.connections
+        connection.data_received(body)
+        arrived.set()
+        assert (await one(reader))[2] == b"2000000"
+        writer.write(b"GET /after HTTP/1.1\r\nHost: h\r\n\r\n")
+        async with asyncio.timeout(10.0):
+            assert (await one(reader))[2] == b"GET /after? "
 
 
 async def test_a_client_that_goes_away_ends_a_large_answer() -> None:
