@@ -44,7 +44,7 @@ def machines() -> Iterator[list[Machine]]:
 
 
 def _join(by: Machine, machine: Machine, *how: str) -> subprocess.CompletedProcess[str]:
-    # A control plane that lost its lease, as on a busy machine, is on its way back.
+    # An etcd that takes a member in may have no leader for a moment, longer on a busy machine.
     eventually(lambda: _kubectl(by, "get", "--raw=/readyz", check=False).strip() == "ok", 90)
     line = by.tiphys("token", "create", *how).stdout.split()
     assert line[:2] == ["tiphys", "join"]

@@ -110,7 +110,7 @@ class Controller:
                 if self._spec.resync_s > 0:
                     tasks.create_task(self._resync())
         finally:
-            for stop in stops:
+            for stop in (*stops, *(stop for of_kind in self._custom_stops.values() for stop in of_kind)):
                 stop()
 
     def _custom_changed(self, kind: Kind[Any], served: bool) -> None:

@@ -49,7 +49,7 @@ async def assemble(
         clock,
         settings,
         profiles=[build(profile, thirdparty.builders(settings.plugin_timeout_s)) for profile in settings.profiles],
-        group_of=_default_groups(client).of,
+        group_of=_default_groups(client, stack).of,
         interested=interested if settings.extenders else None,
         preempt_interested=preempt_interested if settings.extenders else None,
     )
@@ -79,7 +79,7 @@ def _volumes_timeout_s(settings: SchedulerSettings) -> float:
     return max(600.0 if args is None else float(args.bind_timeout_seconds) for args in stated)
 
 
-def _default_groups(client: Client) -> DefaultGroups:
+def _default_groups(client: Client, stack: AsyncExitStack) -> DefaultGroups:
     services = client.informer(SERVICE)
     replicasets, statefulsets = client.informer(REPLICASET), client.informer(STATEFULSET)
     controllers = client.informer(REPLICATIONCONTROLLER)
@@ -102,5 +102,5 @@ def _default_groups(client: Client) -> DefaultGroups:
         ("v1", "ReplicationController"): of_controller,
     }
     groups = DefaultGroups(services, owners)
-    services.subscribe(groups.on_service)
+    stack.callback(services.subscribe(groups.on_service))
     return groups

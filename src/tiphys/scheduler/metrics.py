@@ -19,7 +19,7 @@ _VICTIM_BOUNDS = tuple(float(2**i) for i in range(7))
 
 class SchedulerMetrics:
     def __init__(self, metrics: Metrics, clock: Clock) -> None:
-        self._metrics, self._clock = metrics, clock
+        self._clock = clock
         self._attempts = metrics.counter(
             "scheduler_schedule_attempts_total", "Decisions about pods, by result.", "result", "profile"
         )
@@ -49,28 +49,34 @@ class SchedulerMetrics:
             "scheduler_preemption_victims", "Pods that were told to leave for one pod.", _VICTIM_BOUNDS
         )
 
+        self._engine: Engine | None = None
+        metrics.gauge("scheduler_pending_pods", "Pods without a node, by queue.", "queue", collect=self._pending)
+        metrics.gauge("scheduler_cache_size", "What the scheduler knows of.", "type", collect=self._cached)
+
     def show_queue(self, engine: Engine) -> None:
-        """Show the engine's queue and table whenever the page is asked for."""
+        """Show this engine's queue and table from now on, whenever the page is asked for."""
+        self._engine = engine
 
-        def pending() -> dict[Labels, float]:
-            found = engine.queue.statistics
-            return {
-                ("active",): float(found.active),
-                ("backoff",): float(found.backoff + found.failing),
-                ("unschedulable",): float(found.waiting),
-                ("gated",): float(found.gated),
-            }
+    def _pending(self) -> dict[Labels, float]:
+        if self._engine is None:
+            return {}
+        found = self._engine.queue.statistics
+        return {
+            ("active",): float(found.active),
+            ("backoff",): float(found.backoff + found.failing),
+            ("unschedulable",): float(found.waiting),
+            ("gated",): float(found.gated),
+        }
 
-        def cached() -> dict[Labels, float]:
-            table = engine.table
-            return {
-                ("nodes",): float(table.count),
-                ("pods",): float(len(table.pods)),
-                ("assumed_pods",): float(len(table.assumed)),
-            }
-
-        self._metrics.gauge("scheduler_pending_pods", "Pods without a node, by queue.", "queue", collect=pending)
-        self._metrics.gauge("scheduler_cache_size", "What the scheduler knows of.", "type", collect=cached)
+    def _cached(self) -> dict[Labels, float]:
+        if self._engine is None:
+            return {}
+        table = self._engine.table
+        return {
+            ("nodes",): float(table.count),
+            ("pods",): float(len(table.pods)),
+            ("assumed_pods",): float(len(table.assumed)),
+        }
 
     def decided(self, seconds: float) -> None:
         self._algorithm_s.observe(seconds)

@@ -179,9 +179,7 @@ async def test_a_lease_that_nobody_keeps_ends(store) -> None:
     assert (changes[0][0].key, changes[0][0].record) == (b"/short", None)
 
 
-async def test_a_snapshot_is_new_and_complete(request, store, tmp_path) -> None:
-    if "etcd view" in request.node.name:
-        pytest.skip("the embedded store is no etcd database: its snapshots are data directories")
+async def test_a_snapshot_is_new_and_complete(store, tmp_path) -> None:
     await put(store, b"/a", b"x" * 100_000)
     assert await store.snapshot(str(tmp_path / "copy")) == 2
     with pytest.raises(StoreError, match="give a snapshot a new path"):

@@ -1,6 +1,7 @@
 """Two control planes on three etcd members: one works, and when it dies the other goes on. Nothing answered is lost."""
 
 import asyncio
+import contextlib
 import datetime as dt
 import shutil
 import subprocess
@@ -14,7 +15,10 @@ from msgspec.structs import replace
 
 from tiphys.api.errors import AlreadyExists, ApiError
 from tiphys.api.kind import new
-from tiphys.api.kinds import CONFIGMAP, LEASE, NODE
+from tiphys.api.kinds import CONFIGMAP, LEASE, NODE, POD
+from tiphys.api.kinds.core.pod.containers import Container
+from tiphys.api.kinds.core.pod.schema import Pod
+from tiphys.api.kinds.core.pod.spec import PodSpec
 from tiphys.client import kubeconfig
 from tiphys.client.rest import RestClient
 from tiphys.cluster import certificates
@@ -37,6 +41,7 @@ class ControlPlane:
         certificates.create(self.data, settings, dt.datetime.now(dt.UTC))
         stopping_mark(self.data).touch()  # no supervisor: who is killed stays dead
         self.url = f"https://127.0.0.1:{settings.api_port}"
+        self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         command = [sys.executable, "-m", "tiphys", "control-plane", "--data-dir", str(self.data.root)]
@@ -50,8 +55,9 @@ class ControlPlane:
         self.start()
 
     def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
 
 
 @pytest.fixture
@@ -209,6 +215,49 @@ def test_planes_are_restarted_one_by_one_and_no_request_fails(planes) -> None:
             await client.close()
 
     asyncio.run(scenario())
+
+
+@needs_etcd
+def test_an_api_server_outlives_the_leases_of_its_control_plane(planes) -> None:
+    """Without a majority in etcd the leases are lost. When it is back, the same process leads again and works."""
+    plane, _, cluster = planes
+    plane.start()
+    access = kubeconfig.load([plane.data.admin_kubeconfig]).access()
+
+    async def scenario() -> None:
+        client = RestClient(access)
+        await _until(lambda: _ready(client), 60)
+
+        async def runs(name: str) -> bool:
+            return (await client.get(POD, name, "default")).status.phase == "Running"
+
+        for turn in range(2):
+            for member in (0, 1):
+                cluster.freeze(member)
+            await asyncio.to_thread(_logged, plane, "no longer leads", 2 * (turn + 1))
+            for member in (0, 1):
+                cluster.thaw(member)
+            pod = new(POD, f"p-{turn}", "default", spec=PodSpec(containers=[Container(name="c", image="i")]))
+            await _until(lambda pod=pod: _made(client, pod), 60)
+            await _until(lambda pod=pod: runs(pod.metadata.name), 60)
+        assert plane.process.poll() is None
+        await client.close()
+
+    asyncio.run(scenario())
+
+
+def _logged(plane: ControlPlane, words: str, times: int) -> None:
+    """Wait until its log says so."""
+    deadline = time.monotonic() + 60
+    while (plane.data.logs / "log").read_text().count(words) < times:
+        assert time.monotonic() < deadline and plane.process.poll() is None
+        time.sleep(0.05)
+
+
+async def _made(client: RestClient, pod: Pod) -> bool:
+    with contextlib.suppress(AlreadyExists):
+        await client.create(POD, pod)
+    return True
 
 
 async def _all(holds: bool) -> bool:
