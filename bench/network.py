@@ -51,10 +51,11 @@ def in_namespace(name: str) -> None:
             raise OSError(ctypes.get_errno(), f"entering {name}")
 
 
-def serve(namespace: str) -> None:
-    """Swallows what begins with `s`, echoes all else; one connection at a time."""
+def serve(namespace: str, told: Connection) -> None:
+    """Says when it listens. Swallows what begins with `s`, echoes all else; one connection at a time."""
     in_namespace(namespace)
     with socket.create_server(("", _PORT)) as listener:
+        told.send(True)
         while True:
             connection, _ = listener.accept()
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -95,10 +96,10 @@ def ask(namespace: str, where: tuple[str, int], seconds: float, told: Connection
 def asked(server: str, client: str, where: tuple[str, int], seconds: float) -> tuple[float, list[float], list[float]]:
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    listening = context.Process(target=serve, args=(server,), daemon=True)
+    listening = context.Process(target=serve, args=(server, there), daemon=True)
     listening.start()
     try:
-        time.sleep(1.0)
+        here.recv()
         asking = context.Process(target=ask, args=(client, where, seconds, there), daemon=True)
         asking.start()
         found: tuple[float, list[float], list[float]] = here.recv()

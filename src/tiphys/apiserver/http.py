@@ -24,6 +24,7 @@ from tiphys.apiserver.chain.exchange import PIECE_BYTES, Answer, EventFeed, Exch
 from tiphys.apiserver.http_feed import Feeder, Round
 from tiphys.apiserver.http_messages import LAST_CHUNK, Incoming, Tunnel, chunk, head_of, refusal
 from tiphys.apiserver.request import User
+from tiphys.base.hangup import ended_with
 
 log = logging.getLogger(__name__)
 
@@ -331,7 +332,8 @@ class Connection(asyncio.Protocol):
     async def _take_over(self, run: Callable[[Tunnel], Awaitable[None]]) -> None:
         tunnel = self.tunnel = self.tunnel or Tunnel(self)
         try:
-            await run(tunnel)
+            async with ended_with(self._transport):
+                await run(tunnel)
         finally:
             tunnel.close()
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from tiphys.api.errors import BadRequest
 from tiphys.apiserver.chain.exchange import TEXT, Answer, Duplex, Exchange, Reply, Takeover
 from tiphys.apiserver.streaming.kubelet import Unreachable
+from tiphys.base.hangup import reset
 
 if TYPE_CHECKING:
     from http.client import HTTPMessage
@@ -165,7 +166,7 @@ async def _shut(writer: asyncio.StreamWriter) -> None:
             await writer.wait_closed()
     except (OSError, TimeoutError):
         with contextlib.suppress(OSError):
-            writer.transport.abort()
+            reset(writer.transport)
 
 
 async def _upstream(client: Duplex, writer: asyncio.StreamWriter) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import WSMsgType, web
 
 from tiphys.api.errors import BadRequest
+from tiphys.base.hangup import ended_with
 from tiphys.base.spdy.connection import Connection, TcpWire
 from tiphys.kubelet.streaming import inside, v5
 from tiphys.kubelet.streaming.runtime import SPDY, Refusal, shut, upgrade
@@ -112,7 +113,7 @@ async def _translated(request: web.Request, url: str, wanted: v5.Wanted) -> web.
     except Refusal as refusal:
         return _refused(refusal)
     try:
-        async with _Socket(request, v5.PROTOCOL) as socket:
+        async with _Socket(request, v5.PROTOCOL) as socket, ended_with(request.transport):
             await v5.translate(socket, Connection(TcpWire(runtime.reader, runtime.writer)), wanted)
         return socket.response
     finally:
@@ -126,7 +127,7 @@ async def _spdy_inside(request: web.Request, url: str, protocols: Sequence[str])
         return _refused(refusal)
     try:
         chosen = inside.PREFIX + runtime.headers.get("X-Stream-Protocol-Version", protocols[0]).strip()
-        async with _Socket(request, chosen) as socket:
+        async with _Socket(request, chosen) as socket, ended_with(request.transport):
             await inside.unwrap(socket, runtime)
         return socket.response
     finally:

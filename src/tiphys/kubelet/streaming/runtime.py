@@ -14,6 +14,7 @@ from io import BytesIO
 from urllib.parse import urlsplit
 
 from tiphys.api.errors import InternalError
+from tiphys.base.hangup import reset
 
 _CONNECT_S = 10.0
 _ANSWER_S = 30.0
@@ -93,4 +94,4 @@ async def shut(writer: asyncio.StreamWriter) -> None:
             await writer.wait_closed()
     except (OSError, TimeoutError):
         with contextlib.suppress(OSError):
-            writer.transport.abort()
+            reset(writer.transport)

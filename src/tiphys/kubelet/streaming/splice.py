@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
+from tiphys.base.hangup import ended_with
 from tiphys.kubelet.streaming.runtime import Upgraded, shut
 
 _log = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ async def splice(client: Client, runtime: Upgraded) -> None:
     """Both ways, until either side ends; then both are closed."""
     try:
         client.writer.write(runtime.head)
-        async with asyncio.TaskGroup() as group:
+        async with ended_with(client.writer.transport), asyncio.TaskGroup() as group:
             up = group.create_task(_copy(client.reader, runtime.writer))
             down = group.create_task(_copy(runtime.reader, client.writer))
             await asyncio.wait((up, down), return_when=asyncio.FIRST_COMPLETED)
