@@ -5,7 +5,7 @@ A stage says which pods it is for, how long it takes and what the pod is then. T
     start      Pending, not being deleted                       after 0.1 s   Running and ready
     complete   Running, annotated `.../complete-after: 30s`     after 30 s    Succeeded, or Failed by `.../exit-code`
     finish     already ended, being deleted                     at once       gone
-    terminate  being deleted                                    after 0.2 s, at most the grace   gone
+    terminate  being deleted                                    after its hooks and 0.2 s, at most the grace   gone
 
 Other lives are other tuples of stages (`stages_file` reads them). Chance and jitter come from the seed, the pod's UID
 and the stage's name: the same again for the same, and independent of the order in which things happen.
@@ -64,7 +64,9 @@ class Stage:
     delay_annotation: str = ""
     """For pods with this annotation only, whose value replaces `delay_s`, counted from the pod's start."""
     within_grace: bool = False
-    """Never takes longer than what is left of the deletion grace period."""
+    """Never takes longer than the deletion grace period."""
+    after_hooks: bool = False
+    """The delay begins when the hooks before the containers' stop (`preStop`) have slept."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """For pods with these labels only."""
     ready: bool | None = None
@@ -90,6 +92,7 @@ DEFAULT_STAGES: tuple[Stage, ...] = (
         becomes=GONE,
         delay_s=0.2,
         within_grace=True,
+        after_hooks=True,
     ),
 )
 
@@ -160,9 +163,33 @@ def _delay_s(stage: Stage, pod: Pod, now: datetime, seed: int) -> float | None:
         delay_s = max(stated - passed_s, 0.0)
     if stage.jitter_s:
         delay_s += stage.jitter_s * _share(seed, pod, stage, "jitter")
+    if stage.after_hooks:
+        delay_s += _hooks_left_s(pod, now)
     if stage.within_grace:
         delay_s = min(delay_s, float(pod.metadata.deletion_grace_period_seconds or 0))
     return delay_s
+
+
+def _hooks_left_s(pod: Pod, now: datetime) -> float:
+    """How long the hooks of containers that run still sleep; they all began when the pod was deleted.
+
+    Source: pkg/kubelet/kuberuntime/kuberuntime_container.go (killContainer).
+    """
+    running = {
+        each.name
+        for each in (*pod.status.init_container_statuses, *pod.status.container_statuses)
+        if each.state.running is not None
+    }
+    longest_s = 0
+    for container in (*pod.spec.init_containers, *pod.spec.containers):
+        hook = container.lifecycle.pre_stop if container.lifecycle is not None else None
+        if hook is not None and hook.sleep is not None and container.name in running:
+            longest_s = max(longest_s, hook.sleep.seconds)
+    ends = pod.metadata.deletion_timestamp
+    if not longest_s or ends is None:
+        return 0.0
+    passed_s = (now - parse_rfc3339(ends)).total_seconds() + (pod.metadata.deletion_grace_period_seconds or 0)
+    return max(longest_s - max(passed_s, 0.0), 0.0)
 
 
 def after(stage: Stage, pod: Pod, place: Place, now: datetime) -> PodStatus:

@@ -92,6 +92,7 @@ def _stage(fields: Fields) -> Stage:
         delay_s=fields.span("after", 0.0),
         delay_annotation=fields.text("afterAnnotation", ""),
         within_grace=fields.flag("withinGrace", default=deleting),
+        after_hooks=fields.flag("afterHooks", default=deleting),
         labels=fields.labels("labels"),
         ready=fields.flag("ready", default=None),
         chance=fields.share("chance", 1.0),

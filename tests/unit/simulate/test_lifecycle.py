@@ -4,10 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tiphys.api.kinds.core.pod.containers import Lifecycle, LifecycleHandler, SleepAction
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.pod.spec import PodReadinessGate
 from tiphys.api.kinds.core.pod.status import PodCondition
 from tiphys.api.meta.schema import copy_of
+from tiphys.base.clock import rfc3339
 from tiphys.simulate.lifecycle import COMPLETE_AFTER, DEFAULT_STAGES, EXIT_CODE, Place, after, next_step, seconds
 from tiphys.testing import builders as b
 
@@ -88,6 +90,18 @@ def test_an_annotated_pod_ends_counted_from_its_start() -> None:
 @pytest.mark.parametrize(("grace_s", "delay_s"), [(30, 0.2), (0, 0.0)])
 def test_deletion_takes_no_longer_than_the_grace(grace_s: int, delay_s: float) -> None:
     assert step(deleting(started(b.pod(node="n1")), grace_s)) == ("terminate", delay_s)
+
+
+@pytest.mark.parametrize(("grace_s", "passed_s", "delay_s"), [(30, 0, 10.2), (30, 4, 6.2), (30, 11, 0.2), (5, 0, 5.0)])
+def test_hooks_sleep_before_the_containers_stop(grace_s: int, passed_s: int, delay_s: float) -> None:
+    pod = started(b.pod(node="n1", containers=[b.container("a"), b.container("b")]))
+    for container, sleep_s in zip(pod.spec.containers, (3, 10), strict=True):
+        container.lifecycle = Lifecycle(pre_stop=LifecycleHandler(sleep=SleepAction(seconds=sleep_s)))
+    pod = deleting(pod, grace_s)
+    pod.metadata.deletion_timestamp = rfc3339(NOW + timedelta(seconds=grace_s))
+    assert step(pod, NOW + timedelta(seconds=passed_s)) == ("terminate", pytest.approx(delay_s))
+    pod.status = b.pod().status
+    assert step(pod) == ("terminate", 0.2), "what does not run has no hooks"
 
 
 def test_what_has_ended_goes_at_once() -> None:
