@@ -45,9 +45,18 @@ def resident_mb(pid: int) -> float:
     return _resident_mb(Path("/proc", str(pid)))
 
 
+def anonymous_mb(pid: int) -> float:
+    """What of that is its own: neither files nor memory that others share."""
+    return _status_mb(Path("/proc", str(pid)), "RssAnon:")
+
+
 def _resident_mb(entry: Path) -> float:
+    return _status_mb(entry, "VmRSS:")
+
+
+def _status_mb(entry: Path, field: str) -> float:
     for line in (entry / "status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(field):
             return int(line.split()[1]) / 1024
     return 0.0
 
