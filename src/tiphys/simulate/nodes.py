@@ -1,8 +1,8 @@
 """Runs simulated nodes: thousands of them in one process, with one pod informer and one heap of due times.
 
 An event about a pod on one of our nodes asks `lifecycle.next_step` what comes next and files it under its time; when
-the time has come, the step is written, and the event of that write files the next one. Leases are filed in the same
-heap, spread over their interval. So an idle cluster of simulated nodes costs its lease renewals and nothing else.
+the time has come, the step is written, and the event of that write files the next one. Leases are filed in a heap of
+their own, spread over their interval. So an idle cluster of simulated nodes costs its lease renewals and nothing else.
 
 Level, not edge: what is due is worked out from the pod as it is then, and a write that fails (conflict, server away) is
 filed again. Writes go through a bounded number of calls at once.
@@ -12,13 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import heapq
-import itertools
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -30,6 +27,7 @@ from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.meta.schema import copy_of
 from tiphys.base.clock import Clock, rfc3339, rfc3339_micro
 from tiphys.client.interface import Client, EventType, Informer
+from tiphys.simulate.agenda import Agenda
 from tiphys.simulate.kubelet_api.server import KubeletApi
 from tiphys.simulate.lifecycle import GONE, Place, Step, after, next_step
 from tiphys.simulate.objects import Addresses, lease_object, names, node_object
@@ -39,8 +37,6 @@ __all__ = ["SimulatedNodes", "SimulationSettings"]
 
 log = logging.getLogger(__name__)
 
-Work = Callable[[], Coroutine[Any, Any, None]]
-
 
 @dataclass(slots=True)
 class _Filed:
@@ -48,29 +44,6 @@ class _Filed:
 
     due_s: float
     step: Step
-
-
-@dataclass(slots=True)
-class _Agenda:
-    """What is to be done when. The earliest first."""
-
-    entries: list[tuple[float, int, Work]] = field(default_factory=list)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    _numbers: itertools.count[int] = field(default_factory=itertools.count)
-
-    def add(self, due_s: float, work: Work) -> None:
-        heapq.heappush(self.entries, (due_s, next(self._numbers), work))
-        if self.entries[0][2] is work:
-            self.changed.set()
-
-    def pop_due(self, now_s: float) -> Work | None:
-        if self.entries and self.entries[0][0] <= now_s:
-            return heapq.heappop(self.entries)[2]
-        return None
-
-    @property
-    def next_s(self) -> float | None:
-        return self.entries[0][0] if self.entries else None
 
 
 class SimulatedNodes:
@@ -99,10 +72,14 @@ class SimulatedNodes:
         """By pod UID."""
         self._assigned: dict[str, str] = {}
         """By pod UID: addresses that we gave out."""
-        self._agenda = _Agenda()
-        self._slots = asyncio.Semaphore(settings.calls_in_flight_max)
-        self.under_way = 0
+        self._agenda = Agenda(clock, settings.calls_in_flight_max)
+        self._renewals = Agenda(clock, settings.calls_in_flight_max)
+        """Of leases. Apart, as a kubelet's are: with much to say of pods, a node must not seem dead."""
+
+    @property
+    def under_way(self) -> int:
         """How many calls are."""
+        return self._agenda.under_way + self._renewals.under_way
 
     async def run(self) -> None:
         """Register the nodes and play them until cancelled. The Node objects stay behind, as those of real nodes do."""
@@ -114,9 +91,11 @@ class SimulatedNodes:
                 self._kubelet_port = self._kubelets.open(self._plays)
                 tasks.create_task(self._kubelets.run())
             for index, name in enumerate(self._hosts):
-                await self._in_slot(tasks, partial(self._register, index, name))
+                self._agenda.later(0.0, partial(self._register, index, name))
+            tasks.create_task(self._renewals.run())
             with contextlib.closing(_Subscription(pods, self._on_pod)):
-                await self._play(tasks, pods)
+                await pods.wait_synced()  # which addresses are taken is known by then
+                await self._agenda.run()
 
     # Nodes
 
@@ -144,9 +123,9 @@ class SimulatedNodes:
         self._lost.discard(name)
         if name in self._silent:
             self._silent.discard(name)
-            self._later(0.0, lambda: self._register(index, name))
+            self._agenda.later(0.0, lambda: self._register(index, name))
         else:
-            self._later(0.0, lambda: self._report(index, name))
+            self._agenda.later(0.0, lambda: self._report(index, name))
         for pod in self._client.informer(POD).list():
             if pod.spec.node_name == name:
                 self._file(pod)
@@ -161,7 +140,7 @@ class SimulatedNodes:
             await self._refreshed(self._node(index, name))
         except (ApiError, OSError, TimeoutError) as error:
             log.warning("node %s: its status could not be written, will try again: %s", name, error)
-            self._later(self._settings.retry_s, lambda: self._report(index, name))
+            self._agenda.later(self._settings.retry_s, lambda: self._report(index, name))
 
     async def _register(self, index: int, name: str) -> None:
         now = self._clock.now()
@@ -173,7 +152,7 @@ class SimulatedNodes:
                 node = await self._refreshed(wanted)
         except (ApiError, OSError, TimeoutError) as error:
             log.warning("node %s: registering failed, will try again: %s", name, error)
-            self._later(self._settings.retry_s, lambda: self._register(index, name))
+            self._agenda.later(self._settings.retry_s, lambda: self._register(index, name))
             return
         # Spread from the start: node i renews at its own point of the interval.
         self._leases[name] = lease_object(self._settings, node, rfc3339_micro(now))
@@ -208,7 +187,7 @@ class SimulatedNodes:
         except (ApiError, OSError, TimeoutError) as error:
             log.warning("node %s: renewing its lease failed, will try again: %s", name, error)
             delay_s = self._settings.retry_s
-        self._later(delay_s, lambda: self._renew(name))
+        self._renewals.later(delay_s, lambda: self._renew(name))
 
     async def _written(self, lease: Lease) -> Lease:
         if lease.metadata.resource_version:
@@ -314,44 +293,7 @@ class SimulatedNodes:
             self._assigned[uid] = self._pod_addresses.take()
         return Place(self._assigned[uid], host)
 
-    # The clockwork
-
-    def _later(self, delay_s: float, work: Work) -> None:
-        self._agenda.add(self._clock.monotonic() + delay_s, work)
-
-    async def _in_slot(self, tasks: asyncio.TaskGroup, work: Work) -> None:
-        """Start `work` as soon as one of the bounded slots is free."""
-        await self._slots.acquire()
-        self.under_way += 1
-        tasks.create_task(work()).add_done_callback(self._done)
-
-    def _done(self, _task: asyncio.Task[None]) -> None:
-        self.under_way -= 1
-        self._slots.release()
-
-    async def _play(self, tasks: asyncio.TaskGroup, pods: Informer[Pod]) -> None:
-        await pods.wait_synced()
-        while True:
-            while (work := self._agenda.pop_due(self._clock.monotonic())) is not None:
-                await self._in_slot(tasks, work)
-            self._agenda.changed.clear()
-            due_s = self._agenda.next_s
-            if due_s is None:
-                await self._agenda.changed.wait()
-            else:
-                await _either(self._clock.sleep(max(due_s - self._clock.monotonic(), 0.0)), self._agenda.changed.wait())
-
 
 class _Subscription:
     def __init__(self, informer: Informer[Pod], handler: Callable[[EventType, Pod | None, Pod | None], None]) -> None:
         self.close = informer.subscribe(handler)
-
-
-async def _either(*awaitables: Awaitable[Any]) -> None:
-    """Waits for the first, cancels the others."""
-    futures = [asyncio.ensure_future(a) for a in awaitables]
-    try:
-        await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for future in futures:
-            future.cancel()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -18,8 +19,10 @@ from tiphys.testing.memory_api import MemoryApi
 
 
 @contextlib.asynccontextmanager
-async def simulated(settings: SimulationSettings) -> AsyncIterator[tuple[MemoryApi, FakeClock]]:
-    api, clock = MemoryApi(), FakeClock()
+async def simulated(
+    settings: SimulationSettings, api: MemoryApi | None = None
+) -> AsyncIterator[tuple[MemoryApi, FakeClock]]:
+    api, clock = api or MemoryApi(), FakeClock()
     task = asyncio.ensure_future(SimulatedNodes(api, clock, settings).run())
     await clock.advance(0)
     try:
@@ -163,3 +166,22 @@ async def test_a_lost_node_is_silent_until_it_is_found() -> None:
         nodes.lose("other")
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+class Slow(MemoryApi):
+    """Never answers what is said of pods."""
+
+    async def update(self, kind: Any, obj: Any, **how: Any) -> Any:
+        if kind is POD:
+            await asyncio.Event().wait()
+        return await super().update(kind, obj, **how)
+
+
+async def test_leases_are_renewed_however_much_there_is_to_say_of_pods() -> None:
+    async with simulated(SimulationSettings(calls_in_flight_max=1), Slow()) as (api, clock):
+        await clock.advance(0)
+        await api.create(POD, b.pod(node="sim-0"))
+        before = api.informer(LEASE).get("sim-0", LEASE_NAMESPACE).spec.renew_time
+        await clock.advance(21)
+        assert "update Pod web" not in api.calls, "that call is under way, and no other may be"
+        assert api.informer(LEASE).get("sim-0", LEASE_NAMESPACE).spec.renew_time > before
