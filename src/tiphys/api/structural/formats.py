@@ -166,7 +166,7 @@ FORMATS: dict[str, Callable[[str], bool]] = {
 }
 """By normalised name: dashes of the format are left out, but for the names of Kubernetes' own."""
 
-_NUMBER_FORMATS = frozenset({"int32", "int64", "float", "double"})
+_NUMBER_FORMATS = {"integer": frozenset({"int32", "int64"}), "number": frozenset({"float", "double"})}
 
 
 def normalised(name: str) -> str:
@@ -174,5 +174,8 @@ def normalised(name: str) -> str:
     return name if name.startswith("k8s-") else name.replace("-", "")
 
 
-def is_recognised(name: str) -> bool:
-    return normalised(name) in FORMATS or name in _NUMBER_FORMATS
+def is_recognised(type_name: str, name: str) -> bool:
+    """Whether a format says anything of values of a type (empty: any)."""
+    if type_name in ("", "string"):
+        return normalised(name) in FORMATS
+    return name in _NUMBER_FORMATS.get(type_name, ())

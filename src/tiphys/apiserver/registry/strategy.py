@@ -50,14 +50,12 @@ def prepare(kind: Kind[Any], subresource: str, new: Any, old: Any) -> None:
     """Take back what this path may not change. Mutates `new` alone."""
     if not subresource:
         kind.prepare(new, old)
-        if kind.custom is None:
-            features.drop_disabled(kind.schema, new, old)
     elif subresource == "status":
         kind.prepare_status(new, old)
-        if kind.custom is None:
-            features.drop_disabled(kind.schema, new, old, status=True)
     else:
         _PREPARE.get((kind.kind, subresource), kind.prepare)(new, old)
+    if kind.custom is None and subresource in ("", "status"):
+        features.drop_disabled(kind.schema, new, old, status=bool(subresource))
 
 
 def validate(kind: Kind[Any], subresource: str, new: Any, old: Any) -> Iterable[FieldError]:
