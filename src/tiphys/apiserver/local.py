@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar, cast
 from urllib.parse import urlencode
 
 import msgspec
+from msgspec.structs import replace
 
 from tiphys.api import codec
 from tiphys.api.errors import ApiError, BadRequest, MethodNotAllowed, ServiceUnavailable, from_status
@@ -67,6 +68,11 @@ def _refusal(code: int, body: bytes) -> ApiError:
         return from_status(msgspec.json.decode(body, type=Status))
     except (msgspec.DecodeError, ValueError):
         return from_status(Status(status="Failure", code=code, message=body[:1024].decode("utf-8", "replace")))
+
+
+def _with_status(current: Any, obj: Any) -> Any:
+    """What `/status` takes of `obj`: its metadata and its status. The rest stays as it is, so it is not copied."""
+    return replace(current, metadata=copy_of(obj.metadata), status=copy_of(obj.status))
 
 
 class LocalClient:
@@ -155,7 +161,12 @@ class LocalClient:
         opts = self._options(subresource=subresource)
         if subresource == "scale":
             raise MethodNotAllowed("a scale is changed by patching it, or its parent")
-        entry, _ = await self._registry.update(kind, namespace, meta.name, lambda _current: copy_of(obj), opts)
+        only_status = subresource == "status" and kind.custom is None
+
+        def wanted(current: Any) -> Any:
+            return _with_status(current, obj) if only_status else copy_of(obj)
+
+        entry, _ = await self._registry.update(kind, namespace, meta.name, wanted, opts)
         return cast("R", entry.obj)
 
     async def patch(
@@ -343,7 +354,7 @@ class LocalInformer(Generic[R]):
                 return
             event_type = "ADDED" if old is None else "DELETED" if new is None else "MODIFIED"
         before: R | None = old.obj if old is not None else None
-        after: R | None = new.obj if new is not None else None
+        after: R | None = new.obj if new is not None and event_type != "DELETED" else None
         if after is not None:
             key = (after.metadata.namespace, after.metadata.name)
             for index in self._indexes.values():
@@ -351,10 +362,9 @@ class LocalInformer(Generic[R]):
         elif before is not None:
             for index in self._indexes.values():
                 index.remove((before.metadata.namespace, before.metadata.name))
-        if event_type == "DELETED":
-            after = None
+        change = cast("EventType", event_type)
         for handler in tuple(self._handlers):
-            handler(cast("EventType", event_type), before, after)
+            handler(change, before, after)
 
 
 class _Index(Generic[R]):
@@ -371,10 +381,13 @@ class _Index(Generic[R]):
     def put(self, key: tuple[str, str], obj: R) -> None:
         values = tuple(self._values(obj))
         known = self._known.get(key)
-        if values != known:
-            if known is not None:
-                self.remove(key)
-            self._known[key] = values
+        if values == known:
+            for value in values:
+                self.filed[value][key] = obj
+            return
+        if known is not None:
+            self.remove(key)
+        self._known[key] = values
         for value in values:
             self.filed.setdefault(value, {})[key] = obj
 

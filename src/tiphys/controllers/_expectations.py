@@ -61,10 +61,13 @@ class Expectations:
         if seen is not None and seen.metadata.uid == uid and seen.metadata.deletion_timestamp is None:
             self._expect(key, uid, GOING)
 
+    @property
+    def any(self) -> bool:
+        """Whether anything is waited for: until then, `observed` needs to hear of deletions alone."""
+        return bool(self._by_uid)
+
     def observed(self, change: EventType, obj: Resource) -> list[Hashable]:
         """The cache shows this; returns the keys that wait for nothing any more because of it."""
-        if change != "DELETED" and not self._by_uid:
-            return []
         uid = obj.metadata.uid
         if change == "DELETED":
             self._gone[uid] = None

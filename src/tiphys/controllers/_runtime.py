@@ -131,37 +131,38 @@ class Controller:
     # --- what wakes a key
 
     def _observe(self, change: EventType, old: Resource | None, new: Resource | None) -> None:
+        if change != "DELETED" and not self._expectations.any:
+            return
         seen = new if new is not None else old
         if seen is not None:
             for key in self._expectations.observed(change, seen):
                 self._queue.add(key)
 
     def _subscribe(self, watch: Watch[Any]) -> Callable[[], None]:
-        kind = watch.kind
+        # Each change of a pod passes here a score of times: what a watch does not ask for must cost it nothing.
+        keys, when, add = watch.keys, watch.when, self._queue.add
+        noted = watch.stamp is not None or watch.tally is not None
 
         def changed(change: EventType, old: Resource | None, new: Resource | None) -> None:
-            last = new if new is not None else old
-            if last is None:
+            if noted:
+                self._note(watch, old, new)
+            if when is not None and not when(old, new):
                 return
-            self._stamp(watch, old, new, last)
-            if watch.tally is not None and (what := watch.tally(old, new)) is not None:
-                self._tallies.count(what, self._clock.now())
-            if watch.when is not None and not watch.when(old, new):
-                return
-            for key in watch.keys(self.listers, last):
-                self._queue.add(key)
-            if old is not None and new is not None:
-                for key in watch.keys(self.listers, old):
-                    self._queue.add(key)
+            for each in (new, old):
+                if each is not None:
+                    for key in keys(self.listers, each):
+                        add(key)
 
         handler: Handler[Any] = changed
-        return self._informers[kind].subscribe(handler)
+        return self._informers[watch.kind].subscribe(handler)
 
-    def _stamp(self, watch: Watch[Any], old: Resource | None, new: Resource | None, last: Resource) -> None:
-        stamp = watch.stamp
-        if stamp is None or (old is not None and new is not None and stamp(old) == stamp(new)):
-            return
-        self._heard[watch.kind, last.metadata.namespace, last.metadata.name] = self._clock.now()
+    def _note(self, watch: Watch[Any], old: Resource | None, new: Resource | None) -> None:
+        """Remember the change, as `Watch.stamp` and `Watch.tally` ask."""
+        stamp, tally, last = watch.stamp, watch.tally, new if new is not None else old
+        if last is not None and stamp is not None and (old is None or new is None or stamp(old) != stamp(new)):
+            self._heard[watch.kind, last.metadata.namespace, last.metadata.name] = self._clock.now()
+        if tally is not None and (what := tally(old, new)) is not None:
+            self._tallies.count(what, self._clock.now())
 
     async def _resync(self) -> None:
         while True:

@@ -70,6 +70,7 @@ class World:
     obj: Resource
     owners: tuple[Owner, ...]
     dependents: tuple[tuple[Kind[Any], Resource], ...]
+    """Of an object that is being deleted, or one of whose owners waits to be."""
 
 
 def read(listers: Listers, key: Item, _now: datetime) -> World | None:
@@ -77,7 +78,9 @@ def read(listers: Listers, key: Item, _now: datetime) -> World | None:
     if obj is None or obj.metadata.uid != key.uid:
         return None
     owners = tuple(_owner(listers, obj, reference) for reference in obj.metadata.owner_references)
-    return World(obj, owners, tuple(_dependents(listers, key.uid)))
+    # Only for what goes, or may have to, does it matter what hangs on it: all kinds would have to be asked.
+    matter = obj.metadata.deletion_timestamp is not None or any(owner.state == "waiting" for owner in owners)
+    return World(obj, owners, tuple(_dependents(listers, key.uid)) if matter else ())
 
 
 def _owner(listers: Listers, obj: Resource, reference: OwnerReference) -> Owner:
@@ -208,7 +211,8 @@ def _complaint(key: Item, obj: Resource, owner: Owner) -> Event:
 def _keys(kind: Kind[Any]) -> Callable[[Listers, Resource], Iterable[Item]]:
     def keys(listers: Listers, obj: Resource) -> Iterable[Item]:
         metadata = obj.metadata
-        yield Item(kind, metadata.namespace, metadata.name, metadata.uid)
+        if not _is_safe(listers, obj):
+            yield Item(kind, metadata.namespace, metadata.name, metadata.uid)
         present = listers.get(kind, metadata.name, metadata.namespace)
         references: Iterable[OwnerReference] = metadata.owner_references
         if metadata.deletion_timestamp is None and present is not None and present.metadata.uid == metadata.uid:
@@ -223,6 +227,14 @@ def _keys(kind: Kind[Any]) -> Callable[[Listers, Resource], Iterable[Item]]:
                 yield Item(owner, metadata.namespace if owner.namespaced else "", reference.name, reference.uid)
 
     return keys
+
+
+def _is_safe(listers: Listers, obj: Resource) -> bool:
+    """Nobody deletes it and its owners are there, as with most objects: only what happens to these can change that."""
+    if obj.metadata.deletion_timestamp is not None:
+        return False
+    owners = (_owner(listers, obj, reference) for reference in obj.metadata.owner_references)
+    return all(owner.state == "solid" and not owner.misplaced for owner in owners)
 
 
 def _matters(old: Resource | None, new: Resource | None) -> bool:

@@ -106,6 +106,14 @@ def _taints_changed(old: Node | None, new: Node | None) -> bool:
     return (_no_execute(old) if old is not None else ()) != (_no_execute(new) if new is not None else ())
 
 
+def _where_tainted(listers: Listers, pod: Pod) -> Iterable[Key]:
+    """On other nodes there is nothing to look at, until their taints change."""
+    key = Key(pod.metadata.namespace, pod.metadata.name)
+    node = listers.get(NODE, pod.spec.node_name) if pod.spec.node_name else None
+    if (node is not None and _no_execute(node)) or listers.remembered(key):
+        yield key
+
+
 def _bound_or_tolerating(old: Pod | None, new: Pod | None) -> bool:
     """What makes a pod's eviction different: where it is, and what it tolerates."""
     if old is None or new is None:
@@ -119,7 +127,7 @@ SPEC = ControllerSpec(
     read=read,
     plan=plan,
     watches=(
-        Watch(POD, when=_bound_or_tolerating),
+        Watch(POD, _where_tainted, when=_bound_or_tolerating),
         Watch(NODE, _pods_of_node, when=_taints_changed, stamp=_no_execute),
     ),
     indexes=(BY_NODE,),

@@ -6,6 +6,7 @@ managedfieldsupdater, skipnonapplied), structured-merge-diff/v6/merge/update.go.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Mapping
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
@@ -86,7 +87,11 @@ _created: dict[tuple[type[Resource], bytes], Difference] = {}
 """What new objects set, by their JSON without names and without the values of maps."""
 _moves: dict[bytes, tuple[tuple[Identity, FieldsV1, bool], ...]] = {}
 """What becomes of managers, by their sets, the writer and what it changed: each with its set, and whether that was set
-now."""
+now. An address that all of it is about is left out."""
+_ADDRESS = re.compile(rb'"k:\{\\"ip\\":\\"([0-9A-Fa-f.:]+)\\"\}"')
+"""An item of a list of addresses (`status.podIPs`) in an encoded question."""
+_NO_ADDRESS = "?"
+_ITEM = '"k:{\\"ip\\":\\"%s\\"}"'
 _NOW = "now"
 _NO_FIELDS = FieldsV1("{}")
 _encode = msgspec.json.Encoder(enc_hook=json_hook).encode
@@ -163,7 +168,7 @@ def update_managed(
         found = form.kept(changes(form, old, new), subresource)
         if not any(found):
             return encode(managed)
-        if old is not None and _is_plain(managed, api_version):
+        if _is_plain(managed, api_version):
             return encode(_moved_on(managed, found, key, api_version, now_text))
         removed, modified, added = found
         written = union(modified, added)
@@ -173,18 +178,16 @@ def update_managed(
     except BadItem:
         return []
     give_way(managed, seen)
-    _take(managed, key, written, api_version, now_text, created=old is None)
+    _take(managed, key, written, api_version, now_text)
     return encode(managed)
 
 
-def _take(
-    managed: Managed, key: Identity, written: Fields | None, api_version: str, now_text: str, *, created: bool = False
-) -> None:
+def _take(managed: Managed, key: Identity, written: Fields | None, api_version: str, now_text: str) -> None:
     """Note what was written as the writer's."""
     mine = difference(written, NEVER_OWNED)
     if mine:
         before = managed.get(key)
-        new_fields = mine if created else ordered(mine)
+        new_fields = ordered(mine)
         managed[key] = Owner.of(union(before.fields, new_fields) or {} if before else new_fields, api_version, now_text)
     _cap(managed)
 
@@ -196,8 +199,12 @@ def _is_plain(managed: Managed, api_version: str) -> bool:
 
 def _moved_on(managed: Managed, found: Difference, key: Identity, version: str, now_text: str) -> Managed:
     """The managers after a write. Those of objects of one template go the same way: the answer is kept, and its sets
-    are shared by all of them."""
+    are shared by all of them. A pod's only address is put in its place again: nothing but it tells such pods apart."""
     question = _encode((key, found, [(known, owner.text) for known, owner in managed.items()]))
+    addresses = set(_ADDRESS.findall(question))
+    address = addresses.pop().decode() if len(addresses) == 1 else ""
+    if address:
+        question = _ADDRESS.sub(_NO_ADDRESS.encode(), question)
     answer = _moves.get(question)
     if answer is None:
         removed, modified, added = found
@@ -205,11 +212,22 @@ def _moved_on(managed: Managed, found: Difference, key: Identity, version: str, 
         after = dict(managed)
         give_way(after, {version: (written, removed)})
         _take(after, key, written, version, _NOW)
-        answer = tuple((known, owner.text, owner.time is _NOW) for known, owner in after.items())
+        moved = [(known, owner.text, owner.time is _NOW) for known, owner in after.items()]
+        answer = tuple((known, _readdressed(text, address, _NO_ADDRESS), set_now) for known, text, set_now in moved)
         _keep(_moves, question, answer, question)
     return {
-        known: Owner(text, version, now_text if set_now else managed[known].time) for known, text, set_now in answer
+        known: Owner(
+            _readdressed(text, _NO_ADDRESS, address), version, now_text if set_now else managed[known].time
+        )
+        for known, text, set_now in answer
     }
+
+
+def _readdressed(text: FieldsV1, old: str, new: str) -> FieldsV1:
+    """A set whose list items known by the address `old` are known by `new`; where one is empty, the set itself."""
+    if not old or not new or (item := _ITEM % old) not in text:
+        return text
+    return FieldsV1(text.replace(item, _ITEM % new))
 
 
 def _keep(answers: dict[_K, _V], question: _K, answer: _V, text: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from tiphys.api.errors import ApiError, Expired
@@ -38,7 +39,12 @@ def bookmark(kind: Kind[Any], revision: int, initial_events_end: bool = False) -
 
 def key_prefix(kind: Kind[Any]) -> bytes:
     """Where objects of this kind are stored; etcd's layout upstream."""
-    return f"/registry/{kind.storage_key}/".encode()
+    return _prefix(kind.storage_key)
+
+
+@lru_cache(maxsize=4096)
+def _prefix(storage_key: str) -> bytes:
+    return f"/registry/{storage_key}/".encode()
 
 
 class KindCache:
@@ -77,8 +83,10 @@ class KindCache:
 
     def entries(self, namespace: str = "") -> list[Entry]:
         """In key order; all namespaces when empty. A new list."""
-        start = self.start_of(namespace)
         entries = self._entries
+        if not entries:
+            return []  # of many kinds there are none, and a pod's every change asks for those of its namespace
+        start = self.start_of(namespace)
         return [entries[key] for key in self._keys.range(start, prefix_end(start))]
 
     def entries_from(self, start: bytes, end: bytes, limit: int = 0) -> list[Entry]:

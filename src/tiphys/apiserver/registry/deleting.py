@@ -31,7 +31,7 @@ from tiphys.apiserver.cache.caches import Caches
 from tiphys.apiserver.cache.entry import Entry
 from tiphys.apiserver.registry import metadata
 from tiphys.apiserver.registry.interface import AdmissionRequest, Deletion, WriteOptions
-from tiphys.apiserver.registry.storage import Storage
+from tiphys.apiserver.registry.storage import Encoded, Storage
 from tiphys.apiserver.registry.strategy import RETURNS_DELETED
 from tiphys.apiserver.registry.versions import entry_in
 from tiphys.apiserver.registry.writing import Writes
@@ -100,8 +100,9 @@ class Deletes:
             if not graceful:
                 mark_deleting(obj.metadata, self._clock.now())
             # Who deletes again and again (a controller that waits for a finalizer to go) must not see itself write.
-            unchanged = self._storage.unchanged(current.kind, obj, current)
-            marked = current if unchanged else await self._write(current, obj, opts)
+            encoded = self._storage.encoded(current.kind, obj)
+            unchanged = self._storage.unchanged(current.kind, obj, current, encoded)
+            marked = current if unchanged else await self._write(current, obj, opts, encoded)
             if marked is None:
                 return None
             if waits or (graceful and options.grace_period_seconds):
@@ -142,12 +143,14 @@ class Deletes:
         marked = await self._write(current, obj, opts)
         return None if marked is None else (marked, False)
 
-    async def _write(self, current: Entry, obj: Any, opts: WriteOptions) -> Entry | None:
+    async def _write(
+        self, current: Entry, obj: Any, opts: WriteOptions, encoded: Encoded | None = None
+    ) -> Entry | None:
         if opts.dry_run:
             obj.metadata.resource_version = str(current.revision)
             data = codec.encode(obj)
             return Entry(current.kind, current.key, current.namespace, current.name, current.revision, data, obj)
-        return await self._storage.put(current.kind, current.key, obj, current.revision)
+        return await self._storage.put(current.kind, current.key, obj, current.revision, encoded)
 
     async def _remove(self, kind: Kind[Any], current: Entry, opts: WriteOptions) -> tuple[Entry, bool] | None:
         if opts.dry_run:

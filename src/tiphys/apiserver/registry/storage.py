@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from tiphys.api import codec
 from tiphys.api.errors import InternalError
@@ -18,6 +18,18 @@ EVENT_TTL_S = 3600
 _LEASE_REUSE_S = 60.0
 
 
+class Encoded(NamedTuple):
+    """An object in its stored form, and its bytes."""
+
+    stored: Any
+    value: bytes
+
+
+def _encoded(stored: Any) -> Encoded:
+    stored.metadata.resource_version = ""
+    return Encoded(stored, codec.encode(stored))
+
+
 class Storage:
     """Conditional writes of single objects. None as an answer means: someone else was faster."""
 
@@ -28,16 +40,24 @@ class Storage:
         self._event_lease = 0
         self._event_lease_until = 0.0
 
-    async def put(self, kind: Kind[Any], key: bytes, obj: Any, expected: int) -> Entry | None:
+    def encoded(self, kind: Kind[Any], obj: Any) -> Encoded | None:
+        """`obj` as it would be stored, without its resource version; None where others convert it first."""
+        cache = self._caches.of(kind)
+        return _encoded(stored_form(cache, kind, obj)) if cache.versions is None else None
+
+    async def put(
+        self, kind: Kind[Any], key: bytes, obj: Any, expected: int, encoded: Encoded | None = None
+    ) -> Entry | None:
         """Write `obj` where the key stands at revision `expected` (0: is absent). The object is consumed.
 
-        The entry has the version of `kind`. Raises InternalError where the store fails.
+        `encoded`: the same object, encoded already. The entry has the version of `kind`. Raises InternalError where
+        the store fails.
         """
         cache = self._caches.of(kind)
-        versions = cache.versions
-        stored = stored_form(cache, kind, obj) if versions is None else await versions.stored_form(obj)
-        stored.metadata.resource_version = ""
-        value = codec.encode(stored)
+        if encoded is None:
+            versions = cache.versions
+            encoded = _encoded(stored_form(cache, kind, obj) if versions is None else await versions.stored_form(obj))
+        stored, value = encoded
         lease = await self._lease(cache.kind)
         pending = Pending(cache.kind, stored, value)
         self._caches.expect(pending)
@@ -67,7 +87,7 @@ class Storage:
             return None
         return result.revision
 
-    def unchanged(self, kind: Kind[Any], obj: Any, current: Entry) -> bool:
+    def unchanged(self, kind: Kind[Any], obj: Any, current: Entry, encoded: Encoded | None) -> bool:
         """Whether writing `obj` over `current` (an entry of the stored version) would change nothing."""
         stale = getattr(self._store, "stale", None)
         if stale is not None and stale(current.key):
@@ -75,12 +95,7 @@ class Storage:
         cache = self._caches.of(kind)
         if cache.versions is not None:
             return cache.versions.is_clean(current) and cache.versions.same(kind, obj, current)
-        stored = stored_form(cache, kind, obj)
-        before = stored.metadata.resource_version
-        stored.metadata.resource_version = ""
-        same = served(codec.encode(stored), current.revision) == current.data
-        stored.metadata.resource_version = before
-        return same
+        return encoded is not None and served(encoded.value, current.revision) == current.data
 
     async def _lease(self, kind: Kind[Any]) -> int:
         """Events expire. Many share a lease, so that there are not as many leases as events."""

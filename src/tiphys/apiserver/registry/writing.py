@@ -290,12 +290,13 @@ class Writes:
             await self.after_delete(kind, view.obj)
             obj.metadata.resource_version = str(revision)
             return Entry(kind, view.key, view.namespace, view.name, revision, _with_version(obj, revision), obj)
-        if self._storage.unchanged(kind, obj, current):
+        encoded = self._storage.encoded(kind, obj)
+        if self._storage.unchanged(kind, obj, current, encoded):
             return view
         if opts.dry_run:
             obj.metadata.resource_version = str(view.revision)
             return Entry(kind, view.key, view.namespace, view.name, view.revision, codec.encode(obj), obj)
-        return await self._storage.put(kind, view.key, obj, current.revision)
+        return await self._storage.put(kind, view.key, obj, current.revision, encoded)
 
     async def after_delete(self, kind: Kind[Any], obj: Any) -> None:
         """The object is gone: give back what it held."""

@@ -8,6 +8,8 @@ Source: pkg/apis/core/v1/defaults.go, zz_generated.defaults.go.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from operator import attrgetter
 
 from tiphys.api.kinds.core.pod import facts
 from tiphys.api.kinds.core.pod.containers import Container, EphemeralContainer, LifecycleHandler, Probe
@@ -148,8 +150,12 @@ def _default_http_get(handler: Probe | LifecycleHandler) -> None:
         handler.http_get.scheme = handler.http_get.scheme or "HTTP"
 
 
+_SOURCES = tuple(name for name in Volume.__struct_fields__ if name != "name")
+_sources_of: Callable[[Volume], tuple[object, ...]] = attrgetter(*_SOURCES)
+
+
 def _default_volume(volume: Volume) -> None:
-    if not any(getattr(volume, source) is not None for source in volume.__struct_fields__ if source != "name"):
+    if _sources_of(volume).count(None) == len(_SOURCES):
         volume.empty_dir = EmptyDirVolumeSource()
     if volume.host_path is not None and volume.host_path.type is None:
         volume.host_path.type = ""

@@ -30,10 +30,11 @@ def prepare(pod: Pod, old: Pod | None) -> None:
 
 
 def prepare_status(pod: Pod, old: Pod) -> None:
-    """`/status`: spec and owners stay, and who writes no generation keeps the one that was."""
-    pod.spec = copy_of(old.spec)
+    """`/status`: spec and owners stay (and are shared: nothing writes into them from here on), and who writes no
+    generation keeps the one that was."""
+    pod.spec = old.spec
     pod.metadata.deletion_timestamp = old.metadata.deletion_timestamp
-    pod.metadata.owner_references = [copy_of(owner) for owner in old.metadata.owner_references]
+    pod.metadata.owner_references = old.metadata.owner_references
     status = pod.status
     status.qos_class = status.qos_class or old.status.qos_class
     status.observed_generation = status.observed_generation or old.status.observed_generation
