@@ -6,14 +6,14 @@ managedfieldsupdater, skipnonapplied), structured-merge-diff/v6/merge/update.go.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from functools import cache
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
+from tiphys.api.apply.alike import Answers, Question, outline
 from tiphys.api.apply.fieldset import MEMBER, Fields, difference, intersection, is_valid, ordered, union
 from tiphys.api.apply.form import Form, empty_json
 from tiphys.api.apply.typed import BadItem, Difference, compare, root
@@ -81,23 +81,11 @@ _NOBODYS: dict[str, Any] = {
 """The same in attributes: what objects of one template differ in."""
 _LABELS_AND_ANNOTATIONS = {"labels": "", "annotations": ""}
 
-_KEPT_MAX = 512
-_KEPT_MAX_BYTES = 16 << 10
-_created: dict[tuple[type[Resource], bytes], Difference] = {}
-"""What new objects set, by their JSON without names and without the values of maps."""
-_moves: dict[bytes, tuple[tuple[Identity, FieldsV1, bool], ...]] = {}
-"""What becomes of managers, by their sets, the writer and what it changed: each with its set, and whether that was set
-now. An address that all of it is about is left out."""
-_ADDRESS = re.compile(rb'"k:\{\\"ip\\":\\"([0-9A-Fa-f.:]+)\\"\}"')
-"""An item of a list of addresses (`status.podIPs`) in an encoded question."""
-_NO_ADDRESS = "?"
-_ITEM = '"k:{\\"ip\\":\\"%s\\"}"'
+_answers = Answers()
+"""What becomes of managers: each with its set, and whether that was set now."""
 _NOW = "now"
 _NO_FIELDS = FieldsV1("{}")
 _encode = msgspec.json.Encoder(enc_hook=json_hook).encode
-
-_K = TypeVar("_K", bound=Hashable)
-_V = TypeVar("_V")
 
 
 def identity(manager: str, operation: str, api_version: str, subresource: str) -> Identity:
@@ -165,11 +153,11 @@ def update_managed(
         return []  # never tracked, or forgotten: it starts again with the next apply
     key = identity(manager, operation, api_version, subresource)
     try:
+        if isinstance(new, msgspec.Struct) and _is_plain(managed, api_version):
+            return encode(_moved_on(form, old, new, managed, key, now_text))
         found = form.kept(changes(form, old, new), subresource)
         if not any(found):
             return encode(managed)
-        if _is_plain(managed, api_version):
-            return encode(_moved_on(managed, found, key, api_version, now_text))
         removed, modified, added = found
         written = union(modified, added)
         seen = {api_version: (written, removed)}
@@ -197,45 +185,44 @@ def _is_plain(managed: Managed, api_version: str) -> bool:
     return len(managed) < MAX_UPDATE_MANAGERS and all(owner.api_version == api_version for owner in managed.values())
 
 
-def _moved_on(managed: Managed, found: Difference, key: Identity, version: str, now_text: str) -> Managed:
-    """The managers after a write. Those of objects of one template go the same way: the answer is kept, and its sets
-    are shared by all of them. A pod's only address is put in its place again: nothing but it tells such pods apart."""
-    question = _encode((key, found, [(known, owner.text) for known, owner in managed.items()]))
-    addresses = set(_ADDRESS.findall(question))
-    address = addresses.pop().decode() if len(addresses) == 1 else ""
-    if address:
-        question = _ADDRESS.sub(_NO_ADDRESS.encode(), question)
-    answer = _moves.get(question)
+def _moved_on(
+    form: Form, old: Resource | None, new: Resource, managed: Managed, key: Identity, now_text: str
+) -> Managed:
+    """The managers after a write; those of objects that are alike go the same way. Raises BadItem."""
+    change = outline(_bare(new)) if old is None else _encode(_differing(old, new))
+    # Of an Apply manager the identity has no version; the form's is everybody's here.
+    texts = [(known, owner.text) for known, owner in managed.items()]
+    question = Question(_encode((key, texts)) + change, new.metadata)
+    answer = _answers.get(form, question)
     if answer is None:
-        removed, modified, added = found
-        written = union(modified, added)
-        after = dict(managed)
-        give_way(after, {version: (written, removed)})
-        _take(after, key, written, version, _NOW)
-        moved = [(known, owner.text, owner.time is _NOW) for known, owner in after.items()]
-        answer = tuple((known, _readdressed(text, address, _NO_ADDRESS), set_now) for known, text, set_now in moved)
-        _keep(_moves, question, answer, question)
+        moved = _moved(form, old, new, managed, key)
+        general = [question.general(owner.text) for owner in moved.values()]
+        if None in general:
+            return {known: owner._replace(time=_time(owner, now_text)) for known, owner in moved.items()}
+        answer = [
+            (known, text, owner.time is _NOW) for (known, owner), text in zip(moved.items(), general, strict=True)
+        ]
+        _answers.keep(form, question, answer)
     return {
-        known: Owner(
-            _readdressed(text, _NO_ADDRESS, address), version, now_text if set_now else managed[known].time
-        )
+        known: Owner(question.own(text), form.api_version, now_text if set_now else managed[known].time)
         for known, text, set_now in answer
     }
 
 
-def _readdressed(text: FieldsV1, old: str, new: str) -> FieldsV1:
-    """A set whose list items known by the address `old` are known by `new`; where one is empty, the set itself."""
-    if not old or not new or (item := _ITEM % old) not in text:
-        return text
-    return FieldsV1(text.replace(item, _ITEM % new))
+def _moved(form: Form, old: Resource | None, new: Resource, managed: Managed, key: Identity) -> Managed:
+    """The same, worked out: `_NOW` stands for the time."""
+    found = form.kept(changes(form, old, new), key.subresource)
+    after = dict(managed)
+    if any(found):
+        removed, modified, added = found
+        written = union(modified, added)
+        give_way(after, {form.api_version: (written, removed)})
+        _take(after, key, written, form.api_version, _NOW)
+    return after
 
 
-def _keep(answers: dict[_K, _V], question: _K, answer: _V, text: bytes) -> None:
-    """Remember an answer for the next object that is alike, unless the question is long."""
-    if len(text) <= _KEPT_MAX_BYTES:
-        if len(answers) >= _KEPT_MAX:
-            answers.clear()
-        answers[question] = answer
+def _time(owner: Owner, now_text: str) -> str | None:
+    return now_text if owner.time is _NOW else owner.time
 
 
 def _current(old: Resource | None, new: Resource, subresource: str) -> Managed:
@@ -258,18 +245,23 @@ def changes(form: Form, old: Resource | None, new: Resource) -> Difference:
         return removed, modified, ordered(more) if more else more
     schema = type(new)
     if old is None:
-        return _of_created(new)
+        removed, modified, more = compare(root(schema), empty_json(schema), _plain(_bare(new)))
+        return removed, modified, ordered(more) if more else more
+    differing = _differing(old, new)
+    before, after = _partial(schema, differing[0]), _partial(schema, differing[1])
+    return compare(root(schema), before, after)
+
+
+def _differing(old: Resource, new: Resource) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The top-level attributes that differ, as they were and as they are, without what the server moves along."""
     before, after = {}, {}
-    for name in schema.__struct_fields__:
+    for name in type(new).__struct_fields__:
         left, right = getattr(old, name), getattr(new, name)
         if name == "metadata":
             left, right = replace(left, **_UNCOUNTED), replace(right, **_UNCOUNTED)
         if left is not right and left != right:
             before[name], after[name] = left, right
-    if not after:
-        return None, None, None
-    before, after = _partial(schema, before), _partial(schema, after)
-    return compare(root(schema), before, after)
+    return before, after
 
 
 def _in_other_versions(
@@ -286,21 +278,13 @@ def _in_other_versions(
     return seen
 
 
-def _of_created(new: Resource) -> Difference:
-    """What a new object sets, but for what is nobody's. Objects of one template are alike: the answer is kept."""
-    schema = type(new)
+def _bare(new: Resource) -> Resource:
+    """A new object without what is nobody's."""
     meta = new.metadata
-    bare = replace(
-        new, **_without_values(new, _maps_of(schema)),
+    return replace(
+        new, **_without_values(new, _maps_of(type(new))),
         metadata=replace(meta, **_NOBODYS, **_without_values(meta, _LABELS_AND_ANNOTATIONS)),
     )  # fmt: skip
-    key = (schema, _encode(bare))
-    known = _created.get(key)
-    if known is None:
-        removed, modified, more = compare(root(schema), empty_json(schema), _plain(bare))
-        known = removed, modified, ordered(more) if more else more
-        _keep(_created, key, known, key[1])
-    return known
 
 
 def _without_values(obj: Any, maps: Mapping[str, Any]) -> dict[str, Any]:
