@@ -5,7 +5,7 @@ when that work is done. So a burst of changes costs one look, and memory is boun
 
 A key that failed waits out its back-off. If its world changes meanwhile it is looked at sooner, but not at once: at
 most one try per `failing_wake_s`, so that a key that can never succeed does not burn a core because its neighbours are
-busy.
+busy. One whose looks take long may rest between them (`rest`), so that one large object leaves time for all others.
 
 Source: client-go util/workqueue (queue.go, delaying_queue.go, rate_limiting_queue.go).
 """
@@ -53,6 +53,8 @@ class WorkQueue(Generic[K]):
         self._since: dict[K, float] = {}
         """When the keys that are ready became so."""
         self._again: set[K] = set()
+        self._resting: dict[K, float] = {}
+        """Until when keys are left alone."""
         self._due: dict[K, float] = {}
         # Entries of the heap that no longer agree with `_due` are stale and skipped: moving a key forward is one push.
         self._heap: list[tuple[float, int, K]] = []
@@ -67,6 +69,9 @@ class WorkQueue(Generic[K]):
         """Have `key` looked at soon."""
         if key in self._due and self._failures.count(key):
             self.add_after(key, self._failing_wake_s)
+            return
+        if self._resting and (rest_s := self._rest_s(key)) > 0:
+            self.add_after(key, rest_s)
             return
         self._due.pop(key, None)
         self._push(key)
@@ -99,6 +104,13 @@ class WorkQueue(Generic[K]):
         self.add_after(key, delay_s)
         return delay_s
 
+    def rest(self, key: K, until_s: float) -> None:
+        """Do not give `key` out again before this monotonic time, whatever changes; call while it is worked on."""
+        self._resting[key] = until_s
+
+    def _rest_s(self, key: K) -> float:
+        return self._resting.get(key, 0.0) - self._clock.monotonic()
+
     def forget(self, key: K) -> None:
         """Work on `key` succeeded: its next failure is a first one."""
         self._failures.forget(key)
@@ -114,6 +126,7 @@ class WorkQueue(Generic[K]):
         key = self._ready.popleft()
         self._queued.discard(key)
         now_s = self._clock.monotonic()
+        self._resting.pop(key, None)
         self._working[key] = now_s
         self.last_wait_s = now_s - self._since.pop(key, now_s)
         return key
@@ -122,7 +135,7 @@ class WorkQueue(Generic[K]):
         self._working.pop(key, None)
         if key in self._again:
             self._again.discard(key)
-            self._push(key)
+            self.add(key)
 
     async def run(self) -> None:
         """Moves keys whose delay is over into the queue, until cancelled."""

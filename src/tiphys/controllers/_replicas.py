@@ -120,7 +120,10 @@ def _status(world: World, active: Sequence[Pod], failure: tuple[str, str] | None
     status.replicas = len(active)
     status.fully_labeled_replicas = sum(labels <= pod.metadata.labels.items() for pod in active)
     status.ready_replicas = len(ready)
-    status.available_replicas = sum(is_available(pod, owner.spec.min_ready_seconds, world.now) for pod in ready)
+    minimum_s = owner.spec.min_ready_seconds
+    status.available_replicas = (
+        sum(is_available(pod, minimum_s, world.now) for pod in ready) if minimum_s else len(ready)
+    )
     status.observed_generation = owner.metadata.generation
     if hasattr(status, "terminating_replicas"):
         ending = [pod for pod in world.pods if _is_terminating(pod) and _is_controlled_by(pod, owner.metadata.uid)]

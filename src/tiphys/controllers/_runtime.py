@@ -39,6 +39,10 @@ from tiphys.controllers.settings import ControllerSettings
 
 log = logging.getLogger(__name__)
 
+LONG_LOOK_S = 0.004
+LOOKING_SHARE = 0.2
+"""One key whose looks are long (thousands of pods) may take that much of the loop's time; its changes gather meanwhile.
+"""
 SERIAL_WAIT_S = 0.05
 """How soon a serial controller looks again whether its earlier writes are seen; any change may be the last one."""
 
@@ -210,15 +214,19 @@ class Controller:
             if spec.stale_skips is not None and spec.primary is not None:
                 self._metrics.count(Measured(spec.stale_skips, (spec.primary.group, spec.primary.plural)))
             return False
+        started_s = self._clock.monotonic()
         world = spec.read(self.listers, key, self._clock.now())
         if world is None:
             self._memory.pop(key, None)
             return True
         if spec.observe is not None:
             world = await spec.observe(self._client, key, world)
+            started_s = self._clock.monotonic()
         self._plans_total += 1
         actions = spec.plan(key, world)
         self._actions_total += len(actions)
+        if (took_s := self._clock.monotonic() - started_s) >= LONG_LOOK_S:
+            self._queue.rest(key, started_s + took_s / LOOKING_SHARE)
         delay_s = await self._carry_out(key, world, actions)
         if delay_s is not None:
             self._queue.add_after(key, delay_s)

@@ -86,6 +86,34 @@ async def test_news_about_a_failing_key_wake_it_but_not_at_once(clock: FakeClock
     running.cancel()
 
 
+async def test_a_key_that_rests_is_left_alone_and_not_forgotten(clock: FakeClock, queue: WorkQueue[str]) -> None:
+    queue.add("a")
+    assert await take(queue) == "a"
+    queue.rest("a", clock.monotonic() + 2)
+    queue.add("a")  # while it is worked on
+    queue.done("a")
+    queue.add("a")
+    queue.add("b")
+    assert [await take(queue), await take(queue)] == ["b", None]
+    await clock.advance(2)
+    assert [await take(queue), await take(queue)] == ["a", None]
+    queue.done("a")
+    queue.add("a")  # a rest is for once
+    assert await take(queue) == "a"
+
+
+async def test_a_rest_puts_off_no_later_delay(clock: FakeClock, queue: WorkQueue[str]) -> None:
+    queue.add("a")
+    assert await take(queue) == "a"
+    queue.rest("a", clock.monotonic() + 2)
+    queue.add_after("a", 5)
+    queue.done("a")
+    await clock.advance(4)
+    assert await take(queue) is None
+    await clock.advance(1)
+    assert await take(queue) == "a"
+
+
 async def test_cancelling_a_waiter_loses_no_key(queue: WorkQueue[str]) -> None:
     waiter = asyncio.create_task(queue.get())
     await settle()
