@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import pytest_asyncio
 from tiphys.api.kind import new
 from tiphys.api.kinds import CONFIGMAP, NODE, POD, SECRET, SERVICE
 from tiphys.api.kinds.core.pod.log_options import LogOptions
+from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.service import ServicePort
 from tiphys.kubelet.logs import read_log
 from tiphys.kubelet.volumes.mounts import mounted_under
@@ -284,6 +287,71 @@ async def test_probes_gate_readiness_and_restart(node: TestNode) -> None:
     assert any(r == "Unhealthy" and m.startswith('Startup probe failed: Get "http://') for r, m in reasons)
     await node.api.delete(POD, "probed", "default")
     await node.until_gone("probed")
+
+
+HEALTH = """
+import asyncio, pathlib, grpc.aio
+
+async def check(request, context):
+    name = request[2:].decode()
+    if name != "up":
+        await context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
+    return b"\\x08" + (b"\\x02" if pathlib.Path("/tmp/broken-UNIQUE").exists() else b"\\x01")
+
+async def main():
+    pathlib.Path("/tmp/broken-UNIQUE").unlink(missing_ok=True)
+    server = grpc.aio.server()
+    method = grpc.unary_unary_rpc_method_handler(check)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": method}),))
+    server.add_insecure_port("[::]:5000")
+    await server.start()
+    await server.wait_for_termination()
+
+asyncio.run(main())
+"""
+"""A server of gRPC's health checks, run with this machine's Python inside a container."""
+
+
+async def test_probes_over_grpc(node: TestNode) -> None:
+    unique = uuid.uuid4().hex
+    script = HEALTH.replace("UNIQUE", unique)
+
+    def serving(name: str, service: str) -> dict[str, Any]:
+        container = {
+            "name": "c",
+            "image": BUSYBOX,
+            "command": ["/bin/busybox", "chroot", "/host", sys.executable, "-c", script],
+            "volumeMounts": [{"name": "host", "mountPath": "/host"}],
+            "readinessProbe": {"grpc": {"port": 5000, "service": service}, "periodSeconds": 1},
+            "livenessProbe": {
+                "grpc": {"port": 5000, "service": "up"},
+                "initialDelaySeconds": 10,
+                "periodSeconds": 1,
+                "failureThreshold": 2,
+            },
+        }
+        volume = {"name": "host", "hostPath": {"path": "/"}}
+        spec = {"containers": [container], "volumes": [volume], "terminationGracePeriodSeconds": 0}
+        return {"metadata": {"name": name}, "spec": spec}
+
+    node.api.run(serving("grpc", "up"))
+    node.api.run(serving("stranger", "down"))
+
+    def ready(pod: Pod | None) -> bool:
+        return pod is not None and bool(pod.status.container_statuses) and pod.status.container_statuses[0].ready
+
+    await node.until("grpc", ready, 60)
+    told = "Readiness probe failed: error: health rpc probe failed: rpc error: code = NotFound desc = unknown service"
+    await node.until("stranger", lambda _: any(text.startswith(told) for _, text in node.reasons("stranger")), 60)
+    broken = Path(f"/tmp/broken-{unique}")
+    broken.touch()
+    try:
+        await node.until("grpc", lambda p: p is not None and p.status.container_statuses[0].restart_count > 0, 60)
+        told = 'Liveness probe failed: service unhealthy (responded with "NOT_SERVING")'
+        assert ("Unhealthy", told) in node.reasons("grpc")
+        await node.until("grpc", ready, 60)
+    finally:
+        broken.unlink(missing_ok=True)
 
 
 async def test_hooks_and_grace(node: TestNode) -> None:

@@ -14,8 +14,9 @@ from tests.e2e import kubelet_node
 from tests.e2e.kubelet_node import TestNode, node_in, own_network, write_busybox
 from tests.e2e.registry import Registry, registry
 from tiphys.api.codec import from_json
-from tiphys.api.kinds import SECRET
+from tiphys.api.kinds import POD, SECRET
 from tiphys.api.kinds.core.pod.schema import Pod
+from tiphys.kubelet.images import collector
 
 pytestmark = pytest.mark.skipif(bool(kubelet_node.missing()), reason=kubelet_node.missing())
 
@@ -86,6 +87,44 @@ async def pulls(node: TestNode, private: Registry, mirror: Registry) -> None:
         node.api.run(pod(f"reads-{asked}", "images.example.com/tool:1", container=mounts, volumes=[volume]))
         await node.until_phase(f"reads-{asked}", "Running")
         assert mirror.asked["files"] == asked
+
+
+async def ageing(directory: Path) -> None:
+    archive = directory / "image.tar"
+    directory.mkdir(exist_ok=True)
+    write_busybox(archive)
+    with registry(archive) as server:
+        async with node_in(directory, image_min_age_s=0.0, image_max_age_s=1.0) as node:
+            certificates = node.runtime.directory / "certs.d" / server.host
+            certificates.mkdir(parents=True)
+            (certificates / "hosts.toml").write_text(f'[host."http://{server.host}"]\n')
+            image, once = f"{server.host}/tool:1", {"imagePullPolicy": "IfNotPresent"}
+
+            async def there() -> bool:
+                return any(image in found.repo_tags for found in await node.kubelet.cri.list_images())
+
+            for name in ("first", "other"):
+                node.api.run(pod(name, image, container=once))
+                await node.until_phase(name, "Running")
+            await node.api.delete(POD, "first", "default", grace_period_s=0)
+            await node.until_gone("first")
+            # One that runs stays, however old.
+            await asyncio.sleep(2.0)
+            assert await there()
+            await node.api.delete(POD, "other", "default", grace_period_s=0)
+            await node.until_gone("other")
+            async with asyncio.timeout(60):
+                while await there():  # noqa: ASYNC110 - nothing tells of it
+                    await asyncio.sleep(0.1)
+            node.api.run(pod("again", image, container=once))
+            await node.until_phase("again", "Running")
+            assert server.asked["tool"] == 2
+
+
+def test_images_grow_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector, "PERIOD_S", 0.5)
+    with own_network():
+        asyncio.run(ageing(tmp_path))
 
 
 def test_pulls(tmp_path: Path) -> None:

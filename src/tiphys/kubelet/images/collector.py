@@ -21,7 +21,7 @@ from tiphys.kubelet.stats.collector import Collector
 
 _log = logging.getLogger(__name__)
 
-_PERIOD_S = 300.0
+PERIOD_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class ImageCollector:
         """Look every 5 minutes until cancelled."""
         while True:
             await self.look()
-            await self._clock.sleep(_PERIOD_S)
+            await self._clock.sleep(PERIOD_S)
 
     async def look(self) -> None:
         """Collect by age, then by how full the disk is."""
