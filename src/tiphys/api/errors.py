@@ -52,7 +52,7 @@ def shown(value: object) -> str:
 
     from tiphys.api.meta.schema import encode_hook
 
-    return go_escaped(msgspec.json.encode(value, enc_hook=encode_hook).decode())
+    return go_escaped(msgspec.json.encode(value, enc_hook=encode_hook, order="deterministic").decode())
 
 
 _GO_ESCAPES = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"})

@@ -17,6 +17,10 @@ JOBS = "/apis/batch/v1/namespaces/default/jobs"
 MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "known"}}
 
 REFUSALS: list[tuple[str, str, dict[str, str], Any, int, str]] = [
+    ("PATCH", f"{MAPS}/new?fieldManager=me", {"Content-Type": "application/apply-patch+yaml"},
+     {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "new", "uid": "u"}}, 409,
+     'Operation cannot be fulfilled on configmaps "new": uid mismatch: the provided object specified uid u, and no '
+     "existing object was found"),
     # Methods and paths.
     ("PUT", "/api", {}, None, 405, "the server does not allow this method on the requested resource"),
     ("PUT", "/version", {}, None, 405, "the server does not allow this method on the requested resource"),

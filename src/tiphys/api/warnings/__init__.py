@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tiphys.api.kind import Kind
-from tiphys.api.warnings import others
+from tiphys.api.warnings import others, secrets
 from tiphys.api.warnings.pods import pod_warnings, template_warnings
 
 Warnings = Callable[[Any, Any], Iterator[str]]
@@ -49,6 +49,7 @@ _BY_RESOURCE: Mapping[str, Warnings] = {
     "customresourcedefinitions.apiextensions.k8s.io": others.definition_warnings,
     "endpointslices.discovery.k8s.io": others.endpoint_slice_warnings,
     "ingresses.networking.k8s.io": others.ingress_warnings,
+    "secrets": secrets.warnings,
     "services": others.service_warnings,
     "nodes": others.node_warnings,
     "persistentvolumeclaims": others.claim_warnings,

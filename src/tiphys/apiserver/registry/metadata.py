@@ -105,6 +105,12 @@ def version_missing(kind: Kind[Any], name: str) -> Invalid:
     return invalid_object(kind.group, kind.plural, name, [error])
 
 
+def made_with_uid(kind: Kind[Any], name: str, uid: str) -> Conflict:
+    """What is applied names a UID, and there is no such object."""
+    why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+    return object_conflict(kind.group, kind.plural, name, why)
+
+
 def uid_conflict(kind: Kind[Any], name: str, key: bytes, wanted: str, found: str) -> Conflict:
     """The object is another one than the caller knew."""
     return object_conflict(

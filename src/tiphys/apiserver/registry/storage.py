@@ -8,6 +8,7 @@ from tiphys.api import codec
 from tiphys.api.errors import InternalError
 from tiphys.api.kind import Kind
 from tiphys.api.kinds.core.event import EVENT
+from tiphys.apiserver.cache.cache import KindCache
 from tiphys.apiserver.cache.caches import Caches, Pending
 from tiphys.apiserver.cache.entry import Entry, served
 from tiphys.apiserver.registry.versions import entry_in, stored_form
@@ -55,8 +56,7 @@ class Storage:
         """
         cache = self._caches.of(kind)
         if encoded is None:
-            versions = cache.versions
-            encoded = _encoded(stored_form(cache, kind, obj) if versions is None else await versions.stored_form(obj))
+            encoded = _encoded(await _stored(cache, kind, obj))
         stored, value = encoded
         lease = await self._lease(cache.kind)
         pending = Pending(cache.kind, stored, value)
@@ -75,6 +75,21 @@ class Storage:
             return None
         entry = pending.entry or cache.entry_of(Record(key, value, 0, result.revision, 0))
         return await entry_in(cache, kind, entry)
+
+    async def rehearsed(self, kind: Kind[Any], entry: Entry) -> Entry:
+        """A dry run's entry as it would be read back had it been written: through the stored version, and what that
+        does not know is lost. Raises InternalError where a conversion fails.
+        """
+        cache = self._caches.of(kind)
+        if cache.kind.api_version == kind.api_version:
+            return entry
+        stored = await _stored(cache, kind, entry.obj)
+        written = Entry(
+            cache.kind, entry.key, entry.namespace, entry.name, entry.revision, codec.encode(stored), stored
+        )
+        obj = (await entry_in(cache, kind, written)).obj
+        obj.metadata.resource_version = str(entry.revision) if entry.revision else ""
+        return Entry(kind, entry.key, entry.namespace, entry.name, entry.revision, codec.encode(obj), obj)
 
     async def remove(self, entry: Entry) -> int | None:
         """Delete what stands at exactly this entry; the revision of the deletion."""
@@ -106,6 +121,10 @@ class Storage:
             self._event_lease_until = now + _LEASE_REUSE_S
             self._event_lease = await self._store.grant(EVENT_TTL_S + int(_LEASE_REUSE_S))
         return self._event_lease
+
+
+async def _stored(cache: KindCache, kind: Kind[Any], obj: Any) -> Any:
+    return stored_form(cache, kind, obj) if cache.versions is None else await cache.versions.stored_form(obj)
 
 
 def refused(error: StoreError) -> InternalError:

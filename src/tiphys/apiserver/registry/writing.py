@@ -110,7 +110,8 @@ class Writes:
             if opts.dry_run:
                 if cache.get(namespace, meta.name) is not None:
                     return None
-                return Entry(kind, key, meta.namespace, meta.name, 0, codec.encode(obj), obj)
+                made = Entry(kind, key, meta.namespace, meta.name, 0, codec.encode(obj), obj)
+                return await self._storage.rehearsed(kind, made)
             if meta.resource_version not in ("", "0"):
                 # Storage's word, after admission's.
                 raise Malformed("resourceVersion should not be set on objects to be created")
@@ -204,6 +205,8 @@ class Writes:
         meta = obj.metadata
         metadata.check_name(kind, namespace, name, meta)
         metadata.bind_namespace(kind, namespace, meta)
+        if applied and meta.uid:
+            raise metadata.made_with_uid(kind, name, meta.uid)
         if uid or meta.uid:
             key = self._caches.of(kind).key(namespace, name)
             raise metadata.uid_conflict(kind, name, key, uid or meta.uid, "")
@@ -295,7 +298,8 @@ class Writes:
             return view
         if opts.dry_run:
             obj.metadata.resource_version = str(view.revision)
-            return Entry(kind, view.key, view.namespace, view.name, view.revision, codec.encode(obj), obj)
+            made = Entry(kind, view.key, view.namespace, view.name, view.revision, codec.encode(obj), obj)
+            return await self._storage.rehearsed(kind, made)
         return await self._storage.put(kind, view.key, obj, current.revision, encoded)
 
     async def after_delete(self, kind: Kind[Any], obj: Any) -> None:

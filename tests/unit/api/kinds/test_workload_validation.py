@@ -341,6 +341,10 @@ def test_the_server_counts_a_daemon_sets_templates() -> None:
     obj.metadata.annotations[GENERATION] = "77"
     DAEMONSET.prepare(obj, old)
     assert obj.metadata.annotations[GENERATION] == "2"
+    for said, kept in (("3", "3"), ("0", "1"), ("x", "1")):
+        obj.metadata.annotations[GENERATION] = said
+        DAEMONSET.prepare(obj, None)
+        assert obj.metadata.annotations[GENERATION] == kept
 
 
 def status_errors(*conditions: str, **fields: Any) -> list[str]:

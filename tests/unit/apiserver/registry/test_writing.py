@@ -8,7 +8,16 @@ from msgspec.structs import replace
 
 from tiphys.api.errors import AlreadyExists, ApiError, BadRequest, Conflict, Forbidden, Invalid, NotFound
 from tiphys.api.kind import new
-from tiphys.api.kinds import CONFIGMAP, DEPLOYMENT, EVENT, LEASE, NAMESPACE, POD, SERVICEACCOUNT
+from tiphys.api.kinds import (
+    CONFIGMAP,
+    DEPLOYMENT,
+    EVENT,
+    HORIZONTALPODAUTOSCALER_V1,
+    LEASE,
+    NAMESPACE,
+    POD,
+    SERVICEACCOUNT,
+)
 from tiphys.api.kinds.core.pod.containers import Container, ResourceRequirements
 from tiphys.api.meta.schema import Quantity, copy_of
 from tiphys.api.meta.types import DeleteOptions, LabelSelector
@@ -93,6 +102,18 @@ async def test_a_name_is_given_once(registry, opts) -> None:
         await registry.create(CONFIGMAP, "default", config("a"), opts)
     with pytest.raises(AlreadyExists):
         await registry.create(CONFIGMAP, "default", config("a"), replace(opts, dry_run=True))
+
+
+async def test_a_dry_run_answers_as_if_it_had_been_stored(registry, opts) -> None:
+    obj = new(HORIZONTALPODAUTOSCALER_V1, "h", "default")
+    obj.spec.max_replicas = 3
+    obj.spec.scale_target_ref.kind, obj.spec.scale_target_ref.name = "Deployment", "d"
+    obj.spec.scale_target_ref.api_version = "apps/v1"
+    obj.metadata.annotations = {"autoscaling.alpha.kubernetes.io/conditions": "nonsense"}
+    entry = await registry.create(HORIZONTALPODAUTOSCALER_V1, "default", obj, replace(opts, dry_run=True))
+    # What the stored version gives by default is seen, what it cannot hold is not.
+    assert entry.obj.spec.target_cpu_utilization_percentage == 80
+    assert (entry.obj.metadata.annotations, entry.obj.metadata.resource_version) == ({}, "")
 
 
 async def test_dry_runs_leave_nothing(registry, opts) -> None:

@@ -1,5 +1,6 @@
 """DaemonSet. Source: staging/src/k8s.io/api/apps/v1/types.go."""
 
+import re
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -97,10 +98,9 @@ def _default(obj: DaemonSet) -> None:
 
 def _prepare(obj: DaemonSet, old: DaemonSet | None) -> None:
     obj.status = copy_of(old.status) if old is not None else DaemonSetStatus()
-    generation = 1
+    text = (obj if old is None else old).metadata.annotations.get(GENERATION, "1")
+    generation = max(1, int(text)) if re.fullmatch("[0-9]{1,18}", text) else 1
     if old is not None:
-        text = old.metadata.annotations.get(GENERATION, "1")
-        generation = int(text) if text.isascii() and text.isdigit() else 1
         generation += obj.spec.template != old.spec.template
     obj.metadata.annotations = obj.metadata.annotations | {GENERATION: str(generation)}
 
