@@ -134,3 +134,21 @@ def test_a_reset_takes_the_member_along(machines: list[Machine]) -> None:
     three.tiphys("reset")
     eventually(lambda: sorted(_states(two)) == ["one", "two"], 90)
     _kubectl(one, "create", "configmap", "still")
+
+
+def test_a_snapshot_becomes_a_cluster_of_several_again(machines: list[Machine]) -> None:
+    """Two of two machines are lost. What one of them saved is restored on a third, and a fourth joins that."""
+    one, two, three, worker = machines
+    saved = one.data_dir.parent / "saved"
+    one.tiphys("snapshot", "save", "--to", str(saved))
+    for lost in (one, two):
+        lost.cut(down=True)
+    three.tiphys("snapshot", "restore", str(saved))
+    three.tiphys("up")
+    assert _states(three) == {"member-1": "leads"}
+    assert "still" in _kubectl(three, "get", "configmaps", "-o", "name")
+    worker.tiphys("reset")
+    _join(three, worker, "--control-plane")
+    assert sorted(_states(three)) == ["member-1", "worker"]
+    _kubectl(worker, "create", "configmap", "restored")
+    assert "restored" in _kubectl(three, "get", "configmaps", "-o", "name")

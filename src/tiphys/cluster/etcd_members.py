@@ -137,7 +137,8 @@ def program(root: Path, pki_dir: Path, settings: ClusterSettings) -> Program:
     member = managed_member(root, settings.etcd_ports or (0, 0), settings.etcd_host, settings.etcd_name)
     others = tuple(EtcdPeer(*peer) for peer in settings.etcd_peers)
     state: Literal["new", "existing"] = "existing" if others else "new"
-    return Program("etcd", arguments(member, (member, *others), managed_certificates(pki_dir), state), {})
+    command = arguments(member, (member, *others), managed_certificates(pki_dir), state)
+    return Program("etcd", command, {}, needed=True)
 
 
 def check_installed() -> None:

@@ -20,6 +20,8 @@ class Program(msgspec.Struct, frozen=True):
     name: str
     argv: tuple[str, ...]
     environment: Mapping[str, str]
+    needed: bool = False
+    """The others need it, also to end in order: it is stopped when they are gone."""
 
     def pid_file(self, run: Path) -> Path:
         return run / f"{self.name}.pid"

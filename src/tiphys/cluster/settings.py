@@ -21,6 +21,7 @@ PROXY_MODES: tuple[ProxyMode, ...] = ("nftables", "iptables", "ipvs", "userspace
 
 IPVS_SCHEDULERS = ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "mh")
 POD_CIDR = "10.244.0.0/16"
+LOOPBACK = "127.0.0.1"
 
 
 class Joined(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +71,7 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Where the embedded store is shown as etcd's API, for reading, on loopback with TLS; 0: it is not."""
     lease_duration_s: float = 15.0
     """How long the other control planes on the same etcd wait for one that is silent."""
-    etcd_host: str = "127.0.0.1"
+    etcd_host: str = LOOPBACK
     """Where the etcd that runs as part of this cluster is reached by its like on other machines."""
     etcd_name: str = "member-1"
     """What that etcd is called among them."""
@@ -217,6 +218,10 @@ class DataDirectory:
         try:
             return msgspec.json.decode(content, type=ClusterSettings)
         except msgspec.MsgspecError as error:
+            if "unknown field" in str(error):
+                raise ClusterError(
+                    f"{self.settings_file} was written by another version of Tiphys ({error})", "use that version"
+                ) from error
             raise ClusterError(
                 f"{self.settings_file} is damaged: {error}", "`tiphys reset` removes the cluster and its data"
             ) from error

@@ -2,6 +2,7 @@
 
     2026-03-01T04.05.06Z-r1234/
         snapshot.json   what it is, and the SHA-256 of the data
+        cluster.json    settings of the cluster, less what is this machine's alone
         db/             a data directory of the embedded store, or
         etcd.db         etcd's own snapshot, which its tools read as well
         pki/            keys and certificates: without them nobody's credentials would be good after a restoration
@@ -30,7 +31,9 @@ from tiphys.cluster.settings import ClusterSettings, DataDirectory
 from tiphys.store.interface import StoreError
 
 log = logging.getLogger(__name__)
-_DESCRIPTION = "snapshot.json"
+_DESCRIPTION, _SETTINGS = "snapshot.json", "cluster.json"
+_MACHINES_OWN = ("number", "etcd", "etcd_ports", "etcd_host", "etcd_name", "etcd_peers", "advertise_address", "joined")
+"""Settings that a restored cluster finds anew."""
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -56,11 +59,14 @@ def save(data: DataDirectory, settings: ClusterSettings, target: Path, now: date
         revision, file = _copy(data, settings, partial)
         if data.pki.is_dir():
             shutil.copytree(data.pki, partial / "pki")
+        usual = ClusterSettings()
+        kept = msgspec.structs.replace(settings, **{name: getattr(usual, name) for name in _MACHINES_OWN})
+        (partial / _SETTINGS).write_bytes(msgspec.json.format(msgspec.json.encode(kept)))
         kind = "embedded" if settings.etcd is None else "etcd"
         made = Snapshot(rfc3339(now), revision, kind, file.stat().st_size, _digest(file))
         description = partial / _DESCRIPTION
         description.write_bytes(msgspec.json.format(msgspec.json.encode(made)))
-        for path in (description, partial):
+        for path in (description, partial / _SETTINGS, partial):
             _sync(path)
         partial.rename(target)
         _sync(target.parent)
@@ -120,8 +126,12 @@ def _file(path: Path, said: Snapshot) -> Path:
 
 
 def restore(path: Path, data: DataDirectory) -> Snapshot:
-    """Make a new cluster's data directory of a snapshot; `tiphys up` then starts it. Raises ClusterError."""
+    """Make a new cluster's data directory of a snapshot; `tiphys up` then starts it. Raises ClusterError.
+
+    Of an etcd it is the first member of a new one, which other control planes can join.
+    """
     said = verify(path)
+    settings = _settings(path)
     if data.settings_file.exists() or (data.db.exists() and any(data.db.iterdir())) or (data.root / "etcd").exists():
         raise ClusterError(f"{data.root} already holds a cluster", "name a new directory with --data-dir")
     data.create()
@@ -135,11 +145,22 @@ def restore(path: Path, data: DataDirectory) -> Snapshot:
         partial.rename(data.db)
         _sync(data.root)
     else:
-        _restore_etcd(path / "etcd.db", data)
+        settings = _restore_etcd(path / "etcd.db", data, settings)
+    data.save_settings(settings)
     return said
 
 
-def _restore_etcd(file: Path, data: DataDirectory) -> None:
+def _settings(path: Path) -> ClusterSettings:
+    """Those of the cluster. Raises ClusterError."""
+    try:
+        return msgspec.json.decode((path / _SETTINGS).read_bytes(), type=ClusterSettings)
+    except FileNotFoundError:  # of a time when snapshots had none
+        return ClusterSettings()
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ClusterError(f"{path / _SETTINGS} cannot be read ({error})", "use the version that took it") from error
+
+
+def _restore_etcd(file: Path, data: DataDirectory, settings: ClusterSettings) -> ClusterSettings:
     """A single member of our own, from which others can join. etcd's tool does it, which also checks the file."""
     client_port, peer_port = etcd_members.free_ports(2)
     member = etcd_members.managed_member(data.root, (client_port, peer_port))
@@ -150,7 +171,7 @@ def _restore_etcd(file: Path, data: DataDirectory) -> None:
     if ran.returncode:
         raise ClusterError(f"etcd's snapshot could not be restored: {ran.stderr.strip()[-500:]}")
     where = etcd_members.managed_certificates(data.pki).address((member,))
-    data.save_settings(ClusterSettings(etcd=where, etcd_ports=(client_port, peer_port)))
+    return msgspec.structs.replace(settings, etcd=where, etcd_ports=(client_port, peer_port))
 
 
 def list_all(directory: Path) -> list[tuple[Path, Snapshot]]:

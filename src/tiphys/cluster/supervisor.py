@@ -23,6 +23,8 @@ from tiphys.cluster.settings import ClusterSettings, DataDirectory
 
 NAME = "supervisor"
 _BACKOFF_FIRST_S, _BACKOFF_MAX_S, _STEADY_S = 0.2, 10.0, 10.0
+_GRACE_S = 14.0
+"""Twice that is less than whoever stops the supervisor waits for it."""
 _TAKEOVER_S = 2.0
 """How long a new supervisor has to take the lock and say so in the pid file."""
 
@@ -50,7 +52,7 @@ class Supervisor:
         self._stop_read, self._stop_write = os.pipe()
 
     def run(self) -> None:
-        """Until SIGTERM; then stop every program, the last started first."""
+        """Until SIGTERM; then stop every program, those last that others need."""
         for name in self.programs:
             self._start(name)
         while True:
@@ -64,8 +66,9 @@ class Supervisor:
             for name in [name for name, due in self._due.items() if due <= self.clock()]:
                 del self._due[name]
                 self._start(name)
-        pids = [pid for _, pid, _ in self._watched.values()]
-        stop(pids[::-1])
+        for needed in (False, True):
+            pids = [pid for name, pid, _ in self._watched.values() if self.programs[name].needed == needed]
+            stop(pids[::-1], _GRACE_S)
 
     def request_stop(self) -> None:
         os.write(self._stop_write, b"x")

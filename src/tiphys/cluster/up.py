@@ -14,7 +14,7 @@ from tiphys.cluster.failure import ClusterError
 from tiphys.cluster.node_control import off_mark
 from tiphys.cluster.process import launch, running, tail
 from tiphys.cluster.progress import Progress
-from tiphys.cluster.settings import POD_CIDR, ClusterSettings, DataDirectory
+from tiphys.cluster.settings import LOOPBACK, POD_CIDR, ClusterSettings, DataDirectory
 from tiphys.cluster.supervisor import stopping_mark, supervisor_program
 from tiphys.store.etcd.address import EtcdAddress
 
@@ -52,7 +52,7 @@ def up(
         preflight.check_proxy_mode(settings.proxy_mode)
     if settings.etcd_ports is not None:
         etcd_members.check_installed()
-        if kept is None or kept.etcd_ports is None:
+        if not already and settings.etcd_host == LOOPBACK:  # new, restored, or of a time when none could join
             settings = msgspec.structs.replace(settings, etcd_host=certificates.outside_address(settings))
     _keep_objects(data, kept, settings)
     if already and kept and kept != settings:

@@ -246,6 +246,30 @@ def test_an_api_server_outlives_the_leases_of_its_control_plane(planes) -> None:
     asyncio.run(scenario())
 
 
+@needs_etcd
+def test_a_control_plane_ends_in_order_without_etcd(planes) -> None:
+    """Nothing that it would like to tell etcd on the way out is waited for long."""
+    plane, _, cluster = planes
+    plane.start()
+    access = kubeconfig.load([plane.data.admin_kubeconfig]).access()
+
+    async def ready() -> None:
+        client = RestClient(access)
+        await _until(lambda: _ready(client), 60)
+        await client.close()
+
+    asyncio.run(ready())
+    for member in (0, 1):
+        cluster.freeze(member)
+    began_s = time.monotonic()
+    plane.process.terminate()
+    assert plane.process.wait(60) == 0
+    print(f"ended after {time.monotonic() - began_s:.1f} s")
+    log = (plane.data.logs / "log").read_text()
+    assert "stopped" in log and "Traceback" not in log
+    assert time.monotonic() - began_s < 30, "the supervisor would have killed it"
+
+
 def _logged(plane: ControlPlane, words: str, times: int) -> None:
     """Wait until its log says so."""
     deadline = time.monotonic() + 60

@@ -79,6 +79,31 @@ async def test_damage_and_places_that_are_taken_are_refused(tmp_path) -> None:
         snapshots.restore(tmp_path, DataDirectory(tmp_path / "new"))
 
 
+async def test_a_restored_cluster_has_its_settings_but_not_its_machine(tmp_path) -> None:
+    data, new = DataDirectory(tmp_path / "old"), DataDirectory(tmp_path / "new")
+    data.create()
+    await (await filled(data.db, 10)).close()
+    settings = ClusterSettings(service_cidr="10.7.0.0/16", number=3, advertise_address="10.0.0.1", nodes=2)
+    snapshots.save(data, settings, tmp_path / "s", NOW)
+    snapshots.restore(tmp_path / "s", new)
+    assert new.load_settings() == ClusterSettings(service_cidr="10.7.0.0/16", nodes=2)
+    kept = tmp_path / "s" / "cluster.json"
+    kept.write_text(kept.read_text().replace('"nodes"', '"of_the_future"'))
+    with pytest.raises(ClusterError, match=r"cannot be read \(Object contains unknown field"):
+        snapshots.restore(tmp_path / "s", DataDirectory(tmp_path / "newer"))
+    assert not (tmp_path / "newer").exists()
+
+
+def test_settings_of_a_newer_version_are_told_from_damaged_ones(tmp_path) -> None:
+    data = DataDirectory(tmp_path)
+    data.settings_file.write_text('{"of_the_future": 1}')
+    with pytest.raises(ClusterError, match="was written by another version of Tiphys"):
+        data.load_settings()
+    data.settings_file.write_text('{"nodes": ')
+    with pytest.raises(ClusterError, match="is damaged"):
+        data.load_settings()
+
+
 async def test_only_the_newest_are_kept(tmp_path) -> None:
     data = DataDirectory(tmp_path)
     data.create()

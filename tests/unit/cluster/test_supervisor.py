@@ -65,3 +65,32 @@ def test_a_new_supervisor_adopts_what_runs(data: DataDirectory) -> None:
     supervisor.request_stop()
     thread.join(20)
     assert wait_exit(pid, 5.0)
+
+
+def test_what_others_need_ends_after_them(data: DataDirectory) -> None:
+    """The one that is needed would end at once; the other takes a moment, and finds it still there."""
+    needed = Program("needed", SLEEP.argv, {}, needed=True)
+    last_words = (
+        "import os, pathlib, signal, time\n"
+        "def end(*_):\n"
+        "    time.sleep(0.3)\n"
+        f"    pid = pathlib.Path({str(needed.pid_file(data.run))!r}).read_text().split()[0]\n"
+        f"    state = pathlib.Path(f'/proc/{{pid}}/stat').read_text().rpartition(')')[2].split()[0]\n"
+        f"    pathlib.Path({str(data.run / 'seen')!r}).write_text(state)\n"
+        "    os._exit(0)\n"
+        "signal.signal(signal.SIGTERM, end)\n"
+        f"pathlib.Path({str(data.run / 'listens')!r}).touch()\n"
+        "while True: signal.pause()\n"
+    )
+    other = Program("other", (sys.executable, "-c", last_words), {})
+    supervisor = Supervisor(data, [needed, other])
+    thread = threading.Thread(target=supervisor.run)
+    thread.start()
+    for _ in range(500):
+        if (data.run / "listens").exists():
+            break
+        threading.Event().wait(0.01)
+    supervisor.request_stop()
+    thread.join(30)
+    assert (data.run / "seen").read_text() == "S"
+    assert not running(needed.pid_file(data.run))

@@ -8,6 +8,7 @@ Source: pkg/controlplane/reconcilers/lease.go (keys and times are upstream's, so
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 import re
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 
 PREFIX = b"/registry/masterleases/"
 TTL_S = 15
+LEAVE_S = 3.0
+"""How long a server that stops tries to say so: its record goes by itself after `TTL_S`."""
 INTERVAL_S = 10.0
 _OTHER = re.compile(r"kubernetes-[0-9]{1,5}")
 
@@ -98,11 +101,13 @@ class ServerEndpoints:
             return
         lease, self._lease = self._lease, 0
         try:
-            await self._store.revoke(lease)
-            if await self._living():
-                await self._reconcile()
-        except (ApiError, StoreError) as error:
-            log.warning("this server stays among the endpoints of the kubernetes Service: %s", error)
+            async with asyncio.timeout(LEAVE_S):
+                await self._store.revoke(lease)
+                if await self._living():
+                    await self._reconcile()
+        except (ApiError, StoreError, TimeoutError) as error:
+            why = error or "the store does not answer"
+            log.warning("this server stays among the endpoints of the kubernetes Service: %s", why)
 
     async def _renew(self) -> None:
         if self._alone:

@@ -15,7 +15,7 @@ from tiphys.base.clock import Clock
 from tiphys.cluster import etcd_members
 from tiphys.cluster.failure import ClusterError
 from tiphys.cluster.process import running, spawn, stop, tail
-from tiphys.cluster.settings import ClusterSettings, DataDirectory
+from tiphys.cluster.settings import LOOPBACK, ClusterSettings, DataDirectory
 from tiphys.store.etcd.address import EtcdAddress
 from tiphys.store.interface import StoreError
 
@@ -47,6 +47,15 @@ async def client_urls(address: EtcdAddress) -> tuple[str, ...]:
     async with membership(address) as asked:
         found = [url for member in await asked.all() if not member.learner for url in member.client_urls]
     return tuple(dict.fromkeys(found))
+
+
+def check_reachable(settings: ClusterSettings) -> None:
+    """Raises ClusterError where no other machine can reach the member of this one."""
+    if settings.etcd_ports is not None and settings.etcd_host == LOOPBACK:
+        raise ClusterError(
+            "the etcd of this machine listens on loopback, where no other machine reaches it",
+            "`tiphys down`, then `tiphys up --advertise-address ADDRESS`: it then listens there too",
+        )
 
 
 async def come_in(data: DataDirectory, settings: ClusterSettings, others: EtcdAddress) -> ClusterSettings:
@@ -95,9 +104,16 @@ def known_servers(settings: ClusterSettings, voters: Iterable[str]) -> tuple[str
 
 
 async def follow(data: DataDirectory, settings: ClusterSettings, store: EtcdStore, clock: Clock) -> None:
-    """Until cancelled: the API server, and its next start, know the members that came after it."""
+    """Until cancelled: the API server, and its next start, know the members that came after it.
+
+    And these know where the member of this machine is, which may have moved while it was stopped.
+    """
+    told = False
     while True:
         try:
+            if not told:
+                await _tell_address(data, settings, store.address)
+                told = True
             servers = known_servers(settings, await store.voters())
             kept = data.load_settings()
             if kept is not None and kept.etcd is not None and kept.etcd.servers != servers:
@@ -107,6 +123,15 @@ async def follow(data: DataDirectory, settings: ClusterSettings, store: EtcdStor
         except (StoreError, ClusterError, OSError) as error:
             log.warning("the members of etcd cannot be followed: %s", error)
         await clock.sleep(_FOLLOW_S)
+
+
+async def _tell_address(data: DataDirectory, settings: ClusterSettings, where: EtcdAddress) -> None:
+    own = etcd_members.managed_member(data.root, settings.etcd_ports or (0, 0), settings.etcd_host, settings.etcd_name)
+    async with membership(where) as asked:
+        for member in await asked.all():
+            if member.name == own.name and own.peer_url not in member.peer_urls:
+                log.info("etcd: the member %s is at %s from now on", own.name, own.peer_url)
+                await asked.move(member.id, own.peer_url)
 
 
 async def go(address: EtcdAddress, name: str) -> None:

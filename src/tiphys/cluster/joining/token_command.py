@@ -85,6 +85,7 @@ async def _create(
     from tiphys.cluster.certificates import outside_address, pair
     from tiphys.cluster.joining import tokens
     from tiphys.cluster.joining.discovery import ca_hash
+    from tiphys.cluster.joining.etcd import check_reachable
 
     address = outside_address(settings)
     if settings.runtime == "simulated" and not settings.advertise_address:
@@ -93,6 +94,8 @@ async def _create(
             "`tiphys up --advertise-address ADDRESS` opens it",
         )
     control_plane: bool = options.control_plane
+    if control_plane:
+        check_reachable(settings)
     ttl_s = _ttl_s(options.ttl, _CONTROL_PLANE_TTL_S if control_plane else 24 * 3600.0)
     token, now = tokens.generate(), SystemClock().now()
     groups = (tokens.NODES_GROUP, *((tokens.CONTROL_PLANES_GROUP,) if control_plane else ()))
