@@ -148,6 +148,7 @@ def test_a_snapshot_becomes_a_cluster_of_several_again(machines: list[Machine]) 
     assert _states(three) == {"member-1": "leads"}
     assert "still" in _kubectl(three, "get", "configmaps", "-o", "name")
     worker.tiphys("reset")
+    _kubectl(three, "delete", "node", "worker")
     _join(three, worker, "--control-plane")
     assert sorted(_states(three)) == ["member-1", "worker"]
     _kubectl(worker, "create", "configmap", "restored")

@@ -2,62 +2,25 @@
 
 import asyncio
 import contextlib
-import datetime as dt
-import shutil
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
+from control_planes import ControlPlane, create_and_read, follow, ready, serving, until
 from etcd_cluster import EtcdCluster, needs_etcd
 from msgspec.structs import replace
 
 from tiphys.api.errors import AlreadyExists, ApiError
 from tiphys.api.kind import new
-from tiphys.api.kinds import CONFIGMAP, LEASE, NODE, POD
+from tiphys.api.kinds import CONFIGMAP, LEASE, POD
 from tiphys.api.kinds.core.pod.containers import Container
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.pod.spec import PodSpec
 from tiphys.client import kubeconfig
 from tiphys.client.rest import RestClient
-from tiphys.cluster import certificates
 from tiphys.cluster.etcd_members import free_ports
-from tiphys.cluster.settings import ClusterSettings, DataDirectory
-from tiphys.cluster.supervisor import stopping_mark
+from tiphys.cluster.settings import ClusterSettings
 
 LEASE_S = 2.0
-
-
-class ControlPlane:
-    """API server, controllers and scheduler in a process of their own."""
-
-    def __init__(self, root: Path, settings: ClusterSettings, pki: Path | None) -> None:
-        self.data = DataDirectory(root)
-        self.data.create()
-        if pki is not None:
-            shutil.copytree(pki, self.data.pki, dirs_exist_ok=True)
-        self.data.save_settings(settings)
-        certificates.create(self.data, settings, dt.datetime.now(dt.UTC))
-        stopping_mark(self.data).touch()  # no supervisor: who is killed stays dead
-        self.url = f"https://127.0.0.1:{settings.api_port}"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "tiphys", "control-plane", "--data-dir", str(self.data.root)]
-        with open(self.data.logs / "log", "ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
-
-    def restart(self) -> None:
-        """As an upgrade does: asked to end, and started again when it has."""
-        self.process.terminate()
-        self.process.wait(30)
-        self.start()
-
-    def kill(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
 
 
 @pytest.fixture
@@ -76,19 +39,6 @@ def planes(tmp_path):
     cluster.stop()
 
 
-async def _until(ask, timeout_s: float):
-    """What `ask` gives once that is true; errors of a cluster that is not ready are waited out."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            if found := await ask():
-                return found
-        except ApiError:
-            pass
-        assert time.monotonic() < deadline, "not in time"
-        await asyncio.sleep(0.05)
-
-
 @needs_etcd
 def test_the_other_goes_on_when_one_is_killed(planes) -> None:
     first, second, cluster = planes
@@ -97,10 +47,10 @@ def test_the_other_goes_on_when_one_is_killed(planes) -> None:
 
     async def scenario() -> float:
         client = RestClient(replace(access, more_servers=(second.url,)))
-        await _until(lambda: _ready(client), 60)
+        await until(lambda: ready(client), 60)
         second.start()
         other = RestClient(replace(access, server=second.url))
-        await _until(lambda: _ready(other), 60)
+        await until(lambda: ready(other), 60)
         kept: list[str] = []
         writing = asyncio.create_task(_write(client, kept))
         await asyncio.sleep(1.0)
@@ -114,7 +64,7 @@ def test_the_other_goes_on_when_one_is_killed(planes) -> None:
             lease = await other.get(LEASE, "kube-scheduler", "kube-system")
             return lease.spec.holder_identity != before.spec.holder_identity
 
-        await _until(another_leads, 15)
+        await until(another_leads, 15)
         took_s = time.monotonic() - killed
         await asyncio.sleep(1.0)
         writing.cancel()
@@ -129,11 +79,6 @@ def test_the_other_goes_on_when_one_is_killed(planes) -> None:
     took_s = asyncio.run(scenario())
     print(f"another control plane led after {took_s:.2f} s")
     assert took_s < LEASE_S + 3.0
-
-
-async def _ready(client: RestClient) -> bool:
-    nodes = await client.list(NODE)
-    return any(c.type == "Ready" and c.status == "True" for node in nodes.items for c in node.status.conditions)
 
 
 async def _write(client: RestClient, kept: list[str]) -> None:
@@ -156,9 +101,9 @@ def test_api_servers_on_one_etcd_agree(planes) -> None:
 
     async def scenario() -> None:
         clients = [RestClient(access), RestClient(replace(access, server=second.url))]
-        await _until(lambda: _ready(clients[0]), 60)
+        await until(lambda: ready(clients[0]), 60)
         second.start()
-        await _until(lambda: _ready(clients[1]), 60)
+        await until(lambda: ready(clients[1]), 60)
         for number in range(40):
             writer, reader = clients if number % 2 else reversed(clients)
             made = await writer.create(CONFIGMAP, new(CONFIGMAP, f"x-{number}", "default"))
@@ -189,27 +134,25 @@ def test_planes_are_restarted_one_by_one_and_no_request_fails(planes) -> None:
             RestClient(replace(access, server=one.url, more_servers=(other.url,)))
             for one, other in ((first, second), (second, first), (first, second))
         ]
-        await _until(lambda: _ready(clients[0]), 60)
+        await until(lambda: ready(clients[0]), 60)
         second.start()
-        await _until(lambda: _ready(clients[1]), 60)
+        await serving(second, access)
         failed: list[str] = []
         made: list[str] = []
         seen: set[str] = set()
-        workers = [asyncio.create_task(_create_and_read(n, clients[n % 3], made, failed)) for n in range(12)]
-        watching = asyncio.create_task(_follow(clients[2], seen))
+        workers = [asyncio.create_task(create_and_read(n, clients[n % 3], made, failed)) for n in range(12)]
+        watching = asyncio.create_task(follow(clients[2], seen))
         for plane in (first, second) * 2:
             await asyncio.sleep(1.0)
             await asyncio.to_thread(plane.restart)
-            own = RestClient(replace(access, server=plane.url))
-            await _until(lambda client=own: _ready(client), 60)
-            await own.close()
+            await serving(plane, access)
         await asyncio.sleep(0.5)
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
         assert failed == []
         assert len(made) > 100
-        await _until(lambda: _all(seen >= set(made)), 30)
+        await until(lambda: _all(seen >= set(made)), 30)
         watching.cancel()
         for client in clients:
             await client.close()
@@ -226,7 +169,7 @@ def test_an_api_server_outlives_the_leases_of_its_control_plane(planes) -> None:
 
     async def scenario() -> None:
         client = RestClient(access)
-        await _until(lambda: _ready(client), 60)
+        await until(lambda: ready(client), 60)
 
         async def runs(name: str) -> bool:
             return (await client.get(POD, name, "default")).status.phase == "Running"
@@ -238,8 +181,8 @@ def test_an_api_server_outlives_the_leases_of_its_control_plane(planes) -> None:
             for member in (0, 1):
                 cluster.thaw(member)
             pod = new(POD, f"p-{turn}", "default", spec=PodSpec(containers=[Container(name="c", image="i")]))
-            await _until(lambda pod=pod: _made(client, pod), 60)
-            await _until(lambda pod=pod: runs(pod.metadata.name), 60)
+            await until(lambda pod=pod: _made(client, pod), 60)
+            await until(lambda pod=pod: runs(pod.metadata.name), 60)
         assert plane.process.poll() is None
         await client.close()
 
@@ -253,12 +196,7 @@ def test_a_control_plane_ends_in_order_without_etcd(planes) -> None:
     plane.start()
     access = kubeconfig.load([plane.data.admin_kubeconfig]).access()
 
-    async def ready() -> None:
-        client = RestClient(access)
-        await _until(lambda: _ready(client), 60)
-        await client.close()
-
-    asyncio.run(ready())
+    asyncio.run(serving(plane, access))
     for member in (0, 1):
         cluster.freeze(member)
     began_s = time.monotonic()
@@ -286,21 +224,3 @@ async def _made(client: RestClient, pod: Pod) -> bool:
 
 async def _all(holds: bool) -> bool:
     return holds
-
-
-async def _create_and_read(number: int, client: RestClient, made: list[str], failed: list[str]) -> None:
-    for count in range(100_000):
-        name = f"r-{number}-{count}"
-        try:
-            await client.create(CONFIGMAP, new(CONFIGMAP, name, "default"))
-            made.append(name)
-            await client.get(CONFIGMAP, name, "default")
-        except ApiError as error:
-            failed.append(f"{name}: {error.message}")
-        await asyncio.sleep(0.005)
-
-
-async def _follow(client: RestClient, seen: set[str]) -> None:
-    informer = client.informer(CONFIGMAP, "default")
-    informer.subscribe(lambda _change, _old, new_one: seen.add(new_one.metadata.name) if new_one else None)
-    await asyncio.Event().wait()
