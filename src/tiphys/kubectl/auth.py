@@ -100,7 +100,7 @@ def _whoami(context: Context) -> int:
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
     review = context.session.send("POST", path, body)
     if context.options["output"]:
-        output.print_objects([review], context.options["output"], listed=False)
+        output.show(context, [review], listed=False)
         return 0
     user = review["status"]["userInfo"]
     rows = [("ATTRIBUTE", "VALUE"), ("Username", user["username"])]
@@ -122,7 +122,7 @@ COMMAND = Command(
         Flag("subresource", "a subresource, such as log or status"),
         Flag("list", "everything that is allowed", kind="bool"),
         Flag("quiet", "only the exit code", short="q", kind="bool"),
-        output.OUTPUT,
+        *output.FLAGS,
     ),
     examples="auth can-i create pods\nauth can-i get pods --subresource=log --as=bob\nauth whoami",
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tiphys.kubectl import output, writing
+from tiphys.kubectl import output, selection, writing
 from tiphys.kubectl.command import Command, Context
 from tiphys.kubectl.create import send
 from tiphys.kubectl.flags import Flag, UsageError
@@ -25,17 +25,14 @@ def run(context: Context) -> int:
         raise UsageError(
             f"--max=MAXPODS must be larger or equal to --min=MINPODS, max: {options['max']}, min: {options['min']}"
         )
-    _, targets = context.resources.targets(context.words)
-    if not targets:
-        raise UsageError("resource(s) were provided, but no name was specified")
-    for target in targets:
+    for target in selection.named(context):
         if "scale" not in target.type.subresources:
             where = f"{target.type.group}/{target.type.version}, Resource={target.type.plural}"
             raise UsageError(
                 f"cannot autoscale a {target.type.kind}: could not find scale subresource for {where} in discovery "
                 "information"
             )
-        context.session.get(target.type.path(context.namespace, target.name))
+        context.session.get(target.path())
         send(context, autoscaler(options, target), done="autoscaled")
     return 0
 
@@ -83,7 +80,7 @@ COMMAND = Command(
         Flag("name", "the autoscaler's name (that of the object)"),
         writing.DRY_RUN,
         writing.field_manager("kubectl-autoscale"),
-        output.OUTPUT,
+        *output.FLAGS,
     ),
     examples="autoscale deployment web --min=2 --max=10 --cpu=80%",
 )

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from tiphys.kubectl.command import Command, Context
+from tiphys.kubectl.flags import Flag, UsageError
+from tiphys.kubectl.selection import ALL_NAMESPACES
 
 
 def run(context: Context) -> int:
-    """Where the control plane is, and the services that say they belong to it."""
+    """Where the control plane is, and the services that say they belong to it; `dump`: everything there is to know."""
+    if context.words == ["dump"]:
+        from tiphys.kubectl.cluster_dump import dump
+
+        return dump(context)
+    if context.words:
+        raise UsageError(f'unknown command "{context.words[0]}" for "cluster-info"')
     server = context.session.access.server
     print(f"Kubernetes control plane is running at {server}")
     query = {"labelSelector": "kubernetes.io/cluster-service=true"}
@@ -29,5 +37,14 @@ def run_versions(context: Context) -> int:
     return 0
 
 
-COMMAND = Command(usage="", help="Show where the control plane is.", run=run)
+COMMAND = Command(
+    usage="[dump]",
+    help="Show where the control plane is; dump: what a person needs who looks for a fault.",
+    run=run,
+    flags=(
+        Flag("output-directory", "dump: write files here (-: to the output)"),
+        Flag("namespaces", "dump: of these (kube-system and the current one)", kind="list"),
+        ALL_NAMESPACES,
+    ),
+)
 API_VERSIONS = Command(usage="", help="Print the versions of the API, as group/version.", run=run_versions)

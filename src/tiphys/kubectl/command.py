@@ -19,6 +19,8 @@ GLOBAL_FLAGS = (
     Flag("server", "the API server's address", short="s"),
     Flag("token", "the bearer token"),
     Flag("as", "the user to act as"),
+    Flag("as-group", "a group to act as a member of", kind="array"),
+    Flag("kuberc", "the file of preferences (~/.kube/kuberc); off: none"),
     Flag("insecure-skip-tls-verify", "do not check the server's certificate", kind="bool"),
     Flag("request-timeout", "give up on a request after this time (0: never)", kind="string", default="0"),
     Flag("v", "how much to tell (6: every request)", short="v", kind="int"),
@@ -55,7 +57,7 @@ class Context:
 
     @cached_property
     def resources(self) -> Resources:
-        return Resources(self.session)
+        return Resources(self.session, self.namespace)
 
     @property
     def namespace(self) -> str:
@@ -80,6 +82,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "exec": ("exec:EXEC", "Run a command in a container"),
     "attach": ("exec:ATTACH", "Connect to a running container's main process"),
     "cp": ("cp:COMMAND", "Copy files to and from containers"),
+    "debug": ("debug:COMMAND", "Look into a pod or a node by a container of your own"),
+    "proxy": ("proxy:COMMAND", "Show the API on a local port, with your own credentials"),
     "port-forward": ("port_forward:COMMAND", "Forward one or more local ports to a pod"),
     "scale": ("scale:COMMAND", "Set how many pods a workload has"),
     "autoscale": ("autoscale:COMMAND", "Let the number of pods follow their load"),
@@ -99,6 +103,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cluster-info": ("cluster_info:COMMAND", "Show where the control plane is"),
     "api-versions": ("cluster_info:API_VERSIONS", "Print the supported API versions on the server"),
     "api-resources": ("api_resources:COMMAND", "Print the supported API resources on the server"),
+    "config": ("config:COMMAND", "Look at and change kubeconfig files"),
+    "kuberc": ("kuberc:COMMAND", "Look at and change your preferences: aliases and defaults of flags"),
     "version": ("version:COMMAND", "Print the client and server version information"),
 }
 """Name -> (module and value, one line of help), in the order of `kubectl --help`."""

@@ -8,7 +8,7 @@ from tiphys.kubectl import writing
 from tiphys.kubectl.command import Command, Context
 from tiphys.kubectl.flags import Flag, UsageError
 from tiphys.kubectl.resources import Target, fetch
-from tiphys.kubectl.taint import listed
+from tiphys.kubectl.selection import listed
 
 SELECTOR = Flag("selector", "label selector of nodes", short="l")
 
@@ -19,7 +19,7 @@ def nodes(context: Context) -> list[Target]:
     if context.options["selector"]:
         if context.words:
             raise UsageError("cannot specify both a node name and a --selector option")
-        return listed(context, kind, str(context.options["selector"]))
+        return listed(context, kind)
     if not context.words:
         raise UsageError("USAGE: cordon NODE [flags]")
     return [Target(kind, word.removeprefix("nodes/").removeprefix("node/")) for word in context.words]
@@ -28,14 +28,14 @@ def nodes(context: Context) -> list[Target]:
 def set_unschedulable(context: Context, target: Target, wanted: bool) -> None:
     """Let no new pods come, or let them; tells what was done. Raises ServerError."""
     done = "cordoned" if wanted else "uncordoned"
-    node = fetch(context.session, target, "")
+    node = fetch(context.session, target)
     if bool(node["spec"].get("unschedulable")) == wanted:
         writing.tell(context, target, f"already {done}")
         return
     if writing.dry_run(context) != "client":
         patch = {"spec": {"unschedulable": True if wanted else None}}
         context.session.send(
-            "PATCH", target.type.path("", target.name), patch, writing.query(context),
+            "PATCH", target.path(), patch, writing.query(context),
             content_type="application/merge-patch+json",
         )  # fmt: skip
     writing.tell(context, target, done)

@@ -6,9 +6,10 @@ import sys
 import time
 from typing import Any
 
+from tiphys.kubectl import selection, writing
 from tiphys.kubectl.command import Command, Context
 from tiphys.kubectl.flags import Flag, UsageError
-from tiphys.kubectl.manifests import FILENAME, RECURSIVE, namespace_of, read
+from tiphys.kubectl.manifests import FILENAME, RECURSIVE
 from tiphys.kubectl.resources import Target
 from tiphys.kubectl.session import ServerError
 
@@ -24,51 +25,51 @@ _POLICIES = {
 def run(context: Context) -> int:
     """Delete what the words, selectors or manifests name, then wait until it is gone."""
     options = _delete_options(context)
+    mode = writing.dry_run(context)
     code = 0
-    waiting: list[tuple[Target, str, str]] = []
-    targets = _targets(context)
-    for target, namespace in targets:
+    waiting: list[tuple[Target, str]] = []
+    targets = selection.named(context)
+    if context.options["interactive"] and targets and not _confirmed(targets):
+        print("deletion is cancelled")
+        return 0
+    for target in targets:
         try:
-            answer = context.session.send("DELETE", target.type.path(namespace, target.name), options, _query(context))
+            uid = "" if mode == "client" else _delete(context, target, options)
         except ServerError as error:
-            if error.reason == "NotFound" and context.options["ignore-not-found"]:
+            if error.reason == "NotFound" and _may_be_missing(context):
                 continue
             print(error.shown(), file=sys.stderr)
             code = 1
             continue
-        _tell(context, target, namespace)
-        uid = (answer.get("details") or {}).get("uid") or (answer.get("metadata") or {}).get("uid") or ""
-        waiting.append((target, namespace, uid))
+        _tell(context, target)
+        waiting.append((target, uid))
     if not targets:
         print("No resources found", file=sys.stderr)
-    if context.options["wait"] and context.options["dry-run"] == "none":
+    if context.options["wait"] and mode == "none":
         _wait_gone(context, waiting)
     return code
 
 
-def _targets(context: Context) -> list[tuple[Target, str]]:
-    options = context.options
-    if options["filename"]:
-        found = []
-        for obj in read(options["filename"], recursive=options["recursive"]):
-            kind = context.resources.for_object(obj)
-            namespace = namespace_of(obj, context.namespace, "namespace" in options.given) if kind.namespaced else ""
-            found.append((Target(kind, obj["metadata"].get("name", "")), namespace))
-        return found
-    kinds, targets = context.resources.targets(context.words)
-    if targets:
-        return [(target, context.namespace if target.type.namespaced else "") for target in targets]
-    if not kinds:
-        raise UsageError("You must provide one or more resources by argument or filename")
-    if not (options["all"] or options["selector"] or options["field-selector"]):
-        raise UsageError("resource(s) were provided, but no name was specified")
-    listed: list[tuple[Target, str]] = []
-    for kind in kinds:
-        scope = "" if options["all-namespaces"] or not kind.namespaced else context.namespace
-        query = {"labelSelector": options["selector"], "fieldSelector": options["field-selector"]}
-        for item in context.session.get(kind.path(scope), query).get("items") or ():
-            listed.append((Target(kind, item["metadata"]["name"]), item["metadata"].get("namespace", "")))
-    return listed
+def _delete(context: Context, target: Target, options: dict[str, Any]) -> str:
+    """The uid of what is deleted. Raises ServerError."""
+    dry = {"dryRun": "All"} if writing.dry_run(context) == "server" else {}
+    answer = context.session.send("DELETE", target.path(), options, dry)
+    return (answer.get("details") or {}).get("uid") or (answer.get("metadata") or {}).get("uid") or ""
+
+
+def _may_be_missing(context: Context) -> bool:
+    """What was found by a selector may go meanwhile; what was named has to be there."""
+    given = context.options.given
+    return bool(context.options["ignore-not-found"] or (context.options["all"] and "ignore-not-found" not in given))
+
+
+def _confirmed(targets: list[Target]) -> bool:
+    """The user says so."""
+    print(f"You are about to delete the following {len(targets)} resource(s):")
+    for target in targets:
+        print(target.shown)
+    print("Do you want to continue? (y/N): ", end="", flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _delete_options(context: Context) -> dict[str, Any]:
@@ -94,35 +95,30 @@ def _delete_options(context: Context) -> dict[str, Any]:
     return options
 
 
-def _query(context: Context) -> dict[str, Any]:
-    return {"dryRun": "All"} if context.options["dry-run"] == "server" else {}
-
-
-def _tell(context: Context, target: Target, namespace: str) -> None:
+def _tell(context: Context, target: Target) -> None:
     if context.options["output"] == "name":
         print(target.shown)
         return
     how = "force deleted" if context.options["force"] else "deleted"
-    suffix = " (server dry run)" if context.options["dry-run"] == "server" else ""
-    where = f" from {namespace} namespace" if namespace else ""
-    print(f'{target.type.qualified} "{target.name}" {how}{where}{suffix}', flush=True)
+    where = f" from {target.namespace} namespace" if target.namespace else ""
+    print(f'{target.type.qualified} "{target.name}" {how}{where}{writing.dry_run_suffix(context)}', flush=True)
 
 
-def _wait_gone(context: Context, waiting: list[tuple[Target, str, str]]) -> None:
+def _wait_gone(context: Context, waiting: list[tuple[Target, str]]) -> None:
     """Until each object is gone or another of its name has come; bounded by --timeout (0: a week, as kubectl)."""
     deadline = time.monotonic() + (context.options["timeout"] or 7 * 24 * 3600)
-    for target, namespace, uid in waiting:
+    for target, uid in waiting:
         pause = 0.05
-        while _there(context, target, namespace, uid):
+        while _there(context, target, uid):
             if time.monotonic() > deadline:
                 raise UsageError(f"timed out waiting for the condition on {target.type.plural}/{target.name}")
             time.sleep(pause)
             pause = min(pause * 1.5, 1.0)
 
 
-def _there(context: Context, target: Target, namespace: str, uid: str) -> bool:
+def _there(context: Context, target: Target, uid: str) -> bool:
     try:
-        found = context.session.get(target.type.path(namespace, target.name))
+        found = context.session.get(target.path())
     except ServerError as error:
         if error.reason == "NotFound":
             return False
@@ -137,10 +133,11 @@ COMMAND = Command(
     flags=(
         FILENAME,
         RECURSIVE,
-        Flag("all", "all objects of the kinds in the namespace", kind="bool"),
-        Flag("all-namespaces", "in every namespace", short="A", kind="bool"),
-        Flag("selector", "label selector", short="l"),
-        Flag("field-selector", "field selector"),
+        selection.ALL,
+        selection.ALL_NAMESPACES,
+        selection.SELECTOR,
+        selection.FIELD_SELECTOR,
+        Flag("interactive", "ask before anything is deleted", short="i", kind="bool"),
         Flag(
             "cascade",
             "background, foreground or orphan: what becomes of owned objects",
@@ -153,7 +150,7 @@ COMMAND = Command(
         Flag("wait", "wait until it is gone", kind="bool", default=True),
         Flag("timeout", "give up waiting after this time", kind="duration"),
         Flag("ignore-not-found", "what is not there is no error", kind="bool"),
-        Flag("dry-run", "none or server", default="none", bare="server"),
+        writing.DRY_RUN,
         Flag("output", "name", short="o"),
     ),
     examples="""

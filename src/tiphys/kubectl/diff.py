@@ -10,21 +10,18 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tiphys.kubectl import output
+from tiphys.kubectl import output, selection
 from tiphys.kubectl.command import Command, Context
 from tiphys.kubectl.flags import Flag, UsageError
-from tiphys.kubectl.manifests import FILENAME, RECURSIVE, namespace_of, read
+from tiphys.kubectl.last_applied import ANNOTATION
+from tiphys.kubectl.manifests import FILENAME, RECURSIVE
 from tiphys.kubectl.resources import is_missing
 from tiphys.kubectl.session import ServerError
-
-_ANNOTATION = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 def run(context: Context) -> int:
     """0: nothing; 1: something; more: an error. The program of $KUBECTL_EXTERNAL_DIFF shows it."""
-    if not context.options["filename"]:
-        raise UsageError("must specify one of -f and -k")
-    objects = read(context.options["filename"], recursive=context.options["recursive"])
+    objects = selection.manifests(context)
     with tempfile.TemporaryDirectory(prefix="LIVE-") as live, tempfile.TemporaryDirectory(prefix="MERGED-") as merged:
         for obj in objects:
             try:
@@ -39,14 +36,9 @@ def run(context: Context) -> int:
 
 def _both(context: Context, obj: dict[str, Any]) -> tuple[str, dict[str, Any] | None, dict[str, Any]]:
     """(file name, the object as it is, as it would be)"""
-    kind = context.resources.for_object(obj)
-    given = "namespace" in context.options.given
-    namespace = namespace_of(obj, context.namespace, given) if kind.namespaced else ""
-    if namespace:
-        obj["metadata"]["namespace"] = namespace
-    path = kind.path(namespace, obj["metadata"]["name"])
+    target = selection.placed(context, obj)
     try:
-        before = context.session.get(path)
+        before = context.session.get(target.path())
     except ServerError as error:
         if not is_missing(error):
             raise
@@ -55,10 +47,11 @@ def _both(context: Context, obj: dict[str, Any]) -> tuple[str, dict[str, Any] | 
         "dryRun": "All", "fieldManager": context.options["field-manager"],
         "force": "true" if not context.options["server-side"] or context.options["force-conflicts"] else "false",
     }  # fmt: skip
-    after = context.session.send("PATCH", path, obj, query, content_type="application/apply-patch+yaml")
+    after = context.session.send("PATCH", target.path(), obj, query, content_type="application/apply-patch+yaml")
     if not context.options["show-managed-fields"]:
         before, after = before and output.without_managed(before), output.without_managed(after)
-    name = ".".join(part for part in (kind.group, kind.version, kind.kind, namespace, obj["metadata"]["name"]) if part)
+    kind = target.type
+    name = ".".join(part for part in (kind.group, kind.version, kind.kind, target.namespace, target.name) if part)
     return name, _masked(before), _masked(after) or {}
 
 
@@ -67,8 +60,8 @@ def _masked(obj: dict[str, Any] | None) -> dict[str, Any] | None:
     if obj is None:
         return None
     annotations = obj["metadata"].get("annotations")
-    if annotations and _ANNOTATION in annotations:
-        kept = {key: value for key, value in annotations.items() if key != _ANNOTATION}
+    if annotations and ANNOTATION in annotations:
+        kept = {key: value for key, value in annotations.items() if key != ANNOTATION}
         obj = {**obj, "metadata": {**obj["metadata"], "annotations": kept}}
     if obj.get("kind") == "Secret" and obj.get("data"):
         import hashlib

@@ -11,9 +11,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tiphys.kubectl import output, writing
+from tiphys.kubectl import output, selection, writing
 from tiphys.kubectl.command import Command, Context
 from tiphys.kubectl.flags import UsageError
+from tiphys.kubectl.manifests import FILENAME, RECURSIVE
 from tiphys.kubectl.resources import Target, fetch
 from tiphys.kubectl.session import ServerError
 
@@ -27,29 +28,25 @@ _TRIES_MAX = 10
 
 def run(context: Context) -> int:
     """Edit each object in turn; a refused edit is shown again with the reason, until it is saved unchanged."""
-    _, targets = context.resources.targets(context.words)
-    if not targets:
-        raise UsageError("resource(s) were provided, but no name was specified")
-    for target in targets:
+    for target in selection.named(context):
         _edit(context, target)
     return 0
 
 
 def _edit(context: Context, target: Target) -> None:
-    namespace = context.namespace if target.type.namespaced else ""
-    before = output.without_managed(fetch(context.session, target, namespace))
+    before = output.without_managed(fetch(context.session, target))
     text = output.to_yaml(before)
     refusal = ""
     for _ in range(_TRIES_MAX):
-        edited = _in_editor(_HEAD + _commented(refusal) + text)
+        edited = in_editor(_HEAD + _commented(refusal) + text)
         if not edited.strip():
             raise UsageError("Edit cancelled, saved file was empty.")
         if edited == text:
             print("Edit cancelled, no changes made." if not refusal else f"error: {refusal}", file=sys.stderr)
             return
         try:
-            after = _parsed(edited)
-            _send(context, target, namespace, before, after)
+            after = parsed(edited)
+            _send(context, target, before, after)
         except (ServerError, UsageError) as error:
             refusal = error.shown() if isinstance(error, ServerError) else str(error)
             text = edited
@@ -58,16 +55,19 @@ def _edit(context: Context, target: Target) -> None:
     raise UsageError(refusal)
 
 
-def _send(context: Context, target: Target, namespace: str, before: dict[str, Any], after: dict[str, Any]) -> None:
+def _send(context: Context, target: Target, before: dict[str, Any], after: dict[str, Any]) -> None:
     patch = difference(before, after)
     if not patch:
         print("Edit cancelled, no changes made.", file=sys.stderr)
         return
     # Bound to the version that was edited: somebody else's change in between is a conflict, never overwritten.
     patch.setdefault("metadata", {})["resourceVersion"] = before["metadata"]["resourceVersion"]
-    path = target.type.path(namespace, target.name)
     context.session.send(
-        "PATCH", path, json.dumps(patch).encode(), writing.query(context), content_type="application/merge-patch+json"
+        "PATCH",
+        target.path(),
+        json.dumps(patch).encode(),
+        writing.query(context),
+        content_type="application/merge-patch+json",
     )
     print(f"{target.shown} edited")
 
@@ -86,7 +86,7 @@ def difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     return patch
 
 
-def _parsed(text: str) -> dict[str, Any]:
+def parsed(text: str) -> dict[str, Any]:
     from tiphys.api.codec_yaml import parse_yaml
 
     try:
@@ -102,7 +102,7 @@ def _commented(text: str) -> str:
     return "".join(f"# {line}\n" for line in text.splitlines()) + ("#\n" if text else "")
 
 
-def _in_editor(text: str) -> str:
+def in_editor(text: str) -> str:
     """The text after the user's editor, without comment lines. Raises UsageError when the editor fails."""
     editor = os.environ.get("KUBE_EDITOR") or os.environ.get("EDITOR") or "vi"
     descriptor, name = tempfile.mkstemp(prefix="tiphys-edit-", suffix=".yaml")
@@ -125,6 +125,6 @@ COMMAND = Command(
     usage="TYPE NAME",
     help="Change an object in your editor ($KUBE_EDITOR, $EDITOR, vi).",
     run=run,
-    flags=(writing.VALIDATE, writing.field_manager("kubectl-edit")),
+    flags=(FILENAME, RECURSIVE, selection.SELECTOR, writing.VALIDATE, writing.field_manager("kubectl-edit")),
     examples="edit deploy web\nKUBE_EDITOR=nano tiphys kubectl edit cm site",
 )

@@ -23,7 +23,7 @@ def run(context: Context) -> int:
     listed = context.session.get(path, query)
     found = sorted((e for e in listed.get("items") or () if _wanted(context, e)), key=_last)
     if options["output"]:
-        output.print_objects(found, options["output"], listed=True)
+        output.show(context, found, listed=True)
         return 0
     if not found and not options["watch"]:
         print(
@@ -90,7 +90,7 @@ COMMAND = Command(
         Flag("types", "Normal, Warning", kind="list"),
         Flag("watch", "go on with what happens now", short="w", kind="bool"),
         Flag("no-headers", "no headings", kind="bool"),
-        output.OUTPUT,
+        *output.FLAGS,
     ),
     examples="events --for pod/web-1\nevents -A --types=Warning -w",
 )

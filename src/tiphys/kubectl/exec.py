@@ -5,17 +5,18 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from tiphys.kubectl import pods, selection
 from tiphys.kubectl.command import Command, Context
 from tiphys.kubectl.flags import Flag, UsageError
-from tiphys.kubectl.logs import pods_behind
+from tiphys.kubectl.manifests import FILENAME
 
 
 def run_exec(context: Context) -> int:
     """Run a command in a container; our exit code is its exit code."""
     words, command = context.words, context.options.after_dashes
-    if not command and len(words) > 1:
+    if not command and len(words) + len(context.options["filename"]) > 1:
         raise UsageError("exec [POD] [COMMAND] is not supported anymore. Use exec [POD] -- [COMMAND] instead")
-    if not words:
+    if not words and not context.options["filename"]:
         raise UsageError("pod, type/name or --filename must be specified")
     if not command:
         raise UsageError("you must specify at least one command for the container")
@@ -24,20 +25,31 @@ def run_exec(context: Context) -> int:
 
 def run_attach(context: Context) -> int:
     """Connect to what a container's main process reads and writes."""
-    if not context.words:
+    if not context.words and not context.options["filename"]:
         raise UsageError("pod, type/name or --filename must be specified")
     return _stream(context, "attach", [])
 
 
 def _stream(context: Context, action: str, command: list[str]) -> int:
-    from tiphys.kubectl import streams
-
     pod = _pod(context)
     _require_not_over(pod, action)
-    container = _container(context, pod)
-    stdin = bool(context.options["stdin"])
-    terminal = bool(context.options["tty"]) and stdin and sys.stdin.isatty()
-    if context.options["tty"] and not terminal:
+    return stream(context, pod, action, command, stdin=bool(context.options["stdin"]), tty=bool(context.options["tty"]))
+
+
+def _pod(context: Context) -> pods.Pod:
+    if context.options["filename"]:
+        target = selection.named(context)[0]
+        return pods.one(context, f"{target.type.plural}.{target.type.group}/{target.name}".replace("./", "/"))
+    return pods.one(context, context.words[0])
+
+
+def stream(context: Context, pod: pods.Pod, action: str, command: list[str], *, stdin: bool, tty: bool) -> int:
+    """Connect to the container that -c names; the exit code of its command. Raises ServerError, Unreachable."""
+    from tiphys.kubectl import streams
+
+    container = pods.container(pod, str(context.options["container"]), quiet=bool(context.options["quiet"]))
+    terminal = tty and stdin and sys.stdin.isatty()
+    if tty and not terminal:
         print("Unable to use a TTY - input is not a terminal or the right kind of file", file=sys.stderr)
     remote_terminal = terminal
     if action == "attach":
@@ -53,58 +65,30 @@ def _stream(context: Context, action: str, command: list[str]) -> int:
         query["stdin"] = "true"
     # A terminal has one output: the container's errors come through it too.
     query["tty" if remote_terminal else "stderr"] = "true"
-    path = f"/api/v1/namespaces/{context.namespace}/pods/{pod['metadata']['name']}/{action}"
+    path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}/{action}"
     code = streams.run(context.session, path, query, stdin=stdin, terminal=terminal)
     if code and action == "exec":
         print(f"command terminated with exit code {code}", file=sys.stderr)
     return code
 
 
-def _pod(context: Context) -> dict[str, Any]:
-    word = context.words[0]
-    if "/" in word and not word.startswith(("pod/", "pods/", "po/")):
-        _, (target,) = context.resources.targets([word])
-        pods = pods_behind(context, target)
-        if not pods:
-            raise UsageError(f"no pods of {target.shown}")
-        return pods[0]
-    pod: dict[str, Any] = context.session.get(f"/api/v1/namespaces/{context.namespace}/pods/{word.rpartition('/')[2]}")
-    return pod
-
-
-def _require_not_over(pod: dict[str, Any], action: str) -> None:
+def _require_not_over(pod: pods.Pod, action: str) -> None:
     phase = (pod.get("status") or {}).get("phase")
     if phase in ("Succeeded", "Failed"):
         doing = "exec into a container" if action == "exec" else "attach a container"
         raise UsageError(f"cannot {doing} in a completed pod; current phase is {phase}")
 
 
-def _has_terminal(pod: dict[str, Any], container: str) -> bool:
-    spec = pod["spec"]
-    every = [c for key in ("containers", "initContainers", "ephemeralContainers") for c in spec.get(key) or ()]
-    return any(c["name"] == container and bool(c.get("tty")) for c in every)
-
-
-def _container(context: Context, pod: dict[str, Any]) -> str:
-    spec = pod["spec"]
-    names = [c["name"] for key in ("containers", "initContainers", "ephemeralContainers") for c in spec.get(key) or ()]
-    wanted = str(context.options["container"])
-    if wanted:
-        if wanted not in names:
-            raise UsageError(f"container {wanted} not found in pod {pod['metadata']['name']}")
-        return wanted
-    annotated = (pod["metadata"].get("annotations") or {}).get("kubectl.kubernetes.io/default-container")
-    if annotated in names:
-        return str(annotated)
-    if len(spec["containers"]) > 1:
-        print(f'Defaulted container "{names[0]}" out of: {", ".join(names)}', file=sys.stderr)
-    return str(names[0])
+def _has_terminal(pod: pods.Pod, container: str) -> bool:
+    return any(each["name"] == container and bool(each.get("tty")) for each in pods.containers(pod))
 
 
 _FLAGS = (
     Flag("container", "which container (the first)", short="c"),
     Flag("stdin", "pass our standard input on", short="i", kind="bool"),
     Flag("tty", "give it a terminal", short="t", kind="bool"),
+    FILENAME,
+    pods.RUNNING_TIMEOUT,
     Flag("quiet", "print only what the container prints", short="q", kind="bool"),
 )
 EXEC = Command(

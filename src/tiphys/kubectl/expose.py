@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from tiphys.kubectl import output, writing
+from tiphys.kubectl import output, selection, writing
 from tiphys.kubectl.command import Command, Context
 from tiphys.kubectl.create import send
 from tiphys.kubectl.flags import Flag, UsageError
-from tiphys.kubectl.manifests import FILENAME, RECURSIVE, read
-from tiphys.kubectl.resources import Target, fetch
+from tiphys.kubectl.manifests import FILENAME, RECURSIVE
+from tiphys.kubectl.resources import fetch
 
 _KINDS = ("Pod", "Service", "ReplicationController", "Deployment", "ReplicaSet")
 _PROTOCOLS = ("TCP", "UDP", "SCTP")
@@ -17,22 +17,12 @@ _PROTOCOLS = ("TCP", "UDP", "SCTP")
 
 def run(context: Context) -> int:
     """Make one Service for each object."""
-    for target in _targets(context):
+    for target in selection.named(context):
         if target.type.kind not in _KINDS:
             raise UsageError(f"cannot expose a {target.type.kind}")
-        obj = fetch(context.session, target, context.namespace)
+        obj = fetch(context.session, target)
         send(context, service(context, obj), done="exposed")
     return 0
-
-
-def _targets(context: Context) -> list[Target]:
-    if context.options["filename"]:
-        objects = read(context.options["filename"], recursive=context.options["recursive"])
-        return [Target(context.resources.for_object(obj), obj["metadata"]["name"]) for obj in objects]
-    _, targets = context.resources.targets(context.words)
-    if not targets:
-        raise UsageError("You must provide one or more resources by argument or filename.")
-    return targets
 
 
 def service(context: Context, obj: dict[str, Any]) -> dict[str, Any]:
@@ -143,7 +133,7 @@ COMMAND = Command(
         RECURSIVE,
         writing.DRY_RUN,
         writing.field_manager("kubectl-expose"),
-        output.OUTPUT,
+        *output.FLAGS,
     ),
     examples="expose deployment web --port=80 --target-port=8080\nexpose pod db --port=5432 --name=postgres",
 )

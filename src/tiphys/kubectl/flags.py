@@ -62,7 +62,7 @@ def parse(flags: Sequence[Flag], arguments: Sequence[str]) -> Parsed:
             flag = by_name.get(name)
             if flag is None:
                 raise FlagError(f"unknown flag: --{name}")
-            _set(parsed, flag, value if equals else _next(flag, rest, f"--{name}"))
+            assign(parsed, flag, value if equals else _next(flag, rest, f"--{name}"))
         elif word.startswith("-") and word != "-":
             _short(parsed, by_short, word[1:], rest)
         else:
@@ -93,14 +93,15 @@ def _short(parsed: Parsed, by_short: dict[str, Flag], letters: str, rest: list[s
         if flag is None:
             raise FlagError(f"unknown shorthand flag: {letter!r} in -{letter}{letters}")
         if flag.kind == "bool" and not letters.startswith("="):
-            _set(parsed, flag, "true")
+            assign(parsed, flag, "true")
             continue
         value = letters.removeprefix("=") if letters else _next(flag, rest, f"-{letter}")
-        _set(parsed, flag, value)
+        assign(parsed, flag, value)
         return
 
 
-def _set(parsed: Parsed, flag: Flag, text: str) -> None:
+def assign(parsed: Parsed, flag: Flag, text: str) -> None:
+    """As if the flag stood on the command line. Raises FlagError."""
     parsed.given.add(flag.name)
     try:
         value = _read(flag, text)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
-from tiphys.kubectl import output
+from tiphys.kubectl import output, selection
 from tiphys.kubectl.command import Command, Context
 from tiphys.kubectl.flags import Flag, UsageError
 from tiphys.kubectl.resources import ResourceType, Target
@@ -17,22 +17,18 @@ CHUNK = 500
 
 def run(context: Context) -> int:
     """List kinds, or show objects by name; with -w go on as they change."""
-    options, form = context.options, context.options["output"]
-    manifests: Sequence[dict[str, Any]] = ()
+    options, form = context.options, output.form_of(context)
+    kinds: list[ResourceType] = []
     if options["filename"]:
-        from tiphys.kubectl.manifests import read
-
-        manifests = read(options["filename"], recursive=options["recursive"])
-        targets = [Target(context.resources.for_object(obj), obj["metadata"]["name"]) for obj in manifests]
-        kinds: list[ResourceType] = []
+        targets = selection.named(context)
     else:
         if not context.words:
             raise UsageError(
                 "You must specify the type of resource to get. Use `tiphys kubectl api-resources` for a list"
             )
         kinds, targets = context.resources.targets(context.words)
-    if options["raw"]:
-        raise UsageError("--raw takes no resources")
+    if options["subresource"] and kinds:
+        raise UsageError("subresource cannot be used when bulk resources are specified")
     if options["watch"] or options["watch-only"]:
         return _watch(context, kinds, targets)
     if output.is_table(form):
@@ -48,18 +44,10 @@ def entry(context: Context) -> int:
     return run(context)
 
 
-def _query(context: Context) -> dict[str, Any]:
-    return {"labelSelector": context.options["selector"], "fieldSelector": context.options["field-selector"]}
-
-
-def _scope(context: Context, kind: ResourceType) -> str:
-    return "" if context.options["all-namespaces"] or not kind.namespaced else context.namespace
-
-
 def _pages(context: Context, kind: ResourceType, accept: str) -> Iterator[dict[str, Any]]:
     """The list in pieces of CHUNK, so that a large one neither blocks the server nor fills our memory at once."""
-    query = {**_query(context), "limit": CHUNK}
-    path = kind.path(_scope(context, kind))
+    query = {**selection.query(context), "limit": context.options["chunk-size"] or ""}
+    path = kind.path(selection.scope(context, kind))
     for _ in range(1_000_000):
         page = context.session.get(path, query, accept=accept)
         yield page
@@ -84,9 +72,7 @@ def _tables(context: Context, kinds: list[ResourceType], targets: list[Target]) 
     found: dict[ResourceType, tuple[list[Any], list[Any]]] = {}
     for target in targets:
         try:
-            table = context.session.get(
-                target.type.path(_named_scope(context, target), target.name), accept=output.TABLE
-            )
+            table = context.session.get(_path(context, target), accept=output.TABLE)
         except ServerError as error:
             if error.reason == "NotFound" and context.options["ignore-not-found"]:
                 continue
@@ -104,10 +90,10 @@ def _tables(context: Context, kinds: list[ResourceType], targets: list[Target]) 
     return code
 
 
-def _named_scope(context: Context, target: Target) -> str:
+def _path(context: Context, target: Target) -> str:
     if context.options["all-namespaces"]:
         raise UsageError("a resource cannot be retrieved by name across all namespaces")
-    return context.namespace if target.type.namespaced else ""
+    return target.path(context.options["subresource"])
 
 
 def _nothing(context: Context, kinds: list[ResourceType]) -> None:
@@ -182,7 +168,7 @@ def _objects(context: Context, kinds: list[ResourceType], targets: list[Target])
                 found.append({"apiVersion": kind.api_version, "kind": kind.kind, **item})
     for target in targets:
         try:
-            found.append(context.session.get(target.type.path(_named_scope(context, target), target.name)))
+            found.append(context.session.get(_path(context, target)))
         except ServerError as error:
             if error.reason == "NotFound" and context.options["ignore-not-found"]:
                 continue
@@ -192,8 +178,7 @@ def _objects(context: Context, kinds: list[ResourceType], targets: list[Target])
         _sort(found, context.options["sort-by"])
     listed = bool(kinds) or len(targets) > 1
     if found or listed:
-        managed = context.options["show-managed-fields"]
-        output.print_objects(found, context.options["output"], listed=listed, managed=managed)
+        output.show(context, found, listed=listed)
     return code
 
 
@@ -212,14 +197,14 @@ def _watch(context: Context, kinds: list[ResourceType], targets: list[Target]) -
     """Print what is there, then every change, until interrupted or the server ends the watch."""
     if len(kinds) + len(targets) != 1:
         raise UsageError("you may only specify a single resource type or name with --watch")
-    form = context.options["output"]
+    form = output.form_of(context)
     accept = output.TABLE if output.is_table(form) else "application/json"
     kind = kinds[0] if kinds else targets[0].type
-    query = _query(context)
+    query = selection.query(context)
     if targets:
         query["fieldSelector"] = f"metadata.name={targets[0].name}"
-        context.session.get(kind.path(_named_scope(context, targets[0]), targets[0].name), accept=accept)
-    path = kind.path(_scope(context, kind))
+        context.session.get(_path(context, targets[0]), accept=accept)
+    path = kind.path(selection.scope(context, kind))
     first = context.session.get(path, query, accept=accept)
     state = _WatchPrinter(context, form)
     if not context.options["watch-only"]:
@@ -247,7 +232,7 @@ class _WatchPrinter:
             for item in items:
                 if self.form == "yaml":
                     print("---")
-                output.print_objects([item], self.form, listed=False)
+                output.show(self.context, [item], listed=False)
             sys.stdout.flush()
             return
         self.columns = answer.get("columnDefinitions") or self.columns
@@ -268,10 +253,10 @@ COMMAND = Command(
     help="Display one or many resources.",
     run=entry,
     flags=(
-        output.OUTPUT,
-        Flag("all-namespaces", "list in every namespace", short="A", kind="bool"),
-        Flag("selector", "label selector, for example app=web,tier!=db", short="l"),
-        Flag("field-selector", "field selector, for example status.phase=Running"),
+        *output.FLAGS,
+        selection.ALL_NAMESPACES,
+        selection.SELECTOR,
+        selection.FIELD_SELECTOR,
         Flag("watch", "go on as objects change", short="w", kind="bool"),
         Flag("watch-only", "only changes, not what is there", kind="bool"),
         Flag("label-columns", "show these labels as columns", short="L", kind="list"),
@@ -281,8 +266,9 @@ COMMAND = Command(
         Flag("ignore-not-found", "an object that is not there is no error", kind="bool"),
         Flag("filename", "the objects named in these manifests", short="f", kind="list"),
         Flag("recursive", "read directories of manifests recursively", short="R", kind="bool"),
+        Flag("subresource", "this part of the object: status, scale ..."),
+        Flag("chunk-size", "how many objects are asked for at once (0: all)", kind="int", default=CHUNK),
         Flag("raw", "ask for a path of the API as it is"),
-        output.SHOW_MANAGED,
     ),
     examples="""
 get pods -o wide

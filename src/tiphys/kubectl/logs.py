@@ -7,9 +7,10 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from tiphys.kubectl import pods
 from tiphys.kubectl.command import Command, Context
 from tiphys.kubectl.flags import Flag, UsageError
-from tiphys.kubectl.resources import Target, fetch
+from tiphys.kubectl.session import ServerError, Unreachable
 
 _FOLLOW_MAX = 5
 
@@ -25,42 +26,26 @@ def run(context: Context) -> int:
                 "use --max-log-requests to increase the limit"
             )
         return _together(context, streams)
-    for pod, container in streams:
-        _copy(context, pod, container, len(streams) > 1 and context.options["prefix"])
+    for stream in streams:
+        copy(context, *stream, _query(context, stream[2]), prefix=_has_prefix(context))
     return 0
 
 
-def _streams(context: Context) -> Iterator[tuple[str, str]]:
-    """(pod, container) pairs in order."""
+def _streams(context: Context) -> Iterator[tuple[str, str, str]]:
+    """(namespace, pod, container) in order. Raises UsageError."""
+    wanted = str(context.options["container"] or (context.words[1] if len(context.words) == 2 else ""))
     for pod in _pods(context):
-        name, spec = pod["metadata"]["name"], pod["spec"]
-        names = [c["name"] for c in spec["containers"]]
-        every = [
-            c["name"]
-            for c in (
-                *(spec.get("initContainers") or ()),
-                *spec["containers"],
-                *(spec.get("ephemeralContainers") or ()),
-            )
-        ]
-        wanted = context.options["container"] or (
-            context.words[1] if len(context.words) == 2 and "/" in context.words[0] else ""
-        )
+        metadata = pod["metadata"]
         if context.options["all-containers"]:
-            for container in every:
-                yield name, container
+            for each in pods.containers(pod):
+                yield metadata["namespace"], metadata["name"], each["name"]
             continue
-        if not wanted:
-            annotated = (pod["metadata"].get("annotations") or {}).get("kubectl.kubernetes.io/default-container")
-            wanted = annotated if annotated in names else names[0]
-            if len(names) > 1 and wanted != annotated:
-                print(f'Defaulted container "{wanted}" out of: {", ".join(every)}', file=sys.stderr)
-        if wanted not in every:
-            raise UsageError(f"container {wanted} is not valid for pod {name}")
-        yield name, str(wanted)
+        if wanted and wanted not in (each["name"] for each in pods.containers(pod)):
+            raise UsageError(f"container {wanted} is not valid for pod {metadata['name']}")
+        yield metadata["namespace"], metadata["name"], pods.container(pod, wanted)
 
 
-def _pods(context: Context) -> list[dict[str, Any]]:
+def _pods(context: Context) -> list[pods.Pod]:
     selector = context.options["selector"]
     if selector:
         if context.words:
@@ -72,39 +57,16 @@ def _pods(context: Context) -> list[dict[str, Any]]:
             "'logs (POD | TYPE/NAME) [CONTAINER_NAME]'.\nPOD or TYPE/NAME is a required argument for the logs command"
         )
     word = context.words[0]
+    if context.options["all-pods"] and "/" in word:
+        _, (target,) = context.resources.targets([word])
+        return pods.behind(context, target)
+    pod = pods.one(context, word)
     if "/" in word and not word.startswith(("pod/", "pods/", "po/")):
-        return _pods_of(context, word)
-    name = word.rpartition("/")[2]
-    pod: dict[str, Any] = context.session.get(f"/api/v1/namespaces/{context.namespace}/pods/{name}")
-    if len(context.words) == 2:
-        context.options.values["container"] = context.words[1]
+        _, (target,) = context.resources.targets([word])
+        count = len(pods.behind(context, target))
+        if count > 1:
+            print(f"Found {count} pods, using pod/{pod['metadata']['name']}", file=sys.stderr)
     return [pod]
-
-
-def _pods_of(context: Context, word: str) -> list[dict[str, Any]]:
-    """The pods behind `deploy/web`, newest ready first; only the first unless --all-pods."""
-    _, (target,) = context.resources.targets([word])
-    pods = pods_behind(context, target)
-    if not pods:
-        raise UsageError(f"timed out waiting for the condition: no pods of {target.shown}")
-    if context.options["all-pods"]:
-        return pods
-    if len(pods) > 1:
-        print(f"Found {len(pods)} pods, using pod/{pods[0]['metadata']['name']}", file=sys.stderr)
-    return pods[:1]
-
-
-def pods_behind(context: Context, target: Target) -> list[dict[str, Any]]:
-    """Pods that the object's selector chooses, those that run first. Raises UsageError where it has none."""
-    obj = fetch(context.session, target, context.namespace)
-    selector = (obj.get("spec") or {}).get("selector") or {}
-    labels = selector.get("matchLabels", selector if target.type.kind in ("Service", "ReplicationController") else None)
-    if not labels:
-        raise UsageError(f"selector for {target.shown} is not known")
-    query = {"labelSelector": ",".join(f"{key}={value}" for key, value in labels.items())}
-    pods = list(context.session.get(f"/api/v1/namespaces/{context.namespace}/pods", query).get("items") or ())
-    pods.sort(key=lambda pod: ((pod.get("status") or {}).get("phase") != "Running", pod["metadata"]["name"]))
-    return pods
 
 
 def _query(context: Context, container: str) -> dict[str, Any]:
@@ -126,11 +88,18 @@ def _query(context: Context, container: str) -> dict[str, Any]:
     return query
 
 
-def _copy(context: Context, pod: str, container: str, prefix: bool) -> None:
-    path = f"/api/v1/namespaces/{context.namespace}/pods/{pod}/log"
+def _has_prefix(context: Context) -> bool:
+    return bool(context.options["prefix"] or context.options["all-pods"])
+
+
+def copy(
+    context: Context, namespace: str, pod: str, container: str, query: dict[str, Any], *, prefix: bool = False
+) -> None:
+    """What a container wrote, to our output. Raises ServerError."""
+    path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
     head = f"[pod/{pod}/{container}] ".encode() if prefix else b""
     out = sys.stdout.buffer
-    with context.session.stream(path, _query(context, container), accept="*/*") as answer:
+    with context.session.stream(path, query, accept="*/*") as answer:
         if head:
             for line in answer:
                 out.write(head + line)
@@ -141,16 +110,20 @@ def _copy(context: Context, pod: str, container: str, prefix: bool) -> None:
             out.flush()
 
 
-def _together(context: Context, streams: list[tuple[str, str]]) -> int:
-    threads = [
-        threading.Thread(target=_copy, args=(context, pod, container, context.options["prefix"]), daemon=True)
-        for pod, container in streams
-    ]
+def _together(context: Context, streams: list[tuple[str, str, str]]) -> int:
+    threads = [threading.Thread(target=_follow, args=(context, stream), daemon=True) for stream in streams]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     return 0
+
+
+def _follow(context: Context, stream: tuple[str, str, str]) -> None:
+    try:
+        copy(context, *stream, _query(context, stream[2]), prefix=_has_prefix(context))
+    except (ServerError, Unreachable) as error:
+        print(error.shown() if isinstance(error, ServerError) else error, file=sys.stderr)
 
 
 COMMAND = Command(
@@ -162,7 +135,8 @@ COMMAND = Command(
         Flag("previous", "of the container's last run before this one", short="p", kind="bool"),
         Flag("container", "which container", short="c"),
         Flag("all-containers", "all containers of the pod", kind="bool"),
-        Flag("all-pods", "all pods of TYPE/NAME", kind="bool"),
+        Flag("all-pods", "all pods of TYPE/NAME, with --prefix", kind="bool"),
+        pods.RUNNING_TIMEOUT,
         Flag("selector", "of all pods with these labels", short="l"),
         Flag("tail", "only the last lines (-1: all; 10 with a selector)", kind="int", default=-1),
         Flag("since", "only what is newer, for example 5m", kind="duration"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 
 from tiphys.client import kubeconfig
 from tiphys.client.kubeconfig import Access, KubeconfigError
+from tiphys.kubectl import kuberc
 from tiphys.kubectl.command import COMMANDS, GLOBAL_FLAGS, Command, Context, load
 from tiphys.kubectl.flags import FlagError, Parsed, UsageError, duration_s, parse
 from tiphys.kubectl.session import ServerError, Session, Unreachable
@@ -24,14 +26,15 @@ def main(argv: Sequence[str]) -> int:
         print(_overview())
         return 0
     name = arguments.pop(0)
-    if name not in COMMANDS:
-        print(
-            f'error: unknown command "{name}" for "kubectl"\nRun `tiphys kubectl --help` for the list.', file=sys.stderr
-        )
-        return 1
-    command = load(name)
     try:
-        options = parse((*command.flags, *GLOBAL_FLAGS), [*leading, *arguments])
+        # What changes the file must work where the file is missing or broken.
+        preferences = kuberc.Preferences() if name == "kuberc" else kuberc.load([*leading, *arguments], os.environ)
+        if name not in COMMANDS:
+            name, arguments = preferences.expanded(name, arguments)
+        command = load(name)
+        flags = (*command.flags, *GLOBAL_FLAGS)
+        options = parse(flags, [*leading, *arguments])
+        preferences.complete(name, flags, options)
         if options["help"]:
             print(_help(name, command))
             return 0
@@ -73,8 +76,8 @@ def connect(options: Parsed) -> Session:
         access = replace(access, server=str(options["server"]).rstrip("/"))
     if options["token"]:
         access = replace(access, token=options["token"], client_certificate=b"", client_key=b"")
-    if options["as"]:
-        access = replace(access, impersonate=options["as"])
+    if options["as"] or options["as-group"]:
+        access = replace(access, impersonate=options["as"], impersonate_groups=tuple(options["as-group"]))
     if options["insecure-skip-tls-verify"]:
         access = replace(access, insecure=True, ca=b"")
     return Session(access, verbosity=options["v"], timeout_s=_timeout_s(options["request-timeout"]))
@@ -89,21 +92,38 @@ def _timeout_s(text: str) -> float:
 
 
 def _access(options: Parsed) -> Access:
-    if options["data-dir"]:
-        paths = [Path(options["data-dir"]) / "admin.kubeconfig"]
-    elif options["kubeconfig"]:
-        paths = [Path(options["kubeconfig"])]
-    elif os.environ.get("KUBECONFIG"):
-        paths = [Path(path) for path in os.environ["KUBECONFIG"].split(os.pathsep) if path]
-    else:
-        local = Path(os.environ.get("TIPHYS_DATA_DIR") or _data_dir()) / "admin.kubeconfig"
-        paths = [local if os.access(local, os.R_OK) else Path.home() / ".kube" / "config"]
+    paths = locations(options)
     try:
+        if not options.given & {"data-dir", "kubeconfig", "context"} and not any(map(Path.exists, paths)):
+            with contextlib.suppress(KubeconfigError):
+                return _in_pod(options)
         return kubeconfig.load(paths).access(options["context"])
     except KubeconfigError as error:
         if options["server"]:
             return Access(options["server"])
         raise UsageError(f"{error}; `tiphys up` makes a cluster") from error
+
+
+def locations(options: Parsed) -> list[Path]:
+    """The kubeconfig files that count, in order."""
+    if options["data-dir"]:
+        return [Path(options["data-dir"]) / "admin.kubeconfig"]
+    if options["kubeconfig"]:
+        return [Path(options["kubeconfig"])]
+    if os.environ.get("KUBECONFIG"):
+        return [Path(path) for path in os.environ["KUBECONFIG"].split(os.pathsep) if path]
+    local = Path(os.environ.get("TIPHYS_DATA_DIR") or _data_dir()) / "admin.kubeconfig"
+    return [local if os.access(local, os.R_OK) else Path.home() / ".kube" / "config"]
+
+
+def _in_pod(options: Parsed) -> Access:
+    """That of the pod that we run in. Raises KubeconfigError."""
+    environment = os.environ
+    host, port = environment.get("KUBERNETES_SERVICE_HOST", ""), environment.get("KUBERNETES_SERVICE_PORT", "")
+    access = kubeconfig.in_cluster(host, port)
+    if options["v"] >= 2:
+        print("Using in-cluster configuration", file=sys.stderr)
+    return access
 
 
 def _data_dir() -> Path:

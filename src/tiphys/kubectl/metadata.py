@@ -6,9 +6,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from tiphys.kubectl import output, writing
+from tiphys.kubectl import output, selection, writing
 from tiphys.kubectl.command import Command, Context
 from tiphys.kubectl.flags import Flag, UsageError
+from tiphys.kubectl.manifests import FILENAME, RECURSIVE
 from tiphys.kubectl.resources import Target, fetch
 
 
@@ -18,11 +19,10 @@ def _runner(field: str, noun: str, done: str) -> Callable[[Context], int]:
         changes = [word for word in context.words if _is_change(word)]
         if not changes and not context.options["list"]:
             raise UsageError(f"at least one {noun} update is required")
-        return max((_one(context, target, changes) for target in _targets(context, words)), default=0)
+        return max((_one(context, target, changes) for target in selection.named(context, words)), default=0)
 
     def _one(context: Context, target: Target, changes: list[str]) -> int:
-        namespace = context.namespace if target.type.namespaced else ""
-        before = fetch(context.session, target, namespace)
+        before = fetch(context.session, target)
         current: dict[str, str] = before["metadata"].get(field) or {}
         if context.options["list"]:
             for key, value in sorted(current.items()):
@@ -39,29 +39,11 @@ def _runner(field: str, noun: str, done: str) -> Callable[[Context], int]:
             print(f"{target.shown} not {done}")
             return 0
         patch = {"metadata": {field: wanted}}
-        path = target.type.path(namespace, target.name)
         media = "application/merge-patch+json"
-        after = context.session.send("PATCH", path, patch, writing.query(context), content_type=media)
+        after = context.session.send("PATCH", target.path(), patch, writing.query(context), content_type=media)
         removed_only = all(value is None for value in wanted.values())
         writing.tell(context, target, f"un{done}" if removed_only and noun == "label" else done, after)
         return 0
-
-    def _targets(context: Context, words: list[str]) -> list[Target]:
-        kinds, targets = context.resources.targets(words)
-        if targets:
-            return targets
-        if not kinds or not (context.options["all"] or context.options["selector"]):
-            raise UsageError(
-                "resource(s) were provided, but no name was specified"
-                if kinds
-                else "one or more resources must be specified"
-            )
-        found = []
-        for kind in kinds:
-            query = {"labelSelector": context.options["selector"]}
-            listed = context.session.get(kind.path(context.namespace if kind.namespaced else ""), query)
-            found += [Target(kind, item["metadata"]["name"]) for item in listed.get("items") or ()]
-        return found
 
     return run
 
@@ -85,12 +67,16 @@ def _wanted(changes: list[str]) -> dict[str, Any]:
 def _flags(manager: str) -> tuple[Flag, ...]:
     return (
         Flag("overwrite", "replace a value that is there", kind="bool"),
-        Flag("all", "all objects of the kinds in the namespace", kind="bool"),
-        Flag("selector", "label selector", short="l"),
+        selection.ALL,
+        selection.ALL_NAMESPACES,
+        selection.SELECTOR,
+        selection.FIELD_SELECTOR,
+        FILENAME,
+        RECURSIVE,
         Flag("list", "show what is there", kind="bool"),
         writing.DRY_RUN,
         writing.field_manager(manager),
-        output.OUTPUT,
+        *output.FLAGS,
     )
 
 

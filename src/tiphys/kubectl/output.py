@@ -3,29 +3,51 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tiphys.base import jsonpath
+from tiphys.kubectl.command import Context
 from tiphys.kubectl.flags import Flag, UsageError
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
+_FORMS = (
+    "custom-columns", "custom-columns-file", "go-template", "go-template-file", "json", "jsonpath", "jsonpath-as-json",
+    "jsonpath-file", "name", "template", "templatefile", "wide", "yaml",
+)  # fmt: skip
 OUTPUT = Flag(
-    "output", "json, yaml, name, wide, jsonpath=TEMPLATE, jsonpath-file=FILE, custom-columns=NAME:PATH,...", short="o"
+    "output",
+    "json, yaml, name, wide, or with =TEMPLATE or =FILE: " + ", ".join(f for f in _FORMS if "-" in f),
+    short="o",
 )
+TEMPLATE = Flag("template", "the template, or its file, of -o go-template and the like")
 SHOW_MANAGED = Flag("show-managed-fields", "keep managedFields when printing json or yaml", kind="bool")
+FLAGS = (OUTPUT, TEMPLATE, SHOW_MANAGED)
+
+
+def form_of(context: Context) -> str:
+    """What -o and --template say: `` (a table or words), `json`, `go-template=...`."""
+    form, template = str(context.options.values.get("output", "")), context.options.values.get("template", "")
+    return f"{form or 'go-template'}={template}" if template and "=" not in form else form
 
 
 def is_table(form: str) -> bool:
     return form in ("", "wide")
 
 
+def show(context: Context, objects: Sequence[dict[str, Any]], *, listed: bool) -> None:
+    """Print objects as -o says, which is not a table. `listed`: several were asked for. Raises UsageError."""
+    managed = bool(context.options.values.get("show-managed-fields"))
+    print_objects(objects, form_of(context), listed=listed, managed=managed)
+
+
 def print_objects(objects: Sequence[dict[str, Any]], form: str, *, listed: bool, managed: bool = False) -> None:
     """Print in any form but the table ones. `listed`: several were asked for, so JSON and YAML show a List."""
     kind, _, argument = form.partition("=")
-    if kind == "jsonpath-file":
-        kind, argument = "jsonpath", _read(argument)
+    if kind.endswith(("-file", "file")) and kind in _FORMS:
+        kind, argument = kind.removesuffix("file").removesuffix("-"), _read(argument)
     if kind == "name":
         for obj in objects:
             print(name_of(obj))
@@ -38,18 +60,34 @@ def print_objects(objects: Sequence[dict[str, Any]], form: str, *, listed: bool,
             print()
         case "yaml":
             sys.stdout.write(to_yaml(root))
-        case "jsonpath":
-            try:
-                print(jsonpath.render(argument, root), end="")
-            except jsonpath.PathError as error:
-                raise UsageError(f"error executing jsonpath {argument!r}: {error}") from error
+        case "jsonpath" | "jsonpath-as-json" | "go-template" | "template":
+            print(_templated(kind, argument, root), end="")
         case "custom-columns":
             _columns(argument, shown)
         case _:
             raise UsageError(
                 f'unable to match a printer suitable for the output format "{form}", '
-                "allowed formats are: custom-columns,json,jsonpath,jsonpath-file,name,wide,yaml"
+                f"allowed formats are: {','.join(_FORMS)}"
             )
+
+
+def _templated(kind: str, template: str, root: Any) -> str:
+    if not template:
+        raise UsageError(f"template format specified but no template given (-o {kind}=TEMPLATE)")
+    if kind in ("go-template", "template"):
+        from tiphys.base import gotemplate
+
+        try:
+            return gotemplate.render(template, root)
+        except gotemplate.TemplateError as error:
+            raise UsageError(f"error executing template {json.dumps(template, ensure_ascii=False)}: {error}") from error
+    try:
+        if kind == "jsonpath-as-json":
+            found = jsonpath.find(template.strip("{}"), root)
+            return json.dumps(found, indent=4, ensure_ascii=False) + "\n"
+        return jsonpath.render(template, root)
+    except jsonpath.PathError as error:
+        raise UsageError(f"error executing jsonpath {template!r}: {error}") from error
 
 
 def to_yaml(value: Any) -> str:
@@ -89,7 +127,7 @@ def _list_of(objects: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _columns(spec: str, objects: Sequence[dict[str, Any]]) -> None:
-    columns = [part.partition(":") for part in spec.split(",")]
+    columns = [part.partition(":") for part in re.split(r",(?![^\[(]*[\])])", spec.strip())]
     if not spec or any(not path for _, _, path in columns):
         raise UsageError(f"unexpected custom-columns spec: {spec}, expected <header>:<json-path-expr>")
     rows: list[list[str]] = [[name for name, _, _ in columns]]

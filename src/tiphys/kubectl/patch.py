@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 
-from tiphys.kubectl import output, writing
+from tiphys.kubectl import output, selection, writing
 from tiphys.kubectl.command import Command, Context
 from tiphys.kubectl.flags import Flag, UsageError
+from tiphys.kubectl.manifests import FILENAME, RECURSIVE
 
 _MEDIA = {
     "strategic": "application/strategic-merge-patch+json",
@@ -29,13 +30,8 @@ def run(context: Context) -> int:
         patch, _ = parse_yaml(text.encode())
     except ValueError as error:
         raise UsageError(f'unable to parse "{text[:80]}": {error}') from error
-    _, targets = context.resources.targets(context.words)
-    if not targets:
-        raise UsageError("resource(s) were provided, but no name was specified")
-    for target in targets:
-        path = target.type.path(
-            context.namespace if target.type.namespaced else "", target.name, options["subresource"]
-        )
+    for target in selection.named(context):
+        path = target.path(options["subresource"])
         before = context.session.get(path)
         body = json.dumps(patch).encode()
         after = context.session.send("PATCH", path, body, writing.query(context), content_type=_MEDIA[options["type"]])
@@ -63,9 +59,11 @@ COMMAND = Command(
         Flag("patch-file", "a file with the patch"),
         Flag("type", "strategic, merge or json", default="strategic"),
         Flag("subresource", "status or scale"),
+        FILENAME,
+        RECURSIVE,
         writing.DRY_RUN,
         writing.field_manager("kubectl-patch"),
-        output.OUTPUT,
+        *output.FLAGS,
     ),
     examples="""
 patch deploy web -p '{"spec":{"replicas":2}}'

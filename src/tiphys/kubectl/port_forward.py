@@ -9,9 +9,9 @@ import ipaddress
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from tiphys.kubectl import pods
 from tiphys.kubectl.command import Command, Context
 from tiphys.kubectl.flags import Flag, UsageError
-from tiphys.kubectl.logs import pods_behind
 from tiphys.kubectl.resources import fetch
 
 if TYPE_CHECKING:
@@ -30,21 +30,17 @@ def run(context: Context) -> int:
     phase = (pod.get("status") or {}).get("phase", "")
     if phase != "Running":
         raise UsageError(f"unable to forward port because pod is not running. Current status={phase}")
-    path = f"/api/v1/namespaces/{context.namespace}/pods/{pod['metadata']['name']}/portforward"
+    path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}/portforward"
     return forwarding.run(context.session, path, addresses, pairs)
 
 
 def _found(context: Context, word: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """(what was named, the pod behind it)."""
-    kind, slash, name = word.rpartition("/")
-    if not slash or kind in ("pod", "pods", "po"):
-        pod: dict[str, Any] = context.session.get(f"/api/v1/namespaces/{context.namespace}/pods/{name}")
+    pod = pods.one(context, word)
+    if "/" not in word:
         return pod, pod
     _, (target,) = context.resources.targets([word])
-    pods = pods_behind(context, target)
-    if not pods:
-        raise UsageError(f"no pods of {target.shown}")
-    return fetch(context.session, target, context.namespace), pods[0]
+    return (pod if target.type.kind == "Pod" else fetch(context.session, target)), pod
 
 
 def pair_of(word: str, obj: dict[str, Any], pod: dict[str, Any]) -> Pair:
@@ -114,7 +110,10 @@ COMMAND = Command(
     usage="TYPE/NAME [LOCAL_PORT:]REMOTE_PORT [...]",
     help="Forward local ports to a pod, or to one of the pods of a service, deployment or other workload.",
     run=run,
-    flags=(Flag("address", "where to listen: IP addresses or localhost", kind="list", default=["localhost"]),),
+    flags=(
+        Flag("address", "where to listen: IP addresses or localhost", kind="list", default=["localhost"]),
+        pods.RUNNING_TIMEOUT,
+    ),
     examples="""
 port-forward web-1 8080:80
 port-forward svc/web 8080:http

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Any
 
-from tiphys.kubectl import output, writing
+from tiphys.kubectl import output, selection, writing
 from tiphys.kubectl.command import Command, Context
 from tiphys.kubectl.create import send
 from tiphys.kubectl.flags import Flag, UsageError
-from tiphys.kubectl.manifests import FILENAME, RECURSIVE, namespace_of, read
+from tiphys.kubectl.manifests import FILENAME, RECURSIVE
 from tiphys.kubectl.resources import Target
 from tiphys.kubectl.session import ServerError
 
@@ -19,26 +18,13 @@ _POLL_S, _MOST_S = 0.2, 300.0
 
 def run(context: Context) -> int:
     """PUT each object; the exit code is 1 when one was refused."""
-    if not context.options["filename"]:
-        raise UsageError("must specify one of -f and -k")
-    code = 0
-    for obj in read(context.options["filename"], recursive=context.options["recursive"]):
-        try:
-            _replace(context, obj)
-        except ServerError as error:
-            print(error.shown(), file=sys.stderr)
-            code = 1
-    return code
+    return selection.each(context, _replace)
 
 
-def _replace(context: Context, obj: dict[str, Any]) -> None:
-    kind = context.resources.for_object(obj)
-    given = "namespace" in context.options.given
-    namespace = namespace_of(obj, context.namespace, given) if kind.namespaced else ""
-    path = kind.path(namespace, obj["metadata"]["name"], str(context.options["subresource"]))
-    target = Target(kind, obj["metadata"]["name"])
+def _replace(context: Context, target: Target, obj: dict[str, Any]) -> None:
+    path = target.path(str(context.options["subresource"]))
     if context.options["force"]:
-        _remove(context, target, namespace, path)
+        _remove(context, target, path)
         send(context, obj, done="replaced")
         return
     after = obj
@@ -47,14 +33,15 @@ def _replace(context: Context, obj: dict[str, Any]) -> None:
     writing.tell(context, target, "replaced", after)
 
 
-def _remove(context: Context, target: Target, namespace: str, path: str) -> None:
+def _remove(context: Context, target: Target, path: str) -> None:
     """Delete, and wait until it is gone. Raises ServerError, UsageError."""
     options: dict[str, Any] = {"propagationPolicy": "Background"}
     if context.options["grace-period"] >= 0:
         options["gracePeriodSeconds"] = context.options["grace-period"]
     try:
         context.session.send("DELETE", path, options)
-        print(f'{target.type.qualified} "{target.name}" deleted{f" from {namespace} namespace" if namespace else ""}')
+        where = f" from {target.namespace} namespace" if target.namespace else ""
+        print(f'{target.type.qualified} "{target.name}" deleted{where}')
         deadline = time.monotonic() + _MOST_S
         while time.monotonic() < deadline:
             context.session.get(path)
@@ -79,7 +66,7 @@ COMMAND = Command(
         writing.DRY_RUN,
         writing.VALIDATE,
         writing.field_manager("kubectl-replace"),
-        output.OUTPUT,
+        *output.FLAGS,
     ),
     examples="replace -f web.yaml\nreplace --force -f pod.yaml",
 )

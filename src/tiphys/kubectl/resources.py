@@ -58,6 +58,10 @@ class Target:
 
     type: ResourceType
     name: str
+    namespace: str = ""
+
+    def path(self, subresource: str = "") -> str:
+        return self.type.path(self.namespace, self.name, subresource)
 
     @property
     def shown(self) -> str:
@@ -68,8 +72,10 @@ class Target:
 class Resources:
     """Discovery, asked once per command and only when needed."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, namespace: str = "") -> None:
+        """`namespace`: where objects are that words name."""
         self._session = session
+        self._namespace = namespace
         self._types: list[ResourceType] | None = None
 
     def all(self) -> list[ResourceType]:
@@ -130,13 +136,16 @@ class Resources:
             pairs = [word.partition("/") for word in words]
             if any(not name or "/" in name for _, _, name in pairs):
                 raise UsageError("arguments in resource/name form must have a single resource and name")
-            return [], [Target(self.find(kind), name) for kind, _, name in pairs]
+            return [], [self._target(self.find(kind), name) for kind, _, name in pairs]
         kinds, names = self.types(words[0]), words[1:]
         if not names:
             return kinds, []
         if len(kinds) > 1:
             raise UsageError("you may only specify one resource type with names")
-        return [], [Target(kinds[0], name) for name in names]
+        return [], [self._target(kinds[0], name) for name in names]
+
+    def _target(self, kind: ResourceType, name: str) -> Target:
+        return Target(kind, name, self._namespace if kind.namespaced else "")
 
 
 def _qualified(kind: ResourceType, qualifier: str) -> bool:
@@ -180,9 +189,9 @@ def _legacy(answer: dict[str, Any]) -> Iterator[ResourceType]:
         )
 
 
-def fetch(session: Session, target: Target, namespace: str) -> dict[str, Any]:
+def fetch(session: Session, target: Target) -> dict[str, Any]:
     """The object as it is now. Raises ServerError (NotFound ...)."""
-    obj: dict[str, Any] = session.get(target.type.path(namespace, target.name))
+    obj: dict[str, Any] = session.get(target.path())
     return obj
 
 

@@ -95,15 +95,13 @@ class Session:
         content_type: str = "application/json",
     ) -> bytes:
         """The answer's body. A connection that the server closed while idle is opened again once."""
-        headers = self._headers(accept, content_type if body is not None else "")
         target = self._target(path, query)
         for attempt in (1, 2):
             fresh = self._connection is None
             connection = self._connection or self.open(self.timeout_s or _TIMEOUT_S)
             self._connection = connection
             try:
-                connection.request(method, target, body=body, headers=headers)
-                answer = connection.getresponse()
+                answer = self._send(connection, method, target, body, accept, content_type)
                 content = answer.read(ANSWER_BYTES_MAX)
             except (OSError, http.client.HTTPException) as error:
                 self.close()
@@ -123,8 +121,7 @@ class Session:
         """An answer that goes on (watch, logs -f), on a connection of its own and without a read timeout."""
         connection = self.open(self.timeout_s or None)
         try:
-            connection.request("GET", self._target(path, query), headers=self._headers(accept, ""))
-            answer = connection.getresponse()
+            answer = self._send(connection, "GET", self._target(path, query), None, accept, "")
         except (OSError, http.client.HTTPException) as error:
             raise Unreachable(self._told(error)) from error
         self._note_warnings(answer)
@@ -152,26 +149,38 @@ class Session:
         context = tls_context(self.access)
         return http.client.HTTPSConnection(self._host, self._port, timeout=timeout_s, context=context)
 
-    def headers(self) -> dict[str, str]:
+    def headers(self) -> list[tuple[str, str]]:
         """Who asks."""
         token = self.access.token
         if not token and self.access.token_file:
             token = self.access.token_file.read_text().strip()
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers = [("Authorization", f"Bearer {token}")] if token else []
         if self.access.impersonate:
-            headers["Impersonate-User"] = self.access.impersonate
-        return headers
+            headers.append(("Impersonate-User", self.access.impersonate))
+        return headers + [("Impersonate-Group", group) for group in self.access.impersonate_groups]
 
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
-    def _headers(self, accept: str, content_type: str) -> dict[str, str]:
-        headers = {"Accept": accept, "User-Agent": "kubectl/tiphys", **self.headers()}
-        if content_type:
-            headers["Content-Type"] = content_type
-        return headers
+    def _send(
+        self,
+        connection: http.client.HTTPConnection,
+        method: str,
+        target: str,
+        body: bytes | None,
+        accept: str,
+        media: str,
+    ) -> http.client.HTTPResponse:
+        headers = [("Accept", accept), ("User-Agent", "kubectl/tiphys"), *self.headers()]
+        if body is not None:
+            headers += [("Content-Type", media), ("Content-Length", str(len(body)))]
+        connection.putrequest(method, target)
+        for name, value in headers:
+            connection.putheader(name, value)
+        connection.endheaders(body)
+        return connection.getresponse()
 
     def _target(self, path: str, query: Mapping[str, Any] | None) -> str:
         pairs = [(key, value) for key, values in (query or {}).items() for value in _each(values) if value != ""]

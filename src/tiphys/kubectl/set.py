@@ -6,10 +6,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from tiphys.kubectl import output, writing
+from tiphys.kubectl import output, selection, writing
 from tiphys.kubectl.command import Command, Context
 from tiphys.kubectl.flags import Flag, UsageError
-from tiphys.kubectl.manifests import FILENAME, RECURSIVE, read
+from tiphys.kubectl.manifests import FILENAME, RECURSIVE
 from tiphys.kubectl.resources import Target, fetch
 
 Container = dict[str, Any]
@@ -33,8 +33,8 @@ def run(context: Context) -> int:
         words, said = rest[:-1], rest[-1:]
         if context.options["filename"]:
             words, said = [], rest
-    for target in _targets(context, words):
-        obj = fetch(context.session, target, context.namespace)
+    for target in selection.named(context, words):
+        obj = fetch(context.session, target)
         path = _PATHS.get(target.type.kind, _TEMPLATE)
         spec = _at(obj, path)
         if spec is None:
@@ -47,25 +47,9 @@ def run(context: Context) -> int:
         after = obj
         if writing.dry_run(context) != "client":
             media = "application/strategic-merge-patch+json"
-            place = target.type.path(context.namespace, target.name)
-            after = context.session.send("PATCH", place, patch, writing.query(context), content_type=media)
+            after = context.session.send("PATCH", target.path(), patch, writing.query(context), content_type=media)
         writing.tell(context, target, done, after)
     return 0
-
-
-def _targets(context: Context, words: list[str]) -> list[Target]:
-    if context.options["filename"]:
-        objects = read(context.options["filename"], recursive=context.options["recursive"])
-        return [Target(context.resources.for_object(obj), obj["metadata"]["name"]) for obj in objects]
-    kinds, targets = context.resources.targets(words)
-    if not targets and kinds and (context.options["all"] or context.options["selector"]):
-        query = {"labelSelector": context.options["selector"]}
-        for kind in kinds:
-            listed = context.session.get(kind.path(context.namespace), query)
-            targets += [Target(kind, item["metadata"]["name"]) for item in listed.get("items") or ()]
-    if not targets:
-        raise UsageError("one or more resources must be specified as <resource> <name> or <resource>/<name>")
-    return targets
 
 
 def _at(obj: dict[str, Any], path: tuple[str, ...]) -> Spec | None:
@@ -202,8 +186,8 @@ COMMAND = Command(
     run=run,
     flags=(
         Flag("containers", "which containers; * is any text", short="c", default="*"),
-        Flag("all", "all objects of the kinds in the namespace", kind="bool"),
-        Flag("selector", "label selector", short="l"),
+        selection.ALL,
+        selection.SELECTOR,
         Flag("list", "env: show what there is", kind="bool"),
         Flag("limits", "resources: cpu=500m,memory=1Gi"),
         Flag("requests", "resources: cpu=250m,memory=512Mi"),
@@ -211,7 +195,7 @@ COMMAND = Command(
         RECURSIVE,
         writing.DRY_RUN,
         writing.field_manager("kubectl-set"),
-        output.OUTPUT,
+        *output.FLAGS,
     ),
     examples="set image deployment/web web=hello:2\nset env deployment/web LEVEL=debug OLD-\n"
     "set resources deployment/web -c=web --limits=cpu=500m,memory=1Gi",

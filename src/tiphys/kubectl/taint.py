@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tiphys.kubectl import output, writing
+from tiphys.kubectl import output, selection, writing
 from tiphys.kubectl.command import Command, Context
 from tiphys.kubectl.flags import Flag, UsageError
-from tiphys.kubectl.resources import ResourceType, Target, fetch
+from tiphys.kubectl.resources import Target, fetch
 
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 Taint = dict[str, Any]
@@ -35,21 +35,11 @@ def _nodes(context: Context, words: list[str]) -> list[Target]:
     for kind in (*kinds, *(target.type for target in targets)):
         if kind.kind != "Node":
             raise UsageError(f"invalid resource type {kind.singular}, only node types are supported")
-    if targets:
-        return targets
-    if not kinds or not (context.options["all"] or context.options["selector"]):
-        raise UsageError("one or more resources must be specified as <resource> <name> or <resource>/<name>")
-    return listed(context, kinds[0], str(context.options["selector"]))
-
-
-def listed(context: Context, kind: ResourceType, selector: str) -> list[Target]:
-    """All of a kind that has no namespaces, or those with the labels."""
-    found = context.session.get(kind.path(), {"labelSelector": selector})
-    return [Target(kind, item["metadata"]["name"]) for item in found.get("items") or ()]
+    return selection.named(context, words)
 
 
 def _one(context: Context, target: Target, added: list[Taint], removed: list[Taint]) -> None:
-    node = fetch(context.session, target, "")
+    node = fetch(context.session, target)
     before: list[Taint] = node["spec"].get("taints") or []
     after = changed(target.name, before, added, removed, overwrite=context.options["overwrite"])
     patch = {
@@ -57,9 +47,7 @@ def _one(context: Context, target: Target, added: list[Taint], removed: list[Tai
         "spec": {"taints": after or None},
     }
     media = "application/merge-patch+json"
-    sent = context.session.send(
-        "PATCH", target.type.path("", target.name), patch, writing.query(context), content_type=media
-    )
+    sent = context.session.send("PATCH", target.path(), patch, writing.query(context), content_type=media)
     done = "modified" if added and removed else "tainted" if added else "untainted"
     writing.tell(context, target, done, sent)
 
@@ -115,10 +103,10 @@ COMMAND = Command(
     flags=(
         Flag("overwrite", "replace a taint of the same key and effect", kind="bool"),
         Flag("all", "all nodes", kind="bool"),
-        Flag("selector", "label selector of nodes", short="l"),
+        selection.SELECTOR,
         writing.DRY_RUN,
         writing.field_manager("kubectl-taint"),
-        output.OUTPUT,
+        *output.FLAGS,
     ),
     examples="taint node node-1 dedicated=db:NoSchedule\ntaint nodes --all dedicated-",
 )

@@ -15,7 +15,7 @@ def run(context: Context) -> None:
         answer = {"clientVersion": client}
         if not context.options["client"]:
             answer["serverVersion"] = context.session.get("/version")
-        output.print_objects([answer], context.options["output"], listed=False)
+        output.show(context, [answer], listed=False)
         return
     print(f"Client Version: {client['gitVersion']}", flush=True)
     if not context.options["client"]:

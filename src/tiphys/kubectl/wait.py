@@ -8,10 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 from tiphys.base import jsonpath
+from tiphys.kubectl import selection
 from tiphys.kubectl.command import Command, Context
 from tiphys.kubectl.flags import Flag, UsageError
 from tiphys.kubectl.resources import Target
-from tiphys.kubectl.session import ServerError
+from tiphys.kubectl.session import ServerError, Session
 
 Met = Callable[[dict[str, Any] | None], bool]
 
@@ -19,7 +20,7 @@ Met = Callable[[dict[str, Any] | None], bool]
 def run(context: Context) -> int:
     """Watch each object until it meets `--for`; all share one deadline."""
     met, done = _condition(context.options["for"])
-    targets = _targets(context)
+    targets = selection.named(context)
     if not targets:
         if context.options["for"] == "delete":
             return 0
@@ -27,9 +28,10 @@ def run(context: Context) -> int:
         return 1
     timeout_s = context.options["timeout"] or (30.0 if "timeout" not in context.options.given else 0.0)
     deadline = time.monotonic() + (timeout_s if timeout_s >= 0 else 7 * 24 * 3600)
+    may_be_missing = context.options["for"] in ("delete", "create")
     for target in targets:
         try:
-            reached = _until(context, target, met, deadline)
+            reached = until(context.session, target, met, deadline, may_be_missing=may_be_missing)
         except ServerError as error:
             print(error.shown(), file=sys.stderr)
             return 1
@@ -38,22 +40,6 @@ def run(context: Context) -> int:
             return 1
         print(f"{target.shown} {done}", flush=True)
     return 0
-
-
-def _targets(context: Context) -> list[Target]:
-    kinds, targets = context.resources.targets(context.words)
-    if targets:
-        return targets
-    if not kinds:
-        raise UsageError("You must provide one or more resources by argument")
-    if not (context.options["selector"] or context.options["all"] or context.options["field-selector"]):
-        raise UsageError("resource(s) were provided, but no name was specified")
-    query = {"labelSelector": context.options["selector"], "fieldSelector": context.options["field-selector"]}
-    found = []
-    for kind in kinds:
-        listed = context.session.get(kind.path(context.namespace if kind.namespaced else ""), query)
-        found += [Target(kind, item["metadata"]["name"]) for item in listed.get("items") or ()]
-    return found
 
 
 def _condition(text: str) -> tuple[Met, str]:
@@ -99,24 +85,26 @@ def _has_value(path: str, value: str | None) -> Met:
     return met
 
 
-def _until(context: Context, target: Target, met: Met, deadline: float) -> bool:
-    """Get, then watch from there; a watch that ends early begins again. False: the time is over."""
-    namespace = context.namespace if target.type.namespaced else ""
-    path = target.type.path(namespace)
+def until(session: Session, target: Target, met: Met, deadline: float, *, may_be_missing: bool = False) -> bool:
+    """Get, then watch from there; a watch that ends early begins again. False: `deadline` (monotonic) has passed.
+
+    Raises ServerError, also where the object is missing and may not be.
+    """
+    path = target.type.path(target.namespace)
     query = {"fieldSelector": f"metadata.name={target.name}"}
     while True:
-        listed = context.session.get(path, query)
+        listed = session.get(path, query)
         items = listed.get("items") or []
         if met(items[0] if items else None):
             return True
-        if not items and context.options["for"] not in ("delete", "create"):
-            context.session.get(target.type.path(namespace, target.name))  # raises NotFound, as kubectl does
+        if not items and not may_be_missing:
+            session.get(target.path())  # raises NotFound, as kubectl does
         left = deadline - time.monotonic()
         if left <= 0:
             return False
         version = listed["metadata"]["resourceVersion"]
         following = {**query, "resourceVersion": version, "timeoutSeconds": max(1, min(300, round(left)))}
-        for event in context.session.watch(path, following):
+        for event in session.watch(path, following):
             if event["type"] == "ERROR":
                 break
             if met(None if event["type"] == "DELETED" else event["object"]):

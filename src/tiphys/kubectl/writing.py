@@ -51,8 +51,12 @@ def tell(context: Context, target: Target, done: str, obj: dict[str, Any] | None
     """`deployment.apps/web created`, or the object in the form that -o asks for."""
     form = context.options.values.get("output", "")
     if form and obj is not None:
-        output.print_objects([obj], form, listed=False)
+        output.show(context, [obj], listed=False)
         return
+    print(f"{target.shown} {done}{dry_run_suffix(context)}")
+
+
+def dry_run_suffix(context: Context) -> str:
+    """What a line says that tells of something which was not done."""
     mode = dry_run(context) if "dry-run" in context.options.values else "none"
-    suffix = {"none": "", "client": " (dry run)", "server": " (server dry run)"}[mode]
-    print(f"{target.shown} {done}{suffix}")
+    return {"none": "", "client": " (dry run)", "server": " (server dry run)"}[mode]

@@ -106,3 +106,10 @@ def test_the_cluster_begins_with(api: RunningServer) -> None:
     assert any("pods" in rule.get("resources", []) for rule in admin["rules"])
     config = api.request("GET", "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication").json
     assert config["data"]["client-ca-file"].startswith("-----BEGIN CERTIFICATE-----")
+
+
+def test_health_is_a_metric(api: RunningServer) -> None:
+    api.request("GET", "/readyz")
+    page = api.request("GET", "/metrics/slis").body.decode()
+    assert 'kubernetes_healthcheck{name="ping",type="livez"} 1' in page
+    assert 'kubernetes_healthchecks_total{name="ping",type="readyz",status="success"}' in page

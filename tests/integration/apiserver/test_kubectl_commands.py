@@ -8,29 +8,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
-from api_harness import ADMIN_TOKEN, RunningServer
+from api_harness import RunningServer
+from kubectl_runner import Kubectl
 
 from tiphys.kubectl.cp import unpack
 from tiphys.kubectl.drain import sorted_out
-from tiphys.kubectl.main import main
 
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
 NODES = "/api/v1/nodes"
-
-
-class Kubectl:
-    """Runs commands in this process; keeps what they printed."""
-
-    def __init__(self, api: RunningServer, capsys: pytest.CaptureFixture[str]) -> None:
-        self._flags = ["--server", api.url, "--token", ADMIN_TOKEN, "--insecure-skip-tls-verify"]
-        self._capsys = capsys
-
-    def __call__(self, *words: str, code: int = 0) -> str:
-        self._capsys.readouterr()
-        ended = main([*self._flags, *words])
-        captured = self._capsys.readouterr()
-        assert ended == code, captured
-        return captured.out + captured.err
 
 
 @pytest.fixture

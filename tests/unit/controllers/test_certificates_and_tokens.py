@@ -216,6 +216,22 @@ async def test_cluster_info_is_signed_by_every_token() -> None:
     assert middle == ""
 
 
+@pytest.mark.parametrize(
+    ("data", "signs"),
+    [
+        ({"token-secret": "Of any form"}, True),
+        ({"token-secret": ""}, False),
+        ({"token-id": "others"}, False),
+        ({"usage-bootstrap-signing": "false"}, False),
+    ],
+)
+async def test_which_tokens_sign(data: dict[str, str], signs: bool) -> None:
+    key = bootstrap_signer.CLUSTER_INFO
+    info = new(CONFIGMAP, key.name, key.namespace, data={"kubeconfig": "k"})
+    bench = await settled(bootstrap_signer.SPEC, (CONFIGMAP, info), (SECRET, token_secret(**data)), key=key)
+    assert ("jws-kubeconfig-abcdef" in one(bench, CONFIGMAP, key.name, key.namespace).data) == signs
+
+
 @pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
 def test_the_signature_is_one_that_others_check() -> None:
     import base64

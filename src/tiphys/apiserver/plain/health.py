@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 from tiphys.apiserver.chain.exchange import Answer, Exchange, Reply
+from tiphys.base.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ class Health:
     def __init__(self, name: str) -> None:
         self.name = name
         self._checks: dict[str, Check] = {"ping": lambda: ""}
+        self._results: dict[tuple[str, str], float] = {}
 
     def add(self, name: str, check: Check) -> None:
         self._checks[name] = check
@@ -45,7 +47,7 @@ class Health:
                 excluded.discard(name)
                 lines.append(f"[+]{name} excluded: ok")
                 continue
-            why = check()
+            why = self._checked(name, check)
             if why:
                 failed.append(f"{name}: {why}")
                 lines.append(f"[-]{name} failed: reason withheld")
@@ -61,12 +63,47 @@ class Health:
             return Answer(b"ok", 200, _TEXT, _HEADERS)
         return Answer("\n".join([*lines, f"{self.name} check passed", ""]).encode(), 200, _TEXT, _HEADERS)
 
+    def _checked(self, name: str, check: Check) -> str:
+        why = check()
+        key = (name, "error" if why else "success")
+        self._results[key] = self._results.get(key, 0.0) + 1
+        return why
+
+    def states(self) -> dict[tuple[str, ...], float]:
+        """Every check by (name, endpoint), made now: 1 where all is well."""
+        return {(name, self.name): 0.0 if self._checked(name, check) else 1.0 for name, check in self._checks.items()}
+
+    def results(self) -> dict[tuple[str, ...], float]:
+        """How often checks ended so, by (name, endpoint, `success` or `error`)."""
+        return {(name, self.name, status): count for (name, status), count in self._results.items()}
+
     def _one(self, name: str) -> Answer:
         check = self._checks.get(name)
         if check is None:
             return Answer(b"404 page not found\n", 404, _TEXT, _HEADERS)
-        why = check()
+        why = self._checked(name, check)
         if why:
             log.info("%s check %s failed: %s", self.name, name, why)
             return Answer(f"internal server error: {why}\n".encode(), 500, _TEXT, _HEADERS)
         return Answer(b"ok", 200, _TEXT, _HEADERS)
+
+
+def indicators(*endpoints: Health) -> Metrics:
+    """What /metrics/slis shows. Source: k8s.io/component-base/metrics/prometheus/slis, KEP 3466."""
+    metrics = Metrics()
+    metrics.gauge(
+        "kubernetes_healthcheck",
+        "This metric records the result of a single healthcheck.",
+        "name",
+        "type",
+        collect=lambda: {key: value for each in endpoints for key, value in each.states().items()},
+    )
+    metrics.counter(
+        "kubernetes_healthchecks_total",
+        "This metric records the results of all healthcheck.",
+        "name",
+        "type",
+        "status",
+        collect=lambda: {key: value for each in endpoints for key, value in each.results().items()},
+    )
+    return metrics

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from tiphys.apiserver.chain.exchange import Answer, Exchange, Reply
 from tiphys.apiserver.chain.serviceaccounts import TokenSigner
 from tiphys.apiserver.discovery.handlers import Discovery
-from tiphys.apiserver.plain.health import Health
+from tiphys.apiserver.plain.health import Health, indicators
 from tiphys.apiserver.plain.openapi import OpenApi
 from tiphys.apiserver.plain.openid import OpenId
 from tiphys.apiserver.plain.version import version_body
@@ -40,6 +40,11 @@ def install_plain(
     async def show_metrics(_exchange: Exchange) -> Reply:
         return Answer(metrics.render(), content_type=CONTENT_TYPE)
 
+    health_metrics = indicators(live, ready)
+
+    async def show_health_metrics(_exchange: Exchange) -> Reply:
+        return Answer(health_metrics.render(), content_type=CONTENT_TYPE)
+
     async def show_paths(exchange: Exchange) -> Reply:
         if exchange.path not in ("/", "/index.html", ""):
             return not_found()
@@ -50,6 +55,7 @@ def install_plain(
     for path in ("/version", "/version/"):
         router.add_exact(path, show_version, get_only=True)
     router.add_exact("/metrics", show_metrics)
+    router.add_exact("/metrics/slis", show_health_metrics)
     router.add_exact("/", show_paths)
     router.add_exact("/index.html", show_paths)
     for path in ("/.well-known/openid-configuration", "/.well-known/openid-configuration/"):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from tiphys.kubectl import selection
 from tiphys.kubectl.command import Command, Context
-from tiphys.kubectl.describe import generic, node, pod, service, workloads
+from tiphys.kubectl.describe import batch, controllers, generic, namespace, node, pod, service, workloads
 from tiphys.kubectl.describe.writer import NONE, Writer, age
 from tiphys.kubectl.flags import Flag, UsageError
-from tiphys.kubectl.manifests import FILENAME, RECURSIVE, read
+from tiphys.kubectl.manifests import FILENAME, RECURSIVE
 from tiphys.kubectl.resources import ResourceType, Target, fetch
 from tiphys.kubectl.session import ServerError
 
@@ -17,7 +18,7 @@ def run(context: Context) -> int:
     """Describe what is named, or all that the selector finds; names may be prefixes, as in kubectl."""
     options = context.options
     if options["filename"]:
-        objects = [_fetched(context, obj) for obj in read(options["filename"], recursive=options["recursive"])]
+        objects = [fetch(context.session, target) for target in selection.named(context)]
     else:
         kinds, targets = context.resources.targets(context.words)
         if not kinds and not targets:
@@ -41,6 +42,18 @@ def text_of(context: Context, obj: dict[str, Any]) -> str:
             workloads.deployment(out, obj, context)
         case "ReplicaSet":
             workloads.replica_set(out, obj, context)
+        case "ReplicationController":
+            controllers.replication_controller(out, obj, context)
+        case "DaemonSet":
+            controllers.daemon_set(out, obj, context)
+        case "StatefulSet":
+            controllers.stateful_set(out, obj, context)
+        case "Job":
+            batch.job(out, obj)
+        case "CronJob":
+            batch.cron_job(out, obj)
+        case "Namespace":
+            namespace.describe(out, obj, context)
         case "Service":
             service.describe(out, obj, context)
         case "Node":
@@ -52,20 +65,14 @@ def text_of(context: Context, obj: dict[str, Any]) -> str:
     return out.text()
 
 
-def _fetched(context: Context, obj: dict[str, Any]) -> dict[str, Any]:
-    target = Target(context.resources.for_object(obj), obj["metadata"]["name"])
-    return fetch(context.session, target, obj["metadata"].get("namespace") or context.namespace)
-
-
 def _listed(context: Context, kind: ResourceType) -> list[dict[str, Any]]:
-    scope = "" if context.options["all-namespaces"] or not kind.namespaced else context.namespace
-    listed = context.session.get(kind.path(scope), {"labelSelector": context.options["selector"]})
+    listed = context.session.get(kind.path(selection.scope(context, kind)), selection.query(context))
     return [{"kind": kind.kind, "apiVersion": kind.api_version, **item} for item in listed.get("items") or ()]
 
 
 def _named(context: Context, target: Target) -> list[dict[str, Any]]:
     try:
-        return [fetch(context.session, target, context.namespace if target.type.namespaced else "")]
+        return [fetch(context.session, target)]
     except ServerError as error:
         if error.reason != "NotFound":
             raise
@@ -131,8 +138,8 @@ COMMAND = Command(
     flags=(
         FILENAME,
         RECURSIVE,
-        Flag("selector", "label selector", short="l"),
-        Flag("all-namespaces", "in every namespace", short="A", kind="bool"),
+        selection.SELECTOR,
+        selection.ALL_NAMESPACES,
         Flag("show-events", "with the events", kind="bool", default=True),
     ),
     examples="""

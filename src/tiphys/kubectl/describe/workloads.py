@@ -34,7 +34,7 @@ def deployment(out: Writer, obj: dict[str, Any], context: Context) -> None:
         text = f"{rolling.get('maxUnavailable', 0)} max unavailable, {rolling.get('maxSurge', 0)} max surge"
         out.field(0, "RollingUpdateStrategy", text)
     template(out, spec["template"])
-    _conditions(out, status)
+    conditions(out, status)
     _replica_sets(out, obj, context)
 
 
@@ -49,20 +49,20 @@ def replica_set(out: Writer, obj: dict[str, Any], context: Context) -> None:
     if controller(obj):
         out.field(0, "Controlled By", controller(obj))
     out.field(0, "Replicas", f"{status.get('replicas', 0)} current / {spec.get('replicas', 1)} desired")
+    out.field(0, "Pods Status", pods_status(context, metadata, spec["selector"]))
+    template(out, spec["template"])
+    conditions(out, status)
+
+
+def pods_status(context: Context, metadata: dict[str, Any], selector: dict[str, Any]) -> str:
+    """`1 Running / 0 Waiting / 0 Succeeded / 0 Failed` of the pods that the object owns."""
     phases = {"Running": 0, "Pending": 0, "Succeeded": 0, "Failed": 0}
-    selector = ",".join(f"{key}={value}" for key, value in (spec["selector"].get("matchLabels") or {}).items())
-    pods = context.session.get(f"/api/v1/namespaces/{metadata['namespace']}/pods", {"labelSelector": selector})
-    for pod in pods.get("items") or ():
+    path = f"/api/v1/namespaces/{metadata['namespace']}/pods"
+    for pod in context.session.get(path, {"labelSelector": selector_text(selector)}).get("items") or ():
         if any(owner["uid"] == metadata["uid"] for owner in pod["metadata"].get("ownerReferences") or ()):
             phase = (pod.get("status") or {}).get("phase", "Pending")
             phases[phase] = phases.get(phase, 0) + 1
-    out.field(
-        0,
-        "Pods Status",
-        " / ".join(f"{count} {'Waiting' if name == 'Pending' else name}" for name, count in phases.items()),
-    )
-    template(out, spec["template"])
-    _conditions(out, status)
+    return " / ".join(f"{count} {'Waiting' if name == 'Pending' else name}" for name, count in phases.items())
 
 
 def template(out: Writer, pod: dict[str, Any]) -> None:
@@ -89,7 +89,8 @@ def template(out: Writer, pod: dict[str, Any]) -> None:
         out.line(1, line)
 
 
-def _conditions(out: Writer, status: dict[str, Any]) -> None:
+def conditions(out: Writer, status: dict[str, Any]) -> None:
+    """The Conditions section, where there are any."""
     if status.get("conditions"):
         out.line(0, "Conditions:")
         rows = [[c["type"], c["status"], c.get("reason", "")] for c in status["conditions"]]
@@ -98,10 +99,8 @@ def _conditions(out: Writer, status: dict[str, Any]) -> None:
 
 def _replica_sets(out: Writer, obj: dict[str, Any], context: Context) -> None:
     metadata = obj["metadata"]
-    selector = ",".join(f"{key}={value}" for key, value in (obj["spec"]["selector"].get("matchLabels") or {}).items())
-    listed = context.session.get(
-        f"/apis/apps/v1/namespaces/{metadata['namespace']}/replicasets", {"labelSelector": selector}
-    )
+    query = {"labelSelector": selector_text(obj["spec"]["selector"])}
+    listed = context.session.get(f"/apis/apps/v1/namespaces/{metadata['namespace']}/replicasets", query)
     own = [
         item
         for item in listed.get("items") or ()
