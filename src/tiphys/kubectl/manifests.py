@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 import sys
 import urllib.request
@@ -70,6 +72,11 @@ def _download(address: str) -> str:
 def _objects(name: str, text: str) -> Iterator[dict[str, Any]]:
     from tiphys.api.codec_yaml import parse_yaml
 
+    if text.lstrip().startswith("{"):
+        # JSON is nearly YAML: tabs are what it has besides.
+        with contextlib.suppress(json.JSONDecodeError):
+            yield from list(_json_objects(name, text))
+            return
     for document in _SEPARATOR.split(text):
         if not document.strip():
             continue
@@ -81,6 +88,24 @@ def _objects(name: str, text: str) -> Iterator[dict[str, Any]]:
             raise UsageError(f"error parsing {name}: error converting YAML to JSON: {duplicates[0]}")
         if value is not None:
             yield from _unpacked(name, value)
+
+
+def _json_objects(name: str, text: str) -> Iterator[dict[str, Any]]:
+    """Values one after the other. Raises JSONDecodeError, UsageError."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            twice = next(key for index, (key, _) in enumerate(pairs) if key in dict(pairs[:index]))
+            raise UsageError(f'error parsing {name}: key "{twice}" already set in map')
+        return found
+
+    decoder = json.JSONDecoder(object_pairs_hook=once)
+    rest = text.strip()
+    while rest:
+        value, end = decoder.raw_decode(rest)
+        yield from _unpacked(name, value)
+        rest = rest[end:].lstrip()
 
 
 def _unpacked(name: str, document: Any) -> Iterator[dict[str, Any]]:

@@ -69,13 +69,20 @@ def tls_context(certificate: Path, key: Path, client_ca: Path | None) -> ssl.SSL
     return context
 
 
+HEAD_BYTES_MAX = 64 * 1024
+"""Of a request line or a header; as the API server takes them."""
+
+
 async def serve(kubelet: Kubelet, client: Client, clock: Clock) -> None:
     """Serve until cancelled. Raises OSError when the port is taken."""
     settings = kubelet.settings
     if settings.serving_cert is None or settings.serving_key is None:
         raise ValueError("the kubelet's server needs a certificate and its key")
     app = make_app(kubelet, KubeletAuth(client, clock), clock)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
+    # A command to be run stands in the request line, however long it is.
+    runner = web.AppRunner(
+        app, access_log=None, shutdown_timeout=2.0, max_line_size=HEAD_BYTES_MAX, max_field_size=HEAD_BYTES_MAX
+    )
     await runner.setup()
     try:
         context = kubelet.serving_tls = tls_context(settings.serving_cert, settings.serving_key, settings.client_ca)
