@@ -96,6 +96,11 @@ def test_exec_has_two_outputs_and_an_exit_code(pod: Pod, binary: str) -> None:
     assert result.stderr.splitlines() == [b"err", b"command terminated with exit code 3"]
 
 
+def test_a_command_may_be_long(pod: Pod, binary: str) -> None:
+    text = "a" * 20_000
+    assert pod.run(binary, "exec", "p", "-c", "web", "--", "echo", text).stdout.decode() == f"{text}\n"
+
+
 @EVERY_KUBECTL
 def test_ten_megabytes_through_cat(pod: Pod, binary: str) -> None:
     data = os.urandom(10_000_000)
