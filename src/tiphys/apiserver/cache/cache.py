@@ -11,7 +11,7 @@ from tiphys.api.errors import ApiError, Expired
 from tiphys.api.kind import Kind
 from tiphys.apiserver.cache.entry import Entry, served
 from tiphys.apiserver.cache.fanout import JSON_LINES, FanOut, Form, Group, View, WatchStream
-from tiphys.apiserver.cache.foreign import MAGIC, as_json
+from tiphys.apiserver.cache.foreign import as_json
 from tiphys.apiserver.cache.ring import Event, Ring
 from tiphys.apiserver.cache.selection import Selection
 from tiphys.base.sortedkeys import SortedKeys
@@ -106,9 +106,7 @@ class KindCache:
         """A stored record, of now or of the past, as an entry."""
         tail = record.key[len(self.prefix) :].decode()
         namespace, _, name = tail.rpartition("/")
-        value = record.value
-        if value.startswith(MAGIC):
-            value = as_json(self.kind, record.key, value)
+        value = as_json(self.kind, record.key, record.value)
         return Entry(self.kind, record.key, namespace, name, record.mod_revision, served(value, record.mod_revision))
 
     # Changing: `Caches` alone.
