@@ -45,6 +45,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--nodes", type=int, default=5000)
     parser.add_argument("--pods", type=int, default=150_000)
     parser.add_argument("--clients", type=int, default=16, help="that ask side by side (%(default)s)")
+    parser.add_argument("--rate", type=float, default=100.0, help="requests a second of all of them (%(default)s)")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long they ask (%(default)s)")
     parser.add_argument(
         "--limit-gb", type=float, default=4.0, help="of anonymous memory of all processes (%(default)s)"
@@ -119,26 +120,36 @@ class Asking:
         self._names = names
         """Some pods of each namespace."""
         self._made = 0
+        self._left: dict[Connection, list[str]] = {}
+        """Pods that a client made and has not deleted yet."""
         self.took: dict[str, list[float]] = defaultdict(list)
         self._mix: list[tuple[str, int, Work]] = [
             ("get a pod", 40, self._get),
             ("list a namespace's pods by 500", 8, self._list),
             ("list a node's pods", 8, self._node),
-            ("create, then delete a pod", 12, self._create),
+            ("create a pod", 12, self._create),
             ("patch a pod", 20, self._patch),
             ("watch: from a patch to its event", 4, self._watch),
         ]
 
-    async def run(self, clients: int, seconds: float) -> None:
-        end_s = time.perf_counter() + seconds
+    async def run(self, clients: int, rate: float, seconds: float) -> None:
+        """Each client asks at its times, or as soon as it has its last answer, if that is later."""
+        began_s = time.perf_counter()
+        end_s = began_s + seconds
 
         async def one(connection: Connection, number: int) -> None:
             chance = random.Random(number)
             works, weights = [(name, work) for name, _, work in self._mix], [weight for _, weight, _ in self._mix]
+            due_s = began_s + number / rate
             while time.perf_counter() < end_s:
+                await asyncio.sleep(max(due_s - time.perf_counter(), 0.0))
+                due_s = max(due_s + clients / rate, time.perf_counter())
                 ((name, work),) = chance.choices(works, weights)
                 with self._timed(name):
                     await work(connection, chance)
+                for path in self._left.pop(connection, ()):
+                    with self._timed("delete a pod"):
+                        await connection.ask("DELETE", f"{path}?gracePeriodSeconds=0", allow=(404,))
 
         await for_each(self._target, clients, clients, one)
 
@@ -166,8 +177,8 @@ class Asking:
         path, _ = self._any(chance)
         self._made += 1
         pod = {"metadata": {"name": f"more-{self._made}"}, "spec": deployment(1)["spec"]["template"]["spec"]}
+        self._left[connection] = [f"{path}/more-{self._made}"]
         await connection.ask("POST", path, pod)
-        await connection.ask("DELETE", f"{path}/more-{self._made}?gracePeriodSeconds=0", allow=(404,))
 
     async def _patch(self, connection: Connection, chance: random.Random) -> None:
         await _patched(connection, "/".join(self._any(chance)), chance.random())
@@ -238,7 +249,7 @@ async def measure(cluster: Cluster, args: argparse.Namespace) -> Sequence[Result
     held = memory(cluster)
     say(f"memory is read; {args.clients} clients ask for {args.seconds:.0f} s")
     asking = Asking(target, await some_names(target, args.pods))
-    await asking.run(args.clients, args.seconds)
+    await asking.run(args.clients, args.rate, args.seconds)
     total = sum(map(len, asking.took.values()))
     return [
         Result("pods to Running", rate, "pods/s"),

@@ -7,7 +7,7 @@ Nothing else in `src` spells a plural.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -145,6 +145,8 @@ class Kind(msgspec.Struct, Generic[R], frozen=True):
     """Empty: `kind` with `List` after it."""
     custom: CustomSchema | None = None
     """Of a kind that came at run time: what its definition says of the objects, which are then `CustomObject`s."""
+    family: Callable[[R], Hashable | None] | None = None
+    """Objects with the same answer are mostly equal: decoded, they hold what is equal together. None: apart."""
     keep_decoded: bool = True
     """Whether objects stay decoded once they were; large ones that are seldom looked at need not."""
     deprecation: str = ""

@@ -16,6 +16,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -30,12 +31,14 @@ from tiphys.client.interface import Client, EventType, Informer
 from tiphys.simulate.agenda import Agenda
 from tiphys.simulate.kubelet_api.server import KubeletApi
 from tiphys.simulate.lifecycle import GONE, Place, Step, after, next_step
-from tiphys.simulate.objects import Addresses, lease_object, names, node_object
+from tiphys.simulate.objects import Addresses, allocatable, lease_object, names, node_object
 from tiphys.simulate.settings import SimulationSettings
 
 __all__ = ["SimulatedNodes", "SimulationSettings"]
 
 log = logging.getLogger(__name__)
+
+R = TypeVar("R", Node, Pod)
 
 
 @dataclass(slots=True)
@@ -93,7 +96,10 @@ class SimulatedNodes:
             for index, name in enumerate(self._hosts):
                 self._agenda.later(0.0, partial(self._register, index, name))
             tasks.create_task(self._renewals.run())
-            with contextlib.closing(_Subscription(pods, self._on_pod)):
+            with (
+                contextlib.closing(_Subscription(pods, self._on_pod)),
+                contextlib.closing(_Subscription(self._client.informer(NODE), self._on_node)),
+            ):
                 await pods.wait_synced()  # which addresses are taken is known by then
                 await self._agenda.run()
 
@@ -141,6 +147,23 @@ class SimulatedNodes:
         except (ApiError, OSError, TimeoutError) as error:
             log.warning("node %s: its status could not be written, will try again: %s", name, error)
             self._agenda.later(self._settings.retry_s, lambda: self._report(index, name))
+
+    def _on_node(self, _change: EventType, _old: Node | None, new: Node | None) -> None:
+        """Others say in a node's status which extended resources it has; its kubelet says that pods may have them."""
+        if new is not None and self._plays(new.metadata.name) and new.status.allocatable != allocatable(new.status):
+            name = new.metadata.name
+            self._agenda.later(0.0, lambda: self._allow(name))
+
+    async def _allow(self, name: str) -> None:
+        try:
+            node = copy_of(await self._client.get(NODE, name))
+            node.status.allocatable = allocatable(node.status)
+            await self._client.update(NODE, node, subresource="status")
+        except NotFound:
+            pass
+        except (ApiError, OSError, TimeoutError) as error:
+            log.warning("node %s: its status could not be written, will try again: %s", name, error)
+            self._agenda.later(self._settings.retry_s, lambda: self._allow(name))
 
     async def _register(self, index: int, name: str) -> None:
         now = self._clock.now()
@@ -295,5 +318,5 @@ class SimulatedNodes:
 
 
 class _Subscription:
-    def __init__(self, informer: Informer[Pod], handler: Callable[[EventType, Pod | None, Pod | None], None]) -> None:
+    def __init__(self, informer: Informer[R], handler: Callable[[EventType, R | None, R | None], None]) -> None:
         self.close = informer.subscribe(handler)

@@ -17,6 +17,7 @@ from tiphys.api.kinds.core.node import (
     NodeStatus,
     NodeSystemInfo,
 )
+from tiphys.api.kinds.core.resource_names import is_extended
 from tiphys.api.meta.schema import Quantity
 from tiphys.api.meta.types import OwnerReference
 from tiphys.simulate.settings import SimulationSettings
@@ -89,6 +90,15 @@ def node_object(
         ),
     )
     return node
+
+
+def allocatable(status: NodeStatus) -> dict[str, Quantity]:
+    """What pods may have: of extended resources, which others write into the capacity, all.
+
+    Source: pkg/kubelet/nodestatus/setters.go (MachineInfo).
+    """
+    found = {name: amount for name, amount in status.allocatable.items() if not is_extended(name)}
+    return found | {name: amount for name, amount in status.capacity.items() if is_extended(name)}
 
 
 def _addresses(name: str, address: str, kubelet: tuple[str, int] | None) -> list[NodeAddress]:

@@ -10,7 +10,7 @@ import pytest
 from tiphys.api.errors import Conflict, ServiceUnavailable
 from tiphys.api.kinds import LEASE, NODE, POD
 from tiphys.api.kinds.core.pod.schema import Pod
-from tiphys.api.meta.schema import copy_of
+from tiphys.api.meta.schema import Quantity, copy_of
 from tiphys.simulate.nodes import SimulatedNodes, SimulationSettings
 from tiphys.simulate.objects import LEASE_NAMESPACE, Addresses
 from tiphys.testing import builders as b
@@ -185,3 +185,19 @@ async def test_leases_are_renewed_however_much_there_is_to_say_of_pods() -> None
         await clock.advance(21)
         assert "update Pod web" not in api.calls, "that call is under way, and no other may be"
         assert api.informer(LEASE).get("sim-0", LEASE_NAMESPACE).spec.renew_time > before
+
+
+async def test_extended_resources_in_the_capacity_become_allocatable_and_go_with_it() -> None:
+    async with simulated(SimulationSettings()) as (api, clock):
+        await clock.advance(0)
+        node = copy_of(api.informer(NODE).get("sim-0"))
+        node.status.capacity["example.com/seat"] = Quantity("3")
+        await api.update(NODE, node, subresource="status")
+        await clock.advance(0)
+        node = copy_of(api.informer(NODE).get("sim-0"))
+        assert node.status.allocatable == node.status.capacity
+        assert node.status.allocatable["example.com/seat"] == "3"
+        del node.status.capacity["example.com/seat"]
+        await api.update(NODE, node, subresource="status")
+        await clock.advance(0)
+        assert "example.com/seat" not in api.informer(NODE).get("sim-0").status.allocatable

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from tiphys.api import codec
 from tiphys.api.kind import Kind
+from tiphys.api.sharing import Models
 
 T = TypeVar("T")
 
@@ -54,6 +55,14 @@ class _Recent:
 
 
 _recent = _Recent(4)
+_models = Models()
+
+
+def _shared(kind: Kind[Any], obj: Any) -> None:
+    """Have `obj` take over parts of its like."""
+    family = kind.family(obj) if kind.family is not None else None
+    if family is not None:
+        _models.share((kind.kind, family), obj)
 
 
 class Entry:
@@ -75,9 +84,12 @@ class Entry:
         self.revision = revision
         self.data = data
         self._obj = obj
-        if obj is not None and not kind.keep_decoded:
-            self._obj = None
-            _recent.hold(self, obj)
+        if obj is not None:
+            if kind.family is not None:
+                _shared(kind, obj)
+            elif not kind.keep_decoded:
+                self._obj = None
+                _recent.hold(self, obj)
         self.forms: dict[str, Any] | None = None
 
     @property
@@ -87,6 +99,7 @@ class Entry:
             if not self.kind.keep_decoded:
                 return _recent.obj(self)
             self._obj = codec.decode(self.kind.schema, self.data)
+            _shared(self.kind, self._obj)
         return self._obj
 
     def form(self, name: str, make: Callable[[Entry], T]) -> T:

@@ -6,13 +6,14 @@ pkg/apis/core/v1/helper/qos/qos.go.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from tiphys.api.kinds.core.pod.containers import Container, ResourceRequirements
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.pod.spec import PodSpec
 from tiphys.api.kinds.core.pod.status import PodCondition
+from tiphys.api.meta.owners import controller_of
 from tiphys.api.meta.schema import Quantity
 from tiphys.base import quantity
 from tiphys.base.clock import parse_rfc3339
@@ -51,6 +52,14 @@ def is_available(pod: Pod, min_ready_seconds: int, now: datetime) -> bool:
     if not found.last_transition_time:
         return False
     return parse_rfc3339(found.last_transition_time) + timedelta(seconds=min_ready_seconds) <= now
+
+
+def family(pod: Pod) -> Hashable | None:
+    """Running pods of one controller, and else of the same labels, are mostly equal. Until they run, all changes."""
+    if pod.status.phase != "Running":
+        return None
+    controller = controller_of(pod)
+    return controller.uid if controller else (pod.metadata.namespace, frozenset(pod.metadata.labels.items()))
 
 
 def is_terminal(pod: Pod) -> bool:

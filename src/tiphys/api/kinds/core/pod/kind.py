@@ -3,6 +3,7 @@
 from tiphys.api.kind import Kind, Subresource
 from tiphys.api.kinds.core.pod.columns import COLUMNS
 from tiphys.api.kinds.core.pod.defaults import default_pod
+from tiphys.api.kinds.core.pod.facts import family
 from tiphys.api.kinds.core.pod.schema import Binding, Pod
 from tiphys.api.kinds.core.pod.strategy import prepare, prepare_status
 from tiphys.api.kinds.core.pod.validation import validate_binding, validate_pod
@@ -18,6 +19,7 @@ POD = Kind(
     categories=("all",),
     generation=True,
     graceful_delete=True,
+    family=family,
     default=default_pod,
     prepare=prepare,
     prepare_status=prepare_status,
