@@ -19,6 +19,8 @@ from results import Result, percentile, spread_ms
 from target import Connection, Target, connections, for_each, lines
 
 WORKERS = 32
+QUIET_S, SETTLE_S = 2.0, 60.0
+"""How long nodes must not have changed before pods come; how long that is waited for."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,6 +81,7 @@ async def measure(target: Target, args: argparse.Namespace) -> Sequence[Result]:
         await account(connection, base)
         await for_each(target, args.nodes, WORKERS, post("/api/v1/nodes", node, allow=(409,)))
         try:
+            await _settled(target)
             return await _bound(target, base, args)
         finally:
             if not args.keep:
@@ -101,6 +104,22 @@ def post(path: str, make, allow: tuple[int, ...] = ()):  # type: ignore[no-untyp
         await connection.ask("POST", path, make(number), allow=allow)
 
     return one
+
+
+async def _settled(target: Target) -> None:
+    """New nodes make work (ranges of addresses, taints, annotations), which is no scheduling: it is over when no node
+    has changed for a while."""
+    end_s = time.perf_counter() + SETTLE_S
+    async with connections(target, 1) as (connection,):
+        revision = (await connection.ask("GET", "/api/v1/nodes?limit=1"))["metadata"]["resourceVersion"]
+        chunks = connection.stream(f"/api/v1/nodes?watch=1&resourceVersion={revision}")
+        await anext(chunks)
+        while time.perf_counter() < end_s:
+            try:
+                async with asyncio.timeout(QUIET_S):
+                    await anext(chunks)
+            except (TimeoutError, StopAsyncIteration):
+                return
 
 
 async def _remove_node(connection: Connection, number: int) -> None:

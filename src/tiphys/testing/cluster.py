@@ -83,7 +83,7 @@ class TestCluster(Access):
         resource definitions among them are served. `namespace`: for objects that name none. Raises RequestFailed."""
         self._manifests.apply(manifests, namespace or "default")
 
-    def until(self, check: Callable[[], T], timeout_s: float = 10.0, what: str = "") -> T:
+    def until(self, check: Callable[[], T], timeout_s: float = 30.0, what: str = "") -> T:
         """The first true thing that `check` returns, asked again and again; exceptions of the API count as false.
 
         Raises TimeoutError with what the cluster looked like.
