@@ -350,6 +350,30 @@ def hook(tmp_path: Path) -> Iterator[HookServer]:
     server.stop()
 
 
+def test_a_version_that_is_not_stored_has_the_defaults_of_the_one_that_is(api: RunningServer, namespace: str) -> None:
+    def version(name: str, storage: bool, **defaults: int) -> Any:
+        numbers = {key: {"type": "integer"} | ({"default": defaults[key]} if key in defaults else {}) for key in "ab"}
+        schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": numbers}}}
+        return {"name": name, "served": True, "storage": storage, "schema": {"openAPIV3Schema": schema}}
+
+    body = _definition("dials", [version("v1", True, a=1), version("v2", False, b=2)])
+    _install(api, body)
+    group, kind = body["spec"]["group"], body["spec"]["names"]["kind"]
+    paths = {name: f"/apis/{group}/{name}/namespaces/{namespace}/dials" for name in ("v1", "v2")}
+
+    def spec(method: str, path: str, sent: Any = None) -> Any:
+        return api.request(method, path, sent).json["spec"]
+
+    for name, path in paths.items():
+        sent = {"apiVersion": f"{group}/{name}", "kind": kind, "metadata": {"name": f"of-{name}"}, "spec": {}}
+        expected = {"a": 1} | ({"b": 2} if name == "v2" else {})
+        assert spec("POST", f"{path}?dryRun=All", sent) == spec("POST", path, sent) == expected
+    # What was written as v1 has nothing of what v2 gives by default, and the other way round it has both.
+    for path in paths.values():
+        assert spec("GET", f"{path}/of-v1") == {"a": 1}
+        assert spec("GET", f"{path}/of-v2") == {"a": 1, "b": 2}
+
+
 def test_a_webhook_converts(api: RunningServer, namespace: str, hook: HookServer) -> None:
     hook.answer = _convert
     one = {

@@ -30,6 +30,12 @@ _OLD_VOLUMES = {
     "cephfs": ("cephfs", "deprecated in v1.28, non-functional in v1.31+"),
     "rbd": ("rbd", "deprecated in v1.28, non-functional in v1.31+"),
 }
+_OLD_ANNOTATIONS = {
+    "scheduler.alpha.kubernetes.io/critical-pod":
+        'non-functional in v1.16+; use the "priorityClassName" field instead',
+    "security.alpha.kubernetes.io/sysctls": 'non-functional in v1.11+; use the "sysctls" field instead',
+    "security.alpha.kubernetes.io/unsafe-sysctls": 'non-functional in v1.11+; use the "sysctls" field instead',
+}  # fmt: skip
 _SECCOMP = 'non-functional in v1.27+; use the "seccompProfile" field instead'
 _SECCOMP_POD = "seccomp.security.alpha.kubernetes.io/pod"
 _SECCOMP_CONTAINER = "container.seccomp.security.alpha.kubernetes.io/"
@@ -143,6 +149,9 @@ def _node_term(term: Any, path: str) -> Iterator[str]:
 
 def _annotations(annotations: dict[str, str], spec: Any, prefix: str, is_template: bool) -> Iterator[str]:
     at = f"{prefix}metadata.annotations"
+    for key, text in _OLD_ANNOTATIONS.items():
+        if key in annotations:
+            yield f"{at}[{key}]: {text}"
     context = spec.security_context
     if _SECCOMP_POD in annotations and (context is None or context.seccomp_profile is None):
         yield f"{at}[{_SECCOMP_POD}]: {_SECCOMP}"

@@ -68,7 +68,7 @@ class CustomVersions:
         return encoded == view(current).data
 
     async def stored_form(self, obj: CustomObject) -> CustomObject:
-        """The object as it is stored: in the storage version, without what its schema does not know."""
+        """The object as it is stored: in the storage version, with its defaults, without what it does not know."""
         if obj.api_version == self.storage.api_version:
             made = CustomObject(obj.kind, obj.api_version, obj.metadata, obj.content)
         elif self.converter is None:
@@ -80,6 +80,8 @@ class CustomVersions:
         schema = self.storage.custom
         if schema is not None:
             prune(made.content, schema.structural, is_root=True)
+            if made.api_version != obj.api_version:
+                schema.default(made)  # what is read back has them in any case
         return made
 
 
@@ -113,7 +115,7 @@ class View:
         converter = self._versions.converter
         if not waiting or converter is None:
             return
-        values = [msgspec.json.decode(entry.data) for entry in waiting]
+        values = [plain(self._stored(msgspec.json.decode(entry.data))) for entry in waiting]
         converted = await converter.convert(values, self.kind.api_version)
         for entry, value in zip(waiting, converted, strict=True):
             entry.form(self.name, lambda stored, value=value: self._entry(stored, value))  # type: ignore[misc] # bound
@@ -123,11 +125,18 @@ class View:
         if value.get("apiVersion") != self.kind.api_version:
             if self.deferred:
                 raise InternalError(f"{entry.name}: the conversion to {self.kind.api_version} is under way")
+            value = plain(self._stored(value))
             value["apiVersion"] = self.kind.api_version
-        return self._entry(entry, value)
+            return self._entry(entry, value)
+        return self._entry(entry, value, default=True)
 
-    def _entry(self, entry: Entry, value: dict[str, Any]) -> Entry | None:
-        obj = self._object(value)
+    def _stored(self, value: dict[str, Any]) -> CustomObject:
+        """What was read, with the defaults of the version that it was stored in: others do not come into it."""
+        kind = self._versions.kinds.get(value.get("apiVersion", ""))
+        return _object(value) if kind is None else _read(kind, value, default=True)
+
+    def _entry(self, entry: Entry, value: dict[str, Any], *, default: bool = False) -> Entry | None:
+        obj = _read(self.kind, value, default=default)
         obj.metadata.resource_version = ""
         data = served(codec.encode(obj), entry.revision)
         if data == entry.data:
@@ -135,21 +144,23 @@ class View:
         obj.metadata.resource_version = str(entry.revision)
         return Entry(self.kind, entry.key, entry.namespace, entry.name, entry.revision, data, obj)
 
-    def _object(self, value: dict[str, Any]) -> CustomObject:
-        schema = self.kind.custom
-        if schema is not None:
-            metadata = value.pop("metadata", None)
-            try:
-                schema.coerce(value)
-            except ValueError as error:
-                raise InternalError(f"{self.kind.kind}: stored object: {error}") from None
-            value["metadata"] = metadata
-        obj = _object(value)
-        if obj.metadata.generation == 0:
-            obj.metadata.generation = 1
-        if schema is not None:
-            schema.default(obj)
-        return obj
+
+def _read(kind: Kind[Any], value: dict[str, Any], *, default: bool) -> CustomObject:
+    """JSON as an object of one version, without what its schema does not know. Raises InternalError."""
+    schema = kind.custom
+    if schema is not None:
+        metadata = value.pop("metadata", None)
+        try:
+            schema.coerce(value)
+        except ValueError as error:
+            raise InternalError(f"{kind.kind}: stored object: {error}") from None
+        value["metadata"] = metadata
+    obj = _object(value)
+    if obj.metadata.generation == 0:
+        obj.metadata.generation = 1
+    if schema is not None and default:
+        schema.default(obj)
+    return obj
 
 
 def _object(value: dict[str, Any]) -> CustomObject:
