@@ -122,6 +122,8 @@ class Kind(msgspec.Struct, Generic[R], frozen=True):
     """`metadata.generation` counts changes of what is neither metadata nor status."""
     fields: Mapping[str, Callable[[R], str]] = {}
     """Field selectors beside `metadata.name` and `metadata.namespace`."""
+    indexed_field: str = ""
+    """One of `fields` that selects few out of many: found without looking at all."""
     columns: tuple[Column[R], ...] = ()
     """Empty: NAME and AGE."""
     storage_name: str = ""

@@ -12,6 +12,7 @@ from tiphys.api.kind import Kind
 from tiphys.apiserver.cache.entry import Entry, served
 from tiphys.apiserver.cache.fanout import JSON_LINES, FanOut, Form, Group, View, WatchStream
 from tiphys.apiserver.cache.foreign import as_json
+from tiphys.apiserver.cache.index import FieldIndex
 from tiphys.apiserver.cache.ring import Event, Ring
 from tiphys.apiserver.cache.selection import Selection
 from tiphys.base.sortedkeys import SortedKeys
@@ -56,6 +57,7 @@ class KindCache:
         self._revision = revision
         self._entries: dict[bytes, Entry] = {}
         self._keys = SortedKeys()
+        self._index = FieldIndex(kind.indexed_field) if kind.indexed_field else None
         self._ring = Ring(0)
         self._fan_out = FanOut()
         self._subscribers: list[Subscriber] = []
@@ -94,6 +96,18 @@ class KindCache:
         entries = self._entries
         return [entries[key] for key in self._keys.range(start, end, limit)]
 
+    def candidates(self, selection: Selection, start: bytes = b"") -> list[Entry]:
+        """What may match, in key order from `start` on: everything in the namespace, unless less is known to do."""
+        if selection.name and (selection.namespace or not self.kind.namespaced):
+            found = self.get(selection.namespace, selection.name)
+            return [found] if found is not None and start <= found.key else []
+        start = max(start, self.start_of(selection.namespace))
+        end = prefix_end(self.start_of(selection.namespace))
+        value = selection.fields.exact(self.kind.indexed_field) if self._index is not None else None
+        if self._index is None or value is None:
+            return self.entries_from(start, end)
+        return [self._entries[key] for key in self._index.keys(value, self._entries) if start <= key < end]
+
     def count(self, start: bytes, end: bytes) -> int:
         """How many objects have keys with start <= key < end."""
         return self._keys.count(start, end)
@@ -117,6 +131,8 @@ class KindCache:
             self._entries[record.key] = self.entry_of(record)
             self.changed_at = max(self.changed_at, record.mod_revision)
         self._keys = SortedKeys(self._entries)
+        if self._index is not None:
+            self._index.clear()
         self._ring = Ring(revision)
 
     def apply(self, key: bytes, revision: int, entry: Entry | None, now: float) -> None:
@@ -131,6 +147,8 @@ class KindCache:
             self._entries[key] = entry
             if old is None:
                 self._keys.add(key)
+        if self._index is not None:
+            self._index.changed(key, entry, old)
         self.changed_at = revision
         event = Event(revision, entry, old)
         self._ring.append(event, now)
@@ -217,11 +235,7 @@ class KindCache:
         return stream
 
     def _present(self, selection: Selection, form: Form, view: View | None, end: bool) -> Iterator[bytes]:
-        if selection.name and (selection.namespace or not self.kind.namespaced):
-            found = self.get(selection.namespace, selection.name)
-            entries = [] if found is None else [found]
-        else:
-            entries = self.entries(selection.namespace)
+        entries = self.candidates(selection)
         mark = bookmark(selection.kind, self.revision, True) if end else None
 
         def encode() -> Iterator[bytes]:

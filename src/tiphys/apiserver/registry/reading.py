@@ -110,13 +110,8 @@ class Reads:
             if view is not None:
                 shown = [view(entry) for entry in shown]
             return _paged(cache, selection, shown, revision, left > 0, left)
-        if selection.name and (selection.namespace or not cache.kind.namespaced):
-            found = cache.get(selection.namespace, selection.name)
-            entries = [found] if found is not None and start <= found.key else []
-        else:
-            entries = cache.entries_from(start, end)
         shown = []
-        for entry in entries:
+        for entry in cache.candidates(selection, start):
             seen = entry if view is None else view(entry)
             if selection.matches(seen):
                 if limit and len(shown) == limit:

@@ -36,6 +36,7 @@ POD = Kind(
         "status.podIPs": lambda pod: ",".join(address.ip for address in pod.status.pod_ips),
         "status.nominatedNodeName": lambda pod: pod.status.nominated_node_name,
     },
+    indexed_field="spec.nodeName",
     columns=COLUMNS,
     subresources=(
         Subresource("attach", ("create", "get"), "PodAttachOptions"),
