@@ -6,6 +6,7 @@ Start-up counts (a shell completes, a script loops), so each command imports wha
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -39,10 +40,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"       {error.remedy}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", file=sys.stderr)
+        print(told(error, getattr(options, "data_dir", None)), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def told(error: OSError, data_dir: Path | None) -> str:
+    """What the system refused, where, and for a full disk what helps."""
+    place = error.filename or (data_dir if error.errno == errno.ENOSPC else None)
+    text = f"error: {error.strerror or error}{f': {place}' if place else ''}"
+    return f"{text}\n       free some of that disk, then run the command again" if error.errno == errno.ENOSPC else text
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -99,16 +99,16 @@ def _events(out: Writer, obj: dict[str, Any], context: Context) -> None:
     out.line(0, "Events:")
     rows = []
     for event in events:
-        source = event.get("source") or {}
-        host = f", {source['host']}" if source.get("host") else ""
-        sender = source.get("component") or event.get("reportingComponent", "")
+        sender = (event.get("source") or {}).get("component") or event.get("reportingComponent", "")
+        part = (event.get("involvedObject") or {}).get("fieldPath", "")
+        message = event.get("message", "").strip()
         rows.append(
             [
                 event.get("type", ""),
                 event.get("reason", ""),
                 _interval(event),
-                f"{sender}{host}",
-                event.get("message", "").strip(),
+                sender,
+                f"{part}: {message}" if part else message,
             ]
         )
     out.table(1, ["Type", "Reason", "Age", "From", "Message"], rows)
