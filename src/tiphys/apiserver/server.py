@@ -57,6 +57,7 @@ from tiphys.apiserver.streaming.kubelet import KubeletConnector
 from tiphys.apiserver.subresources import connect, creates, puts
 from tiphys.apiserver.subresources import log as pod_log
 from tiphys.apiserver.subresources.proxy import Proxies
+from tiphys.apiserver.verbs.component_statuses import ComponentStatuses
 from tiphys.apiserver.verbs.context import Context
 from tiphys.apiserver.verbs.router import Router
 from tiphys.apiserver.webhooks.client import WebhookClient
@@ -219,6 +220,7 @@ class ApiServer:
             part.install(router, context)
         pod_log.install(router, context, self._backend)
         Proxies(context, self._backend).install(router)
+        ComponentStatuses(self._store_failure).install(router)
         measures = Measures(self.metrics)
         room = self._room(registry, router, self._kinds)
         self._add_checks()

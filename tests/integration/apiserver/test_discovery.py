@@ -113,3 +113,17 @@ def test_health_is_a_metric(api: RunningServer) -> None:
     page = api.request("GET", "/metrics/slis").body.decode()
     assert 'kubernetes_healthcheck{name="ping",type="livez"} 1' in page
     assert 'kubernetes_healthchecks_total{name="ping",type="readyz",status="success"}' in page
+
+
+def test_the_storage_has_a_component_status(api: RunningServer) -> None:
+    path = "/api/v1/componentstatuses"
+    listed = api.request("GET", path).json
+    assert [item["metadata"]["name"] for item in listed["items"]] == ["etcd-0"]
+    assert (listed["kind"], listed["items"][0]["conditions"][0]["status"]) == ("ComponentStatusList", "True")
+    one = api.request("GET", f"{path}/etcd-0")
+    assert (one.json["kind"], one.json["metadata"]) == ("ComponentStatus", {"name": "etcd-0"})
+    assert "deprecated" in one.headers["Warning"]
+    assert api.request("GET", f"{path}?labelSelector=a%3Db").json["items"] == []
+    assert api.request("GET", f"{path}?fieldSelector=metadata.name%3Dx").json["items"] == []
+    missing = api.request("GET", f"{path}/scheduler")
+    assert (missing.status, missing.json["message"]) == (404, 'componentstatuses "scheduler" not found')
