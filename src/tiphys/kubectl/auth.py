@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from tiphys.kubectl import output
+from tiphys.kubectl import output, selection
 from tiphys.kubectl.command import Command, Context
 from tiphys.kubectl.flags import Flag, UsageError
 
@@ -118,7 +118,7 @@ COMMAND = Command(
     help="Ask the server who you are and what you may do.",
     run=run,
     flags=(
-        Flag("all-namespaces", "in all namespaces", short="A", kind="bool"),
+        selection.ALL_NAMESPACES,
         Flag("subresource", "a subresource, such as log or status"),
         Flag("list", "everything that is allowed", kind="bool"),
         Flag("quiet", "only the exit code", short="q", kind="bool"),

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tiphys.api.duration import since
-from tiphys.kubectl import output
+from tiphys.kubectl import output, selection
 from tiphys.kubectl.command import Command, Context
 from tiphys.kubectl.flags import Flag, UsageError
 
@@ -85,7 +85,7 @@ COMMAND = Command(
     help="Show what happened, the newest last.",
     run=run,
     flags=(
-        Flag("all-namespaces", "of all namespaces", short="A", kind="bool"),
+        selection.ALL_NAMESPACES,
         Flag("for", "about this object only: TYPE/NAME"),
         Flag("types", "Normal, Warning", kind="list"),
         Flag("watch", "go on with what happens now", short="w", kind="bool"),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tiphys.base import quantity
-from tiphys.kubectl import output
+from tiphys.kubectl import output, selection
 from tiphys.kubectl.command import Command, Context
 from tiphys.kubectl.flags import Flag, UsageError
 from tiphys.kubectl.session import ServerError
@@ -122,8 +122,8 @@ COMMAND = Command(
     help="Show how much processor and memory nodes and pods use.",
     run=run,
     flags=(
-        Flag("all-namespaces", "pods of all namespaces", short="A", kind="bool"),
-        Flag("selector", "label selector", short="l"),
+        selection.ALL_NAMESPACES,
+        selection.SELECTOR,
         Flag("containers", "each container", kind="bool"),
         Flag("sort-by", "cpu or memory"),
         Flag("no-headers", "no headings", kind="bool"),

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from tiphys.kubectl.describe.workloads import template
-from tiphys.kubectl.describe.writer import NONE, Writer, controller, parsed, selector_text, when
+from tiphys.kubectl.describe.workloads import head, template
+from tiphys.kubectl.describe.writer import NONE, Writer, parsed, selector_text, when
 
 _UNSET = "<unset>"
 
 
 def job(out: Writer, obj: dict[str, Any]) -> None:
     """Everything but the events."""
-    metadata, spec, status = obj["metadata"], obj["spec"], obj.get("status") or {}
-    out.field(0, "Name", metadata["name"])
-    out.field(0, "Namespace", metadata["namespace"])
-    out.field(0, "Selector", selector_text(spec.get("selector")))
-    out.map(0, "Labels", metadata.get("labels"))
-    out.annotations(0, metadata.get("annotations"))
-    if controller(obj):
-        out.field(0, "Controlled By", controller(obj))
+    spec, status = obj["spec"], obj.get("status") or {}
+    head(out, obj, spec.get("selector"))
     out.field(0, "Parallelism", spec.get("parallelism", _UNSET))
     out.field(0, "Completions", spec.get("completions", _UNSET))
     out.field(0, "Completion Mode", spec.get("completionMode", "NonIndexed"))

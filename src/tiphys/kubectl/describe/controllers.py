@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from tiphys.kubectl.command import Context
-from tiphys.kubectl.describe.workloads import conditions, pods_status, template
-from tiphys.kubectl.describe.writer import Writer, controller, selector_text, when
+from tiphys.kubectl.describe.workloads import conditions, head, pods_status, template
+from tiphys.kubectl.describe.writer import Writer, selector_text, when
 
 
 def replication_controller(out: Writer, obj: dict[str, Any], context: Context) -> None:
     """Everything but the events."""
     metadata, spec, status = obj["metadata"], obj["spec"], obj.get("status") or {}
     selector = {"matchLabels": spec.get("selector") or {}}
-    _head(out, obj, selector)
+    head(out, obj, selector)
     out.field(0, "Replicas", f"{status.get('replicas', 0)} current / {spec.get('replicas', 1)} desired")
     out.field(0, "Pods Status", pods_status(context, metadata, selector))
     template(out, spec.get("template") or {})
@@ -23,7 +23,7 @@ def replication_controller(out: Writer, obj: dict[str, Any], context: Context) -
 def daemon_set(out: Writer, obj: dict[str, Any], context: Context) -> None:
     """Everything but the events."""
     metadata, spec, status = obj["metadata"], obj["spec"], obj.get("status") or {}
-    _head(out, obj, spec["selector"])
+    head(out, obj, spec["selector"])
     for title, key in (
         ("Desired Number of Nodes Scheduled", "desiredNumberScheduled"),
         ("Current Number of Nodes Scheduled", "currentNumberScheduled"),
@@ -69,14 +69,3 @@ def _claims(out: Writer, claims: list[dict[str, Any]]) -> None:
         capacity = ((spec.get("resources") or {}).get("requests") or {}).get("storage", "<default>")
         out.field(1, "Capacity", capacity)
         out.field(1, "Access Modes", f"[{' '.join(spec.get('accessModes') or ())}]")
-
-
-def _head(out: Writer, obj: dict[str, Any], selector: dict[str, Any]) -> None:
-    metadata = obj["metadata"]
-    out.field(0, "Name", metadata["name"])
-    out.field(0, "Namespace", metadata["namespace"])
-    out.field(0, "Selector", selector_text(selector))
-    out.map(0, "Labels", metadata.get("labels"))
-    out.annotations(0, metadata.get("annotations"))
-    if controller(obj):
-        out.field(0, "Controlled By", controller(obj))

@@ -41,17 +41,23 @@ def deployment(out: Writer, obj: dict[str, Any], context: Context) -> None:
 def replica_set(out: Writer, obj: dict[str, Any], context: Context) -> None:
     """Everything but the events."""
     metadata, spec, status = obj["metadata"], obj["spec"], obj.get("status") or {}
-    out.field(0, "Name", metadata["name"])
-    out.field(0, "Namespace", metadata["namespace"])
-    out.field(0, "Selector", selector_text(spec.get("selector")))
-    out.map(0, "Labels", metadata.get("labels"))
-    out.annotations(0, metadata.get("annotations"))
-    if controller(obj):
-        out.field(0, "Controlled By", controller(obj))
+    head(out, obj, spec.get("selector"))
     out.field(0, "Replicas", f"{status.get('replicas', 0)} current / {spec.get('replicas', 1)} desired")
     out.field(0, "Pods Status", pods_status(context, metadata, spec["selector"]))
     template(out, spec["template"])
     conditions(out, status)
+
+
+def head(out: Writer, obj: dict[str, Any], selector: dict[str, Any] | None) -> None:
+    """What describes every owner of pods first."""
+    metadata = obj["metadata"]
+    out.field(0, "Name", metadata["name"])
+    out.field(0, "Namespace", metadata["namespace"])
+    out.field(0, "Selector", selector_text(selector))
+    out.map(0, "Labels", metadata.get("labels"))
+    out.annotations(0, metadata.get("annotations"))
+    if controller(obj):
+        out.field(0, "Controlled By", controller(obj))
 
 
 def pods_status(context: Context, metadata: dict[str, Any], selector: dict[str, Any]) -> str:
