@@ -77,16 +77,15 @@ def ensure_bridge(link: Netlink, name: str, addresses: Sequence[str], mtu: int =
     """
     interfaces = [ipaddress.ip_interface(address) for address in addresses]
     hardware = b"\x0a\x58" + interfaces[0].ip.packed[-4:]
-    name_and_size = attribute(_IFLA_IFNAME, name.encode() + b"\0")
-    if mtu:
-        name_and_size += attribute(_IFLA_MTU, struct.pack("=I", mtu))
+    size = attribute(_IFLA_MTU, struct.pack("=I", mtu)) if mtu else b""
     kind = attribute(_INFO_KIND, b"bridge")
-    head = _LINK.pack(socket.AF_UNSPEC, 0, index_of(name), _UP, _UP)
     if not index_of(name):
-        body = head + name_and_size + attribute(_IFLA_ADDRESS, hardware) + nested(_IFLA_LINKINFO, kind)
+        body = _LINK.pack(socket.AF_UNSPEC, 0, 0, _UP, _UP) + attribute(_IFLA_IFNAME, name.encode() + b"\0") + size
+        body += attribute(_IFLA_ADDRESS, hardware) + nested(_IFLA_LINKINFO, kind)
         link.do(_NEWLINK, body, netlink.F_CREATE | netlink.F_EXCL)
+    # By its index alone: kernels before 6.2 take a name, be it the same, for a renaming, and refuse it to what is up.
     head = _LINK.pack(socket.AF_UNSPEC, 0, index_of(name), _UP, _UP)
-    link.do(_NEWLINK, head + name_and_size)
+    link.do(_NEWLINK, head + size)
     for interface in interfaces:
         try:
             options = nested(_INFO_DATA, attribute(_BR_NF_CALL[_family(interface)], b"\x01"))
