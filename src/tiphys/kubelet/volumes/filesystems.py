@@ -17,8 +17,13 @@ _NOTHING_FOUND = 2
 """blkid's exit code for a device without a known signature."""
 
 
-async def run(*command: str, timeout_s: float = _TIMEOUT_S, accept: Sequence[int] = (0,)) -> tuple[int, str]:
-    """(exit code, output) of a program. Raises BadVolume when it is absent, takes too long or exits otherwise."""
+async def run(
+    *command: str, timeout_s: float = _TIMEOUT_S, accept: Sequence[int] = (0,), secret: bool = False
+) -> tuple[int, str]:
+    """(exit code, output) of a program. Raises BadVolume when it is absent, takes too long or exits otherwise.
+
+    `secret`: the last argument is one, which the text of a failure leaves out.
+    """
     if shutil.which(command[0]) is None:
         raise BadVolume(f'executable file "{command[0]}" not found in $PATH')
     process = await asyncio.create_subprocess_exec(
@@ -35,7 +40,7 @@ async def run(*command: str, timeout_s: float = _TIMEOUT_S, accept: Sequence[int
     text = output.decode(errors="replace").strip()
     code = process.returncode if process.returncode is not None else -1
     if code not in accept:
-        arguments = " ".join(command[1:])
+        arguments = " ".join(command[1:-1] if secret else command[1:])
         raise BadVolume(f"{command[0]} failed: exit status {code}\nArguments: {arguments}\nOutput: {text}")
     return code, text
 

@@ -12,7 +12,7 @@ import asyncio
 import stat
 import weakref
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tiphys.api.csi.intree import migrated
@@ -27,7 +27,7 @@ from tiphys.client.csi import CsiFailure
 from tiphys.client.events import Recorder
 from tiphys.client.interface import Client
 from tiphys.kubelet.settings import KubeletSettings
-from tiphys.kubelet.volumes import filesystems, mounts, network, records
+from tiphys.kubelet.volumes import filesystems, iscsi, mounts, nfs, records
 from tiphys.kubelet.volumes.claims import BadClaim, Claimed, Claims, claim_name
 from tiphys.kubelet.volumes.content import BadVolume
 from tiphys.kubelet.volumes.csi.drivers import CsiDrivers
@@ -180,23 +180,23 @@ class NodeVolumes:
         target.mkdir(parents=True, exist_ok=True, mode=0o750)
         if not mounts.mounted_under(target):
             try:
-                await network.mount_nfs(source, target, place.options, read_only=place.read_only)
+                await nfs.mount(source, target, place.options, read_only=place.read_only)
             except BadVolume as error:
                 raise place.failed("MountVolume.SetUp failed", error) from None
         return Made(target, read_only=place.read_only)
 
-    async def _iscsi(self, place: Place, source: network.Iscsi, *, block: bool) -> Made:
+    async def _iscsi(self, place: Place, source: iscsi.Iscsi, *, block: bool) -> Made:
         handle = f"{source.target_portal}:{source.iqn}:{source.lun}"
-        options = {"portals": ",".join(network.portals_of(source)), "iqn": source.iqn}
-        record = self._record(place, "iscsi", handle, "iscsi", options)
-        async with self._lock(record):
+        place = replace(place, read_only=place.read_only or source.read_only)
+        record = self._record(place, "iscsi", handle, "iscsi", iscsi.options_of(source, place.name))
+        async with self._lock(record), self._target_lock(record):
             records.write(place.directory, record)
             secret: Mapping[str, bytes] = {}
             if source.secret_ref is not None:
                 namespace = getattr(source.secret_ref, "namespace", "") or place.pod.metadata.namespace
                 secret = (await self._client.get(SECRET, source.secret_ref.name, namespace)).data
             try:
-                device = await network.log_in(source, secret)
+                device = await iscsi.attach(source, record.options, secret)
             except BadVolume as error:
                 raise place.failed("MountVolume.WaitForAttach failed", error) from None
         if block:
@@ -282,6 +282,10 @@ class NodeVolumes:
     def _lock(self, record: VolumeRecord) -> asyncio.Lock:
         return self._locks.setdefault(record.key, asyncio.Lock())
 
+    def _target_lock(self, record: VolumeRecord) -> asyncio.Lock:
+        """Of the iSCSI target, whose units share its sessions."""
+        return self._locks.setdefault(("iscsi-target", "", record.options["iqn"]), asyncio.Lock())
+
     # --- undoing -----------------------------------------------------------------------------------------------
 
     async def undo(self, directory: Path) -> None:
@@ -312,7 +316,16 @@ class NodeVolumes:
             return
         await asyncio.to_thread(remove_target, Path(record.staging))
         if record.plugin == "iscsi":
-            await network.log_out(record.options.get("portals", "").split(","), record.options.get("iqn", ""))
+            async with self._target_lock(record):
+                await iscsi.detach(record.options, shared=self._target_shared(record))
+
+    def _target_shared(self, record: VolumeRecord) -> bool:
+        """Whether another unit of the same target is in use."""
+        iqn = record.options["iqn"]
+        return any(
+            each.plugin == "iscsi" and each.key != record.key and each.options["iqn"] == iqn
+            for _, each in records.all_records(self._pods)
+        )
 
     def _last(self, directory: Path, record: VolumeRecord) -> bool:
         """Whether no other pod, and no other volume of this one, uses the same."""

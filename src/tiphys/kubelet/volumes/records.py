@@ -37,7 +37,7 @@ class VolumeRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     ephemeral: bool = False
     block: bool = False
     options: dict[str, str] = {}
-    """What undoing needs besides: iSCSI's portals and IQN."""
+    """What undoing needs besides: see `iscsi.options_of`."""
 
     @property
     def key(self) -> tuple[str, str, str]:
