@@ -19,6 +19,7 @@ from tiphys.api.kinds.core.node import Node
 from tiphys.api.kinds.core.service import Service, ServicePort, ServiceSpec
 from tiphys.api.meta.types import ObjectMeta
 from tiphys.base.clock import SystemClock
+from tiphys.base.family import ipv6_obstacle
 from tiphys.dns.cluster_dns import ClusterDns, DnsSettings
 from tiphys.dns.manifests import dns_service, slice_name
 from tiphys.testing.memory_api import MemoryApi
@@ -51,10 +52,12 @@ class Upstream(asyncio.DatagramProtocol):
 
 
 @asynccontextmanager
-async def serving(api: MemoryApi, resolv_conf: str = "/nowhere", resolver_port: int = 53) -> AsyncIterator[ClusterDns]:
+async def serving(
+    api: MemoryApi, resolv_conf: str = "/nowhere", resolver_port: int = 53, address: str = "127.0.0.1"
+) -> AsyncIterator[ClusterDns]:
     settings = DnsSettings(
         node_name="node-1",
-        address="127.0.0.1",
+        address=address,
         port=0,
         resolv_conf=resolv_conf,
         resolver_port=resolver_port,
@@ -84,7 +87,7 @@ def api() -> MemoryApi:
 async def ask(server: ClusterDns, name: str, kind: str = "A", over: str = "udp") -> dns.message.Message:
     query = dns.message.make_query(name, kind)
     exchange = dns.asyncquery.udp if over == "udp" else dns.asyncquery.tcp
-    return await exchange(query, "127.0.0.1", port=server.port, timeout=5)
+    return await exchange(query, server.address, port=server.port, timeout=5)
 
 
 def first(message: dns.message.Message) -> str:
@@ -99,6 +102,17 @@ async def test_services_are_answered_and_followed(api: MemoryApi, over: str) -> 
         assert first(await ask(server, WEB, over=over)) == "10.96.0.6"
         api.remove(SERVICE, "web", "default")
         assert (await ask(server, WEB, over=over)).rcode() == dns.rcode.NXDOMAIN
+
+
+@pytest.mark.skipif(bool(ipv6_obstacle()), reason=ipv6_obstacle() or "-")
+@pytest.mark.parametrize("over", ["udp", "tcp"])
+async def test_questions_may_come_over_ipv6(api: MemoryApi, over: str) -> None:
+    async with serving(api, address="::1") as server:
+        assert first(await ask(server, WEB, over=over)) == "10.96.0.5"
+        async with asyncio.timeout(5):
+            while (piece := api.informer(ENDPOINTSLICE).get(slice_name("node-1"), "kube-system")) is None:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.01)
+        assert (piece.address_type, piece.endpoints[0].addresses) == ("IPv6", ["::1"])
 
 
 async def test_the_node_lists_itself_behind_the_service(api: MemoryApi) -> None:

@@ -41,7 +41,7 @@ def create(data: DataDirectory, settings: ClusterSettings, now: datetime) -> Non
     create_admin(data, local, now, others)
     for name in ("kube-controller-manager", "kube-scheduler"):
         _kubeconfig(data.kubeconfig(name), local, ca, _COMPONENTS[name][0], pki.load(pair(data, name)), others)
-    seen_by_nodes = f"https://{settings.networks.host_address}:{settings.api_port}" if settings.namespaced else local
+    seen_by_nodes = server_url(settings.networks.host_address, settings.api_port) if settings.namespaced else local
     for node in settings.node_names if settings.runtime == "containerd" else ():
         _node(data, ca, node, seen_by_nodes, node_addresses(settings, node), now, others)
 
@@ -62,20 +62,29 @@ def internal_addresses(settings: ClusterSettings, node: str) -> tuple[str, ...]:
     """The node's InternalIPs; of IPv6 none where this machine has none that others could use."""
     if settings.namespaced:
         return settings.networks.addresses_of(node)
-    second = _source_for(IPV6, "2001:db8::1") if settings.dual_stack else ""
-    return (outside_address(settings), *((second,) if second else ()))
+    first = outside_address(settings)
+    second = _source_for(IPV6, _FAR[IPV6]) if settings.ipv4 and settings.ipv6 else ""
+    return (first, second) if second else (first,)
 
 
 def outside_address(settings: ClusterSettings) -> str:
     """Where other machines reach this one; loopback where none can."""
     if settings.namespaced:
         return settings.networks.host_address
-    return settings.advertise_address or host_address()
+    return settings.advertise_address or host_address(IPV4 if settings.ipv4 else IPV6)
 
 
-def host_address() -> str:
+def server_url(host: str, port: int) -> str:
+    """An API server's, at this address."""
+    return f"https://{(IPV6 if IPV6.has(host) else IPV4).with_port(host, port)}"
+
+
+_FAR = {IPV4: "192.0.2.1", IPV6: "2001:db8::1"}
+
+
+def host_address(family: Family = IPV4) -> str:
     """The address that this machine is reached at: that of the default route, else loopback."""
-    return _source_for(IPV4, "192.0.2.1") or "127.0.0.1"
+    return _source_for(family, _FAR[family]) or ("127.0.0.1" if family == IPV4 else "::1")
 
 
 def _source_for(family: Family, far: str) -> str:

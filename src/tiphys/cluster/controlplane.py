@@ -98,7 +98,7 @@ def _api_settings(data: DataDirectory, settings: ClusterSettings) -> ApiServerSe
 
     binds = [Bind("127.0.0.1", settings.api_port)]
     outside = outside_address(settings)
-    if (settings.runtime == "containerd" or settings.advertise_address) and outside != "127.0.0.1":
+    if (settings.runtime == "containerd" or settings.advertise_address) and outside not in ("127.0.0.1", "::1"):
         # Pods reach the API through the `kubernetes` Service, which cannot lead to loopback; other machines here.
         binds.append(Bind(outside, settings.api_port))
     return ApiServerSettings(
@@ -190,10 +190,10 @@ async def _cluster_dns(server: ApiServer, settings: ClusterSettings) -> None:
 async def _joining(data: DataDirectory, settings: ClusterSettings, client: Client, root_ca: str) -> None:
     """Publish what machines need that are to join."""
     from tiphys.api.errors import ApiError
-    from tiphys.cluster.certificates import outside_address
+    from tiphys.cluster.certificates import outside_address, server_url
     from tiphys.cluster.joining.published import publish
 
-    server = f"https://{outside_address(settings)}:{settings.api_port}"
+    server = server_url(outside_address(settings), settings.api_port)
     try:
         await publish(client, settings, server, root_ca.encode(), str(data.local_volumes(settings)))
     except ApiError as error:

@@ -17,6 +17,7 @@ import msgspec
 
 from tiphys.base import pki
 from tiphys.base.pki import PairPaths
+from tiphys.cluster.certificates import server_url
 from tiphys.cluster.failure import ClusterError
 from tiphys.cluster.process import Program
 from tiphys.cluster.settings import ClusterSettings
@@ -37,7 +38,7 @@ class EtcdMember(msgspec.Struct, frozen=True):
 
     @property
     def client_url(self) -> str:
-        return f"https://{self.host}:{self.client_port}"
+        return server_url(self.host, self.client_port)
 
     @property
     def local_url(self) -> str:
@@ -46,7 +47,7 @@ class EtcdMember(msgspec.Struct, frozen=True):
 
     @property
     def peer_url(self) -> str:
-        return f"https://{self.host}:{self.peer_port}"
+        return server_url(self.host, self.peer_port)
 
 
 class EtcdPeer(msgspec.Struct, frozen=True):

@@ -13,7 +13,6 @@ import logging
 
 from tiphys.api.kinds import NODE
 from tiphys.api.kinds.core.node import Node
-from tiphys.base.family import IPV4
 from tiphys.client.interface import Client, EventType
 from tiphys.cluster.failure import ClusterError
 from tiphys.cluster.namespaces import NodeNetworks
@@ -55,7 +54,8 @@ class HostRoutes:
         if seen is None:
             return
         addresses = [a.address for a in seen.status.addresses if a.type == "InternalIP"]
-        address = next(iter(IPV4.of(addresses)), "")
+        # Of the pool's family, so that the one leads to the other.
+        address = next((a for a in addresses if (":" in a) == (":" in self._pool)), "")
         for cidr in (new.spec.pod_cidrs or [new.spec.pod_cidr]) if new is not None else ():
             gateway = next((a for a in addresses if (":" in a) == (":" in cidr)), "")
             if cidr and gateway:

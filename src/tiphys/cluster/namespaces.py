@@ -36,8 +36,10 @@ class NodeNetworks(msgspec.Struct, frozen=True):
     """The networks of one cluster's nodes."""
 
     number: int
-    dual_stack: bool = False
-    """Whether nodes have IPv6 addresses, too."""
+    ipv6: bool = False
+    """Whether nodes have IPv6 addresses."""
+    ipv4: bool = True
+    """Whether the cluster knows their IPv4 addresses. They have them all the same: registries may have no others."""
 
     @property
     def bridge(self) -> str:
@@ -45,7 +47,11 @@ class NodeNetworks(msgspec.Struct, frozen=True):
 
     @property
     def host_address(self) -> str:
-        """The machine's own address on the bridge."""
+        """The machine's own address on the bridge, where the cluster's nodes reach it."""
+        return self.host_address4 if self.ipv4 else self.host_address6
+
+    @property
+    def host_address4(self) -> str:
         return f"172.30.{self.number}.1"
 
     @property
@@ -66,13 +72,15 @@ class NodeNetworks(msgspec.Struct, frozen=True):
         return f"fd74:6970:{self.number:x}:ff00::1"
 
     def addresses_of(self, node: str) -> tuple[str, ...]:
-        """The node's InternalIPs, IPv4 first."""
-        second = (f"fd74:6970:{self.number:x}:ff00::{10 + _index(node):x}",) if self.dual_stack else ()
-        return (self.address_of(node), *second)
+        """The node's InternalIPs, IPv4 first: `node-1` is ....11."""
+        first = (self.address4_of(node),) if self.ipv4 else ()
+        return (*first, self.address6_of(node)) if self.ipv6 else first
 
-    def address_of(self, node: str) -> str:
-        """The node's InternalIP: `node-1` is ....11."""
+    def address4_of(self, node: str) -> str:
         return f"172.30.{self.number}.{10 + _index(node)}"
+
+    def address6_of(self, node: str) -> str:
+        return f"fd74:6970:{self.number:x}:ff00::{10 + _index(node):x}"
 
     def namespace_of(self, node: str) -> str:
         return f"tiphys{self.number}-{node}"
@@ -93,9 +101,9 @@ class NodeNetworks(msgspec.Struct, frozen=True):
         """Make the bridge and each node's namespace; what is there already stays. Raises ClusterError."""
         if not Path(f"/sys/class/net/{self.bridge}").exists():
             _ip("link", "add", self.bridge, "type", "bridge")
-            _ip("address", "add", f"{self.host_address}/24", "dev", self.bridge)
+            _ip("address", "add", f"{self.host_address4}/24", "dev", self.bridge)
             _ip("link", "set", self.bridge, "up")
-        if self.dual_stack:
+        if self.ipv6:
             _ip("address", "replace", f"{self.host_address6}/64", "dev", self.bridge, "nodad")
             # For our pods we know better than the default route.
             _ip("route", "replace", "unreachable", self.pod_cidr6)
@@ -131,12 +139,11 @@ class NodeNetworks(msgspec.Struct, frozen=True):
         _ip("link", "set", outer, "master", self.bridge, "up")
         inside = ("-n", namespace)
         _ip(*inside, "link", "set", "lo", "up")
-        _ip(*inside, "address", "add", f"{self.address_of(node)}/24", "dev", "eth0")
+        _ip(*inside, "address", "add", f"{self.address4_of(node)}/24", "dev", "eth0")
         _ip(*inside, "link", "set", "eth0", "up")
-        _ip(*inside, "route", "add", "default", "via", self.host_address)
-        if self.dual_stack:
-            second = self.addresses_of(node)[1]
-            _ip(*inside, "address", "add", f"{second}/64", "dev", "eth0", "nodad")
+        _ip(*inside, "route", "add", "default", "via", self.host_address4)
+        if self.ipv6:
+            _ip(*inside, "address", "add", f"{self.address6_of(node)}/64", "dev", "eth0", "nodad")
             _ip(*inside, "route", "add", "default", "via", self.host_address6)
 
     @property

@@ -84,19 +84,21 @@ def install(needs: list[Need], progress: Progress) -> None:
 
 
 def check_ranges(pods: str, services: str) -> None:
-    """Raises ClusterError unless both are one IPv4 network, or an IPv4 and an IPv6 one."""
+    """Raises ClusterError unless both are one network of the same family, or an IPv4 and an IPv6 one."""
+    found = []
     for what, listed in (("pods", pods), ("Services", services)):
         try:
             versions = [ipaddress.ip_network(text).version for text in listed.split(",")]
         except ValueError as error:
             raise ClusterError(f"the range of {what}, {listed}: {error}", "write it as 10.0.0.0/16") from error
-        if versions not in ([4], [4, 6]):
+        if versions not in ([4], [6], [4, 6]):
             raise ClusterError(
-                f"the range of {what}, {listed}, is neither one IPv4 network nor an IPv4 and an IPv6 one",
+                f"the range of {what}, {listed}, is neither one network nor an IPv4 and an IPv6 one",
                 "write it as 10.0.0.0/16, or as 10.0.0.0/16,fd00::/56",
             )
-    if pods.count(",") != services.count(","):
-        raise ClusterError("pods and Services have different families of addresses", "give both an IPv6 range")
+        found.append(versions)
+    if found[0] != found[1]:
+        raise ClusterError("pods and Services have different families of addresses", "give both the same")
 
 
 def check_proxy_mode(mode: str) -> None:

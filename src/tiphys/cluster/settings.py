@@ -51,7 +51,8 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     api_port: int = 6443
     """The API server's port on 127.0.0.1 and, with several nodes, on the bridge that joins them."""
     pod_cidr: str = POD_CIDR
-    """Cut into one /24 for each node (IPv6: /64). With two families one network of each, IPv4 first, and a comma."""
+    """Cut into one /24 for each node (IPv6: /64). IPv6 alone is possible; with
+    two families one network of each, IPv4 first, and a comma."""
     service_cidr: str = "10.96.0.0/16"
     """Likewise."""
     cluster_domain: str = "cluster.local"
@@ -96,9 +97,14 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         return str(ipaddress.ip_network(self.service_cidr.partition(",")[0])[10])
 
     @property
-    def dual_stack(self) -> bool:
-        """Whether pods, Services and nodes have IPv6 addresses, too."""
-        return "," in self.pod_cidr
+    def ipv4(self) -> bool:
+        """Whether pods, Services and nodes have IPv4 addresses."""
+        return "." in self.pod_cidr
+
+    @property
+    def ipv6(self) -> bool:
+        """Whether they have IPv6 addresses."""
+        return ":" in self.pod_cidr
 
     @property
     def namespaced(self) -> bool:
@@ -110,12 +116,13 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         """The nodes' networks, where they have networks of their own."""
         from tiphys.cluster.namespaces import NodeNetworks
 
-        return NodeNetworks(self.number, self.dual_stack)
+        return NodeNetworks(self.number, self.ipv6, self.ipv4)
 
     @property
     def load_balancer_pool(self) -> str:
         """Addresses of load balancers: other ones in each cluster whose nodes have their own networks."""
-        return f"172.31.{self.number if self.namespaced else 0}.0/24"
+        number = self.number if self.namespaced else 0
+        return f"172.31.{number}.0/24" if self.ipv4 else f"fd74:6970:{number:x}:fd00::/120"
 
     @property
     def node_names(self) -> tuple[str, ...]:

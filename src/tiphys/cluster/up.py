@@ -79,15 +79,20 @@ def up(
 
 def _with_families(settings: ClusterSettings, kept: ClusterSettings | None, *, dual_stack: bool) -> ClusterSettings:
     """Ranges of both families where that is asked for and possible. Raises ClusterError."""
-    if dual_stack and not settings.dual_stack:
+    if dual_stack and not settings.ipv6:
         pods, services = f"{settings.pod_cidr},{settings.networks.pod_cidr6}", settings.service_cidr
         if "," not in services:
             services += f",{settings.networks.service_cidr6}"
         settings = msgspec.structs.replace(settings, pod_cidr=pods, service_cidr=services)
     preflight.check_ranges(settings.pod_cidr, settings.service_cidr)
-    if settings.dual_stack and settings.runtime == "containerd" and (why := ipv6_obstacle()):
+    if not settings.ipv4 and settings.pod_network == "vxlan":
+        raise ClusterError(
+            "vxlan carries pods' packets between IPv4 addresses of nodes, and these have none",
+            "leave out --pod-network",
+        )
+    if settings.ipv6 and settings.runtime == "containerd" and (why := ipv6_obstacle()):
         raise ClusterError(f"pods cannot have IPv6 addresses here: {why}", "go on with IPv4 alone")
-    if kept is not None and kept.dual_stack != settings.dual_stack:
+    if kept is not None and (kept.ipv4, kept.ipv6) != (settings.ipv4, settings.ipv6):
         raise ClusterError(
             "the families of addresses cannot change: nodes and Services keep what they were given",
             "`tiphys reset` first, or use another --data-dir",

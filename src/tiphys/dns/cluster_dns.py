@@ -73,7 +73,7 @@ class ClusterDns:
         self._published: EndpointSlice | None = None
         self.listening = asyncio.Event()
         """Set once questions are answered."""
-        self.port = 0
+        self.address, self.port = settings.address, 0
 
     async def run(self) -> None:
         """Runs until cancelled. A port that is taken is reported and tried again: the rest of the node goes on."""
@@ -88,7 +88,7 @@ class ClusterDns:
         server = DnsServer(self._responder)
         about = AnswerServer()
         try:
-            address = self._settings.address or await self._bridge_address()
+            address = self.address = self._settings.address or await self._bridge_address()
             self.port = await self._listen(server, address)
             self.listening.set()
             if self._settings.metrics_port:
@@ -173,8 +173,9 @@ class ClusterDns:
             node = self._nodes.get(self._settings.node_name)
             cidrs = [cidr for cidr in (node.spec.pod_cidr, *node.spec.pod_cidrs) if cidr] if node else []
             for cidr in cidrs:
-                if ":" not in cidr:
-                    return str(ipaddress.IPv4Network(cidr)[1])
+                # Of the Service's family: translation does not lead from one to the other.
+                if (":" in cidr) == (":" in self._settings.dns_ip):
+                    return str(ipaddress.ip_network(cidr)[1])
             await self._node_changed.wait()
 
     def _is_published(self, piece: EndpointSlice) -> bool:

@@ -49,8 +49,9 @@ def dns_slice(node_name: str, node: Node | None, address: str, port: int) -> End
     ports = [EndpointPort(name=name, protocol=protocol, port=port) for name, protocol in _PORTS]
     conditions = EndpointConditions(ready=True, serving=True, terminating=False)
     endpoint = Endpoint(addresses=[address], conditions=conditions, node_name=node_name)
+    kind = "IPv6" if ":" in address else "IPv4"
     piece: EndpointSlice = new(
-        ENDPOINTSLICE, slice_name(node_name), NAMESPACE, address_type="IPv4", endpoints=[endpoint], ports=ports
+        ENDPOINTSLICE, slice_name(node_name), NAMESPACE, address_type=kind, endpoints=[endpoint], ports=ports
     )
     piece.metadata.labels = {
         "kubernetes.io/service-name": SERVICE_NAME,

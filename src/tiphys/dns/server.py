@@ -214,11 +214,14 @@ class _Datagrams(asyncio.DatagramProtocol):
 
 
 def _bound(kind: socket.SocketKind, address: str, port: int) -> socket.socket:
-    opened = socket.socket(socket.AF_INET, kind)
+    over_ipv6 = ":" in address
+    opened = socket.socket(socket.AF_INET6 if over_ipv6 else socket.AF_INET, kind)
     try:
         opened.setblocking(False)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # The bridge that carries the address may come up after us.
+        if over_ipv6:
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        # The bridge that carries the address may come up after us; the option is that of both families.
         opened.setsockopt(socket.IPPROTO_IP, getattr(socket, "IP_FREEBIND", 15), 1)
         if kind == socket.SOCK_DGRAM:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)

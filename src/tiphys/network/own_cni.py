@@ -45,13 +45,11 @@ class OwnNetwork:
                 await self._changed.wait()
                 self._changed.clear()
                 node = self._nodes.get(self._node_name)
-                subnet = pod_subnet(node)
-                if not subnet:
+                subnet, subnet6 = pod_subnet(node), pod_subnet(node, IPV6)
+                if not subnet and not subnet6:
                     continue
                 try:
-                    text = configuration(
-                        await asyncio.to_thread(self._config.read_text), subnet, pod_subnet(node, IPV6)
-                    )
+                    text = configuration(await asyncio.to_thread(self._config.read_text), subnet, subnet6)
                     await asyncio.to_thread(write_file, self._directory, CONFIG_NAME, text)
                 except (OSError, ValueError) as error:
                     log.error("pod network of node %s: %s: %s", self._node_name, self._config, error)
@@ -61,14 +59,18 @@ class OwnNetwork:
             stop()
 
     def _on_node(self, _change: EventType, old: Node | None, new: Node | None) -> None:
-        if new is not None and new.metadata.name == self._node_name and pod_subnet(old) != pod_subnet(new):
-            self._changed.set()
+        if new is not None and new.metadata.name == self._node_name:
+            before, after = ((pod_subnet(node), pod_subnet(node, IPV6)) for node in (old, new))
+            if before != after:
+                self._changed.set()
 
 
 def configuration(text: str, subnet: str, subnet6: str = "") -> str:
     """The list of plugins for a node with these subnets; one plugin alone becomes a list. Raises ValueError."""
     if SUBNET6 in text and not subnet6:
         raise ValueError(f"it speaks of {SUBNET6}, and the node has no IPv6 pod subnet")
+    if SUBNET in text and not subnet:
+        raise ValueError(f"it speaks of {SUBNET}, and the node has no IPv4 pod subnet")
     found = json.loads(text.replace(SUBNET, subnet).replace(SUBNET6, subnet6))
     if not isinstance(found, dict):
         raise ValueError("a CNI configuration is a JSON object")

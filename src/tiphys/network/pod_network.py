@@ -215,7 +215,7 @@ class PodNetwork:
         node = self._nodes.get(self._settings.node_name)
         settings = self._settings
         subnets = tuple(pod_subnet(node, family) for family in settings.families)
-        address = internal_address(node) if node is not None else ""
+        address = internal_address(node) if node is not None else ""  # the overlay's own: IPv4
         overlaid = settings.backend == "vxlan"
         if not all(subnets) or (overlaid and not address):
             return True
