@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 TIPHYS := $(BIN)/tiphys
 
-.PHONY: up down reset test unit e2e lint types imports fmt bench help
+.PHONY: up down reset test unit e2e vm-test lint types imports fmt bench help
 
 help:
-	@grep -E '^[a-z0-9]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 up: .venv/installed ## install what is missing, start a cluster, show a running example
 	$(TIPHYS) up --install
@@ -29,6 +29,9 @@ unit: .venv/dev build/node_client ## tests without root, containers or namespace
 e2e: .venv/dev build/kubectl ## tests with real containers, links and kernel rules (as root; else they skip)
 	$(TIPHYS) install
 	TIPHYS_TEST_KUBECTLS="$$(ls build/kubectl/usr/bin/kubectl 2>/dev/null)" $(BIN)/pytest tests/e2e -q
+
+vm-test: ## what needs a machine of its own, in a virtual one (as root; some minutes with /dev/kvm, an hour without)
+	$(PYTHON) tests/vm/run.py $(PARTS)
 
 lint: .venv/dev ## ruff: rules and format
 	$(BIN)/ruff check src tests bench

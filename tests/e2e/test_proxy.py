@@ -25,6 +25,8 @@ pytestmark = pytest.mark.skipif(
 
 NODE_IP, CLIENT_IP = "172.30.0.11", "172.30.0.1"
 NODE_IP6, CLIENT_IP6, VIP6 = "fd00:30::11", "fd00:30::1", "fd00:96::50"
+PATIENCE = float(os.environ.get("TIPHYS_TEST_PATIENCE", "1"))
+"""How much longer a slow machine is waited for."""
 VIP, NODE_PORT = "10.96.0.50", 30080
 
 SERVER = """
@@ -203,7 +205,7 @@ class Lab:
 
 
 def eventually(condition: Callable[[], bool], longest_s: float = 5.0) -> None:
-    end = time.monotonic() + longest_s
+    end = time.monotonic() + longest_s * PATIENCE
     while not condition():
         assert time.monotonic() < end, "it never became so"
         time.sleep(0.05)
