@@ -23,6 +23,7 @@ from tiphys.api.meta.schema import copy_of
 from tiphys.base.clock import SystemClock, rfc3339
 from tiphys.client.events import KeptEvents
 from tiphys.client.interface import Listing, WatchEvent
+from tiphys.kubelet.cgroups import SYSTEMD
 from tiphys.kubelet.containerd import Containerd, ContainerdSettings
 from tiphys.kubelet.images.oci import File, ImageConfig, layer_of, write_image
 from tiphys.kubelet.images.pause import import_image
@@ -235,7 +236,12 @@ async def node_in(directory: Path, **more: Any) -> AsyncIterator[TestNode]:
     """A node with a bridge network and the busybox image. Everything is stopped and unmounted afterwards."""
     state = Path("/run") / f"tiphys-test-{uuid.uuid4().hex[:8]}"
     bridge = "tt" + uuid.uuid4().hex[:6]
-    runtime = ContainerdSettings(directory=directory / "containerd", state=state, cni_conf_dir=directory / "cni")
+    runtime = ContainerdSettings(
+        directory=directory / "containerd",
+        state=state,
+        cni_conf_dir=directory / "cni",
+        systemd_cgroups=more.get("cgroup_driver") == SYSTEMD,
+    )
     name = f"node-{uuid.uuid4().hex[:6]}"
     api = FakeApi(name)
     settings = KubeletSettings(

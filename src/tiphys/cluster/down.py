@@ -15,6 +15,7 @@ from tiphys.cluster.process import running, stop
 from tiphys.cluster.progress import Progress
 from tiphys.cluster.settings import ClusterSettings, DataDirectory
 from tiphys.cluster.supervisor import programs_of, stopping_mark, supervisor_program
+from tiphys.kubelet.systemd import slices
 
 _SERVICES = frozenset(("supervise", "control-plane", "node"))
 """The words of the command line that start a long-running process of a cluster."""
@@ -193,8 +194,13 @@ def _remove_network(settings: ClusterSettings) -> None:
 
 
 def _remove_cgroups(data: DataDirectory) -> None:
-    """Delete the (now empty) cgroups of the nodes' pods in every hierarchy."""
-    for hierarchy in (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").glob("*")):
+    """Delete the (now empty) cgroups of the nodes' pods in every hierarchy, and their slices."""
+    hierarchies = (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").glob("*"))
+    slice_path = slices.slice_of(data.cgroup)
+    if any((hierarchy / slice_path.lstrip("/")).is_dir() for hierarchy in hierarchies):
+        with contextlib.suppress(OSError):
+            slices.Slices(unified=False).end(slice_path)
+    for hierarchy in hierarchies:
         top = hierarchy / data.cgroup.lstrip("/")
         for directory, _, _ in os.walk(top, topdown=False) if top.is_dir() else ():
             with contextlib.suppress(OSError):

@@ -17,6 +17,7 @@ from tiphys.cluster.node_control import await_power
 from tiphys.cluster.service import serve, shut_down_on_power_failure
 from tiphys.cluster.settings import ClusterSettings, DataDirectory
 from tiphys.cluster.supervisor import guard
+from tiphys.kubelet.cgroups import CGROUPFS, SYSTEMD
 from tiphys.kubelet.containerd import Containerd, ContainerdFailure, ContainerdSettings
 from tiphys.kubelet.kubelet import Kubelet
 from tiphys.kubelet.settings import KubeletSettings
@@ -26,10 +27,14 @@ log = logging.getLogger(__name__)
 _IMPORT_TIMEOUT_S = 120.0
 
 
-def containerd_settings(data: DataDirectory, name: str) -> ContainerdSettings:
+def containerd_settings(data: DataDirectory, name: str, cgroup_driver: str = CGROUPFS) -> ContainerdSettings:
     """Where this node's containerd keeps things."""
-    directory = data.node(name) / "containerd"
-    return ContainerdSettings(directory=directory, state=data.state / name, cni_conf_dir=data.node(name) / "cni")
+    return ContainerdSettings(
+        directory=data.node(name) / "containerd",
+        state=data.state / name,
+        cni_conf_dir=data.node(name) / "cni",
+        systemd_cgroups=cgroup_driver == SYSTEMD,
+    )
 
 
 def containerd_socket(data: DataDirectory, name: str) -> Path:
@@ -67,7 +72,6 @@ async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None
     from tiphys.proxy.proxy import Proxy, ProxySettings
 
     clock = SystemClock()
-    runtime = Containerd(containerd_settings(data, name), clock)
 
     def connected(user: str) -> RestClient:
         return RestClient(kubeconfig.load([data.kubeconfig(user)]).access(), clock, user_agent=f"tiphys-node/{name}")
@@ -76,27 +80,29 @@ async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None
     recorder = EventRecorder(client, clock, "kubelet", name)
     serving = pair(data, f"{name}-serving")
     addresses = internal_addresses(settings, name)
-    node_settings = KubeletSettings(
-        node_name=name,
-        node_ip=",".join(addresses),
-        root_dir=data.node(name) / "kubelet",
-        cri_socket=runtime.settings.socket,
-        static_pod_path=data.node(name) / "manifests",
-        local_path_dir=data.local_volumes(settings),
-        logs_dir=data.node(name) / "logs",
-        cluster_dns=(settings.dns_ip,),
-        cluster_domain=settings.cluster_domain,
-        cgroup_root=f"{data.cgroup}/{name}",
-        serving_cert=serving.certificate,
-        serving_key=serving.key,
-        client_ca=pair(data, "ca").certificate,
+    node_settings = _configured(
+        data,
+        name,
+        KubeletSettings(
+            node_name=name,
+            node_ip=",".join(addresses),
+            root_dir=data.node(name) / "kubelet",
+            cri_socket=containerd_socket(data, name),
+            static_pod_path=data.node(name) / "manifests",
+            local_path_dir=data.local_volumes(settings),
+            logs_dir=data.node(name) / "logs",
+            cluster_dns=(settings.dns_ip,),
+            cluster_domain=settings.cluster_domain,
+            cgroup_root=f"{data.cgroup}/{name}",
+            # One socket for both families, where the machine has both.
+            bind_address="::" if settings.ipv6 else "0.0.0.0",  # noqa: S104 - the API server calls from wherever it runs
+            serving_cert=serving.certificate,
+            serving_key=serving.key,
+            client_ca=pair(data, "ca").certificate,
+        ),
     )
-    kubelet = Kubelet(
-        client,
-        clock,
-        recorder.named("kubelet"),
-        _configured(data, name, node_settings),
-    )
+    runtime = Containerd(containerd_settings(data, name, node_settings.cgroup_driver), clock)
+    kubelet = Kubelet(client, clock, recorder.named("kubelet"), node_settings)
     network: PodNetwork | OwnNetwork
     cni_directory = str(runtime.settings.cni_conf_dir)
     if settings.pod_network in BACKENDS:

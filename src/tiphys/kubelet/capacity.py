@@ -26,6 +26,7 @@ class Capacity:
     """Pages that are set aside, by their size in bytes."""
     reserved: Reservations = NOTHING
     """Not for pods."""
+    swap_bytes: int = 0
 
     def quantities(self) -> dict[str, Quantity]:
         """As `status.capacity` has it."""
@@ -52,10 +53,9 @@ class Capacity:
 
 def read_capacity(settings: KubeletSettings) -> Capacity:
     """Of this machine; the file system of `root_dir` counts. Raises OSError, ValueError."""
-    memory = 0
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemTotal:"):
-            memory = int(line.split()[1]) * 1024
+    lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
+    figures = {words[0]: int(words[1]) * 1024 for words in lines}
+    memory, swap = figures["MemTotal:"], figures.get("SwapTotal:", 0)
     disk = os.statvfs(settings.root_dir)
     disk_bytes = disk.f_blocks * disk.f_frsize
     cores = len(os.sched_getaffinity(0))
@@ -64,4 +64,4 @@ def read_capacity(settings: KubeletSettings) -> Capacity:
         for path in Path("/sys/kernel/mm/hugepages").glob("hugepages-*kB")
     }
     reserved = reservations(settings, memory, disk_bytes, len(parse(settings.reserved_cpus)))
-    return Capacity(cores * 1000, memory, disk_bytes, settings.max_pods, pages, reserved)
+    return Capacity(cores * 1000, memory, disk_bytes, settings.max_pods, pages, reserved, swap)

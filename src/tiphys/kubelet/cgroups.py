@@ -1,6 +1,7 @@
-"""Cgroups of pods, `kubepods/{burstable,besteffort}/pod<uid>`, on cgroup v1, v2 and the hybrid (cgroupfs driver).
+"""Cgroups of pods, `kubepods/{burstable,besteffort}/pod<uid>`, on cgroup v1, v2 and the hybrid.
 
-The numbers are pure functions; `CgroupTree` writes them. Containers' own cgroups are made by the runtime, below.
+The numbers are pure functions; `CgroupTree` writes them, and with the driver systemd tells them to systemd before
+(`systemd/slices.py`). Containers' own cgroups are made by the runtime, below.
 
 Source: pkg/kubelet/cm/helpers_linux.go, pod_container_manager_linux.go, qos_container_manager_linux.go,
 pkg/kubelet/qos/policy.go.
@@ -20,6 +21,8 @@ from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.base.quantity import from_value, milli, value
 from tiphys.kubelet.capacity import Capacity
 from tiphys.kubelet.cri.common import HugepageLimit, LinuxContainerResources
+from tiphys.kubelet.swap import swap_bytes
+from tiphys.kubelet.systemd.slices import Slices, Weights, scope_of, slice_of, uid_of
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +30,8 @@ PERIOD_US = 100_000
 _MIN_SHARES, _MAX_SHARES = 2, 262_144
 _MIN_QUOTA_US = 1000
 _REMOVE_ATTEMPTS = 50
+_QUALITIES = ("Guaranteed", "Burstable", "BestEffort")
+CGROUPFS, SYSTEMD = DRIVERS = ("cgroupfs", "systemd")
 
 
 def cpu_shares(milli_cpu: int) -> int:
@@ -71,9 +76,10 @@ def _page_name(size: int) -> str:
 
 
 def container_resources(
-    pod: Pod, container: Container, capacity: Capacity, *, unified: bool
+    pod: Pod, container: Container, capacity: Capacity, *, unified: bool, swap: str = ""
 ) -> LinuxContainerResources:
-    """What the runtime writes into the container's own cgroup."""
+    """What the runtime writes into the container's own cgroup. `swap`: the node's behaviour (`swap.BEHAVIOURS`), where
+    the kernel can limit it; else empty."""
     asked = container.resources
     cpu = asked.requests.get("cpu") or asked.limits.get("cpu") or "0"
     resources = LinuxContainerResources(
@@ -89,6 +95,8 @@ def container_resources(
     )
     if unified:
         resources.unified = {"memory.oom.group": "1"}
+        if swap:
+            resources.unified["memory.swap.max"] = str(swap_bytes(pod, container, capacity, swap))
     return resources
 
 
@@ -123,9 +131,15 @@ def pod_limits(pod: Pod) -> Limits:
     )
 
 
-def pod_cgroup(root: str, pod: Pod) -> str:
-    """The cgroup path, from the root of every hierarchy: `/kubepods/burstable/pod<uid>`."""
-    return f"{_qos_cgroup(root, qos_class(pod))}/pod{pod.metadata.uid}"
+def pod_cgroup(root: str, pod: Pod, driver: str = CGROUPFS) -> str:
+    """The cgroup path, from the root of every hierarchy: `/kubepods/burstable/pod<uid>`, or its slice's."""
+    path = f"{_qos_cgroup(root, qos_class(pod))}/pod{pod.metadata.uid}"
+    return slice_of(path) if driver == SYSTEMD else path
+
+
+def container_cgroup(pod_path: str, container_id: str) -> str:
+    """Where the runtime puts a container of the pod with this cgroup."""
+    return scope_of(pod_path, container_id) if pod_path.endswith(".slice") else f"{pod_path}/{container_id}"
 
 
 def _qos_cgroup(root: str, quality: str) -> str:
@@ -178,19 +192,41 @@ def detect(mounts: str | None = None) -> Hierarchies:
 class CgroupTree:
     """The node's cgroups under `<root>/kubepods`."""
 
-    def __init__(self, root: str, hierarchies: Hierarchies, pod_pids: int = 0) -> None:
-        """`pod_pids`: how many processes and threads a pod may have; 0: as many as the machine."""
+    def __init__(self, root: str, hierarchies: Hierarchies, pod_pids: int = 0, *, slices: Slices | None = None) -> None:
+        """`pod_pids`: how many processes and threads a pod may have; 0: as many as the machine.
+
+        `slices`: what makes them (the driver systemd); None: we do (cgroupfs).
+        """
         self.root = root
         self._pod_pids = pod_pids
         self._on = hierarchies
+        self._slices = slices
         self._pods: dict[str, tuple[str, int]] = {}
+        self._turn = asyncio.Lock()
+        """Of threads that ask systemd."""
 
     @property
     def unified(self) -> bool:
         return self._on.unified is not None
 
-    def create(self, path: str, limits: Limits) -> None:
+    @property
+    def swap_limited(self) -> bool:
+        """Whether the kernel can say how much a cgroup may swap; known once `create_top` was called."""
+        top = self._placed(_qos_cgroup(self.root, "Guaranteed")).lstrip("/")
+        return self._on.unified is not None and (self._on.unified / top / "memory.swap.max").exists()
+
+    def path(self, pod: Pod) -> str:
+        """The pod's cgroup, from the root of every hierarchy."""
+        return self._placed(pod_cgroup(self.root, pod))
+
+    def _placed(self, cgroup: str) -> str:
+        return cgroup if self._slices is None else slice_of(cgroup)
+
+    def create(self, cgroup: str, limits: Limits) -> None:
         """Make the cgroup (and those above it) and set its limits. Raises OSError."""
+        path = self._placed(cgroup)
+        if self._slices is not None:
+            self._slices.ensure(path, _told(limits))
         if self._on.unified is not None:
             self._create_v2(self._on.unified, path, limits)
             return
@@ -226,28 +262,52 @@ class CgroupTree:
     def create_top(self, allocatable_milli_cpu: int) -> None:
         """`kubepods` and its two classes, at start."""
         self.create(_qos_cgroup(self.root, "Guaranteed"), Limits(cpu_shares(allocatable_milli_cpu)))
-        for quality in ("Burstable", "BestEffort"):
+        for quality in _QUALITIES[1:]:
             self.create(_qos_cgroup(self.root, quality), Limits(_MIN_SHARES))
+
+    async def ensure_pod(self, pod: Pod, limits: Limits | None = None) -> None:
+        """`add_pod`, or the pod's cgroup with these limits. systemd is asked in a thread: it takes milliseconds."""
+
+        def work() -> None:
+            if limits is None:
+                self.add_pod(pod)
+            else:
+                self.create(pod_cgroup(self.root, pod), limits)
+
+        if self._slices is None:
+            work()
+        else:
+            async with self._turn:
+                await asyncio.to_thread(work)
 
     def add_pod(self, pod: Pod) -> str:
         """The pod's cgroup, made; returns its path for the sandbox. Idempotent."""
-        path = pod_cgroup(self.root, pod)
-        self.create(path, replace(pod_limits(pod), pids=self._pod_pids))
+        self.create(pod_cgroup(self.root, pod), replace(pod_limits(pod), pids=self._pod_pids))
         quality = qos_class(pod)
         weight = (quality, requests(pod).get("cpu", 0))
         if self._pods.get(pod.metadata.uid) != weight:
             self._pods[pod.metadata.uid] = weight
             self._weigh_burstable()
-        return path
+        return self.path(pod)
 
     async def remove_pod(self, pod: Pod) -> bool:
         """Remove the pod's cgroup everywhere, once its processes are gone; whether nothing is left."""
         if self._pods.pop(pod.metadata.uid, None) is not None:
-            self._weigh_burstable()
+            if self._slices is None:
+                self._weigh_burstable()
+            else:
+                async with self._turn:
+                    await asyncio.to_thread(self._weigh_burstable)
         return await self.remove(pod_cgroup(self.root, pod))
 
-    async def remove(self, path: str) -> bool:
+    async def remove(self, cgroup: str) -> bool:
         """Remove a cgroup with all below it. A dying process keeps it busy for a moment: try for a second."""
+        path = self._placed(cgroup)
+        if self._slices is not None:
+            try:
+                await asyncio.to_thread(self._slices.end, path)
+            except OSError as error:
+                _log.warning("%s", error)
         directories = [mount / path.lstrip("/") for mount in self._on.all()]
         for attempt in range(_REMOVE_ATTEMPTS):
             directories = [directory for directory in directories if not _remove_tree(directory)]
@@ -260,21 +320,31 @@ class CgroupTree:
     def pods(self) -> Iterable[str]:
         """UIDs of all pods that have a cgroup here."""
         mount = self._on.unified or self._on.controllers.get("memory") or next(iter(self._on.controllers.values()))
-        for quality in ("Guaranteed", "Burstable", "BestEffort"):
-            directory = mount / _qos_cgroup(self.root, quality).lstrip("/")
+        for quality in _QUALITIES:
+            directory = mount / self._placed(_qos_cgroup(self.root, quality)).lstrip("/")
             if directory.is_dir():
                 for entry in directory.iterdir():
-                    if entry.is_dir() and entry.name.startswith("pod"):
-                        yield entry.name[3:]
+                    if entry.is_dir() and (uid := self._uid(entry.name)):
+                        yield uid
+
+    def _uid(self, name: str) -> str:
+        if self._slices is not None:
+            return uid_of(name)
+        return name[3:] if name.startswith("pod") else ""
 
     async def remove_uid(self, uid: str) -> None:
         """Remove the cgroup of a pod that is no longer known, whichever class it was in."""
-        for quality in ("Guaranteed", "Burstable", "BestEffort"):
+        for quality in _QUALITIES:
             await self.remove(f"{_qos_cgroup(self.root, quality)}/pod{uid}")
 
     def _weigh_burstable(self) -> None:
         total = sum(cpu for quality, cpu in self._pods.values() if quality == "Burstable")
         self.create(_qos_cgroup(self.root, "Burstable"), Limits(cpu_shares(total)))
+
+
+def _told(limits: Limits) -> Weights:
+    per_second = limits.cpu_quota_us * (1_000_000 // PERIOD_US)
+    return Weights(limits.cpu_shares, cpu_weight(limits.cpu_shares), per_second, limits.memory_bytes, limits.pids)
 
 
 def _remove_tree(directory: Path) -> bool:

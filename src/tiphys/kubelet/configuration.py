@@ -15,12 +15,14 @@ from typing import Any
 from tiphys.base.cron import duration_s
 from tiphys.base.quantity import from_value, value
 from tiphys.kubelet.backoff import go_duration
+from tiphys.kubelet.cgroups import DRIVERS
 from tiphys.kubelet.reservations import RESERVABLE, reservations
 from tiphys.kubelet.resources.cpus.options import cpu_options
 from tiphys.kubelet.resources.cpus.topology import parse
 from tiphys.kubelet.resources.hints import POLICIES, SCOPES, topology_options
 from tiphys.kubelet.settings import KubeletSettings
 from tiphys.kubelet.shutdown import periods
+from tiphys.kubelet.swap import BEHAVIOURS, NO_SWAP
 
 _KIND, _VERSION = "KubeletConfiguration", "kubelet.config.k8s.io/v1beta1"
 _MAX_BYTES = 1 << 20
@@ -165,6 +167,12 @@ def _shown_priorities(shown: tuple[tuple[int, int], ...]) -> list[dict[str, int]
     return [{"priority": priority, "shutdownGracePeriodSeconds": seconds} for priority, seconds in shown]
 
 
+def _swap(given: Any) -> str:
+    if not isinstance(given, dict) or given.keys() - {"swapBehavior"}:
+        raise ValueError("must be an object with swapBehavior")
+    return _one_of(*BEHAVIOURS)(given.get("swapBehavior") or NO_SWAP)
+
+
 def _path_text(shown: Path | None) -> str:
     return str(shown or "")
 
@@ -180,6 +188,8 @@ FIELDS = (
     Field("nodeStatusReportFrequency", "status_report_s", _seconds, go_duration),
     Field("nodeLeaseDurationSeconds", "lease_duration_s", _whole),
     Field("cgroupRoot", "cgroup_root", _text),
+    Field("memorySwap", "swap_behaviour", _swap, lambda shown: {"swapBehavior": shown}),
+    Field("cgroupDriver", "cgroup_driver", _one_of(*DRIVERS)),
     Field("maxPods", "max_pods", _whole),
     Field("podPidsLimit", "pod_pids_limit", _limit, lambda shown: shown or -1),
     Field("containerLogMaxSize", "container_log_max_bytes", _bytes, lambda shown: f"{shown >> 20}Mi"),

@@ -42,6 +42,8 @@ class ContainerdSettings:
     sandbox_image: str = PAUSE_IMAGE
     binary: str = "containerd"
     snapshotter: str = "overlayfs"
+    systemd_cgroups: bool = False
+    """Whether systemd makes containers' cgroups; the kubelet's driver must be the same."""
 
     @property
     def socket(self) -> Path:
@@ -105,7 +107,7 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.
   runtime_type = "io.containerd.runc.v2"
 
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
-  SystemdCgroup = false
+  SystemdCgroup = {str(settings.systemd_cgroups).lower()}
 """
 
 

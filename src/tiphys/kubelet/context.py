@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from tiphys.api.kinds.core.node import Node
+from tiphys.api.kinds.core.pod.containers import Container
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.service import Service
 from tiphys.base.clock import Clock
@@ -15,8 +16,9 @@ from tiphys.client.interface import Client, Informer
 from tiphys.kubelet.actions import Actions
 from tiphys.kubelet.backoff import RestartBackoff
 from tiphys.kubelet.capacity import Capacity
-from tiphys.kubelet.cgroups import CgroupTree
+from tiphys.kubelet.cgroups import CgroupTree, container_resources
 from tiphys.kubelet.cri.client import CriClient
+from tiphys.kubelet.cri.common import LinuxContainerResources
 from tiphys.kubelet.hosts import Resolver
 from tiphys.kubelet.images.puller import ImagePuller
 from tiphys.kubelet.images.volumes import ImageVolumes
@@ -69,3 +71,8 @@ class NodeContext:
     @property
     def node_ips(self) -> tuple[str, ...]:
         return tuple(self.settings.node_ip.split(","))
+
+    def container_resources(self, pod: Pod, container: Container) -> LinuxContainerResources:
+        """What the runtime writes into the container's cgroup, on this node."""
+        swap = self.settings.swap_behaviour if self.cgroups.swap_limited else ""
+        return container_resources(pod, container, self.capacity, unified=self.cgroups.unified, swap=swap)

@@ -20,7 +20,6 @@ from tiphys.api.meta.schema import copy_of
 from tiphys.client.events import EventKind
 from tiphys.kubelet.actions import Outcome, http_url, port_number
 from tiphys.kubelet.backoff import go_duration
-from tiphys.kubelet.cgroups import container_resources, pod_cgroup
 from tiphys.kubelet.context import NodeContext
 from tiphys.kubelet.cri.client import NotFound, RuntimeFailure
 from tiphys.kubelet.cri.common import PodSandboxConfig
@@ -92,8 +91,7 @@ class PodExecutor:
         settings = node.settings
         resolver = pod_resolver(pod, node.resolver, settings.cluster_dns, settings.cluster_domain)
         logs = settings.pod_logs_dir(meta.namespace, meta.name, meta.uid)
-        parent = pod_cgroup(node.cgroups.root, pod)
-        return sandbox_config(pod, attempt, logs, resolver, parent, settings.cluster_domain)
+        return sandbox_config(pod, attempt, logs, resolver, node.cgroups.path(pod), settings.cluster_domain)
 
     async def run_sandbox(self, pod: Pod, attempt: int) -> None:
         """Raises RuntimeFailure, OSError; the event is recorded."""
@@ -101,7 +99,7 @@ class PodExecutor:
         try:
             if refused := unsupported(pod):
                 raise OSError(refused)
-            node.cgroups.add_pod(pod)
+            await node.cgroups.ensure_pod(pod)
             node.settings.pod_logs_dir(meta.namespace, meta.name, meta.uid).mkdir(parents=True, exist_ok=True)
             await self._sandbox_image()
             async with node.turns.turn(sandbox=True):
@@ -224,7 +222,7 @@ class PodExecutor:
             targeted = runtime.latest(container.target_container_name)
             target = targeted.id if targeted is not None else ""
         plain = container if isinstance(container, Container) else Container(name=container.name)
-        resources = container_resources(pod, plain, node.capacity, unified=node.cgroups.unified)
+        resources = node.container_resources(pod, plain)
         resources.cpuset_cpus, resources.cpuset_mems = grant.cpuset, grant.memory_nodes
         if grant.alone:
             resources.cpu_quota = -1

@@ -22,7 +22,7 @@ from tiphys.kubelet.actions import Actions
 from tiphys.kubelet.admission import Rejection, is_new, pressed, refusal
 from tiphys.kubelet.backoff import RestartBackoff
 from tiphys.kubelet.capacity import read_capacity
-from tiphys.kubelet.cgroups import CgroupTree, detect
+from tiphys.kubelet.cgroups import SYSTEMD, CgroupTree, Hierarchies, detect
 from tiphys.kubelet.context import NodeContext
 from tiphys.kubelet.cri.client import CriClient, RuntimeFailure
 from tiphys.kubelet.eviction.evictor import Evictor
@@ -40,6 +40,7 @@ from tiphys.kubelet.plugins import PluginRegistry
 from tiphys.kubelet.probes import Prober
 from tiphys.kubelet.references import References
 from tiphys.kubelet.resources.assembly import assemble
+from tiphys.kubelet.security import apparmor_enabled, apparmor_refusal
 from tiphys.kubelet.settings import KubeletSettings
 from tiphys.kubelet.shutdown import MESSAGE, REASON, NodeShutdown, periods
 from tiphys.kubelet.state import LABEL_POD_UID, PodRuntime
@@ -47,6 +48,9 @@ from tiphys.kubelet.static.pods import StaticPods
 from tiphys.kubelet.static.source import MIRROR, is_mirror
 from tiphys.kubelet.stats.collector import Collector
 from tiphys.kubelet.statuswriter import StatusWriter
+from tiphys.kubelet.systemd import logind
+from tiphys.kubelet.systemd.bus import obstacle as systemd_obstacle
+from tiphys.kubelet.systemd.slices import Slices
 from tiphys.kubelet.turns import Turns
 from tiphys.kubelet.volumes.persistent import NodeVolumes
 from tiphys.kubelet.volumes.rendered import Rendered
@@ -117,7 +121,9 @@ class Kubelet:
         settings.root_dir.mkdir(parents=True, exist_ok=True)
         capacity = read_capacity(settings)
         hierarchies = detect()
-        cgroups = CgroupTree(settings.cgroup_root, hierarchies, settings.pod_pids_limit)
+        cgroups = CgroupTree(
+            settings.cgroup_root, hierarchies, settings.pod_pids_limit, slices=_slices(settings, hierarchies)
+        )
         self.capacity = capacity
         self.collector = Collector(settings, self._clock, self.cri, hierarchies)
         cgroups.create_top(capacity.cpu_milli)
@@ -225,6 +231,7 @@ class Kubelet:
                 await asyncio.sleep(0)  # static pods have their workers before anything is taken for an orphan
                 group.create_task(supervised("orphans", self._clear_orphans, self._clock))
                 group.create_task(supervised("eviction", evictor.run, self._clock))
+                group.create_task(supervised("shutdown lock", lambda: self._wait_with_machine(shutdown), self._clock))
                 self.ready.set()
         finally:
             for stop in unsubscribe:
@@ -271,6 +278,11 @@ class Kubelet:
         pod.metadata.deletion_timestamp = rfc3339(self._clock.now())
         pod.metadata.deletion_grace_period_seconds = pod.spec.termination_grace_period_seconds
         worker.update(pod)
+
+    async def _wait_with_machine(self, shutdown: NodeShutdown) -> None:
+        """Where the machine has systemd, its shutdown waits for the pods."""
+        if shutdown.seconds and not systemd_obstacle():
+            await logind.follow(shutdown.seconds, shutdown.begin, shutdown.cancelled, self._clock)
 
     async def shut_down(self) -> None:
         """The machine is about to go: end all pods, each group within its time; returns then."""
@@ -333,7 +345,12 @@ class Kubelet:
             return None
         pressures = self._reporter.pressures() if self._reporter is not None else ()
         shutting_down = self.shutdown.rejection() if self.shutdown is not None else None
-        return shutting_down or pressed(pod, pressures) or refusal(pod, self._holders(), context.capacity)
+        return (
+            shutting_down
+            or pressed(pod, pressures)
+            or apparmor_refusal(pod, enabled=apparmor_enabled())
+            or refusal(pod, self._holders(), context.capacity)
+        )
 
     def _holders(self) -> list[Pod]:
         return [worker.pod for worker in self._workers.values() if not is_terminal(worker.pod)]
@@ -418,6 +435,15 @@ class Kubelet:
         await hook(cidr)
         if self._reporter is not None and await self._reporter.check_runtime():
             self._wake_all()
+
+
+def _slices(settings: KubeletSettings, hierarchies: Hierarchies) -> Slices | None:
+    """What makes cgroups where we do not. Raises RuntimeError."""
+    if settings.cgroup_driver != SYSTEMD:
+        return None
+    if why := systemd_obstacle():
+        raise RuntimeError(f"cgroupDriver systemd: {why}")
+    return Slices(unified=hierarchies.unified is not None)
 
 
 def _node_resolver(path: Path) -> Resolver:

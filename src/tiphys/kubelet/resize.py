@@ -40,7 +40,7 @@ from tiphys.kubelet.allocation import (
     of_spec,
     resizable,
 )
-from tiphys.kubelet.cgroups import Limits, container_resources, pod_cgroup, pod_limits
+from tiphys.kubelet.cgroups import Limits, pod_limits
 from tiphys.kubelet.context import NodeContext
 from tiphys.kubelet.cri.client import RuntimeFailure
 from tiphys.kubelet.state import ContainerRun, PodRuntime
@@ -193,32 +193,32 @@ class Resizer:
         """
         due = changes(pod, runtime, self._state.actuated)
         if not due:
-            self._finish(pod, runtime)
+            await self._finish(pod, runtime)
             return []
         try:
             await self._check_memory(due)
-            self._resize_pod(pod, growing=True)
+            await self._resize_pod(pod, growing=True)
             for change in due:
                 if not change.restart:
                     await self._update(pod, change)
                     self._state.actuated[change.container.name] = change.container.resources
             if not any(change.restart for change in due):
-                self._resize_pod(pod, growing=False)
+                await self._resize_pod(pod, growing=False)
         except (RuntimeFailure, OSError, ValueError) as error:
             self._failed(pod, str(error))
             return []
         self._file.save(self._state)
         restarts = [change for change in due if change.restart]
         if not restarts:
-            self._finish(pod, runtime)
+            await self._finish(pod, runtime)
         return restarts
 
-    def _finish(self, pod: Pod, runtime: PodRuntime) -> None:
+    async def _finish(self, pod: Pod, runtime: PodRuntime) -> None:
         generation = self._state.started_generation
         # A container that is about to start gets its resources then; until it has, the resize goes on.
         if not generation or any((run := runtime.latest(c.name)) is None or not run.running for c in resizable(pod)):
             return
-        self._resize_pod(pod, growing=False)
+        await self._resize_pod(pod, growing=False)
         self._state.started_generation, self._error = 0, ""
         self._file.save(self._state)
         self._event(pod, "Normal", "ResizeCompleted", event_text("Pod resize completed", pod, generation))
@@ -230,18 +230,13 @@ class Resizer:
         self._error = message
         self._state.started_generation = self._state.started_generation or pod.metadata.generation
 
-    def _resize_pod(self, pod: Pod, *, growing: bool) -> None:
-        cgroups = self._node.cgroups
-        if growing:
-            room = widest(pod_limits(pod), pod_limits(granted(pod, self._state.actuated)))
-            cgroups.create(pod_cgroup(cgroups.root, pod), room)
-        else:
-            cgroups.add_pod(pod)
+    async def _resize_pod(self, pod: Pod, *, growing: bool) -> None:
+        room = widest(pod_limits(pod), pod_limits(granted(pod, self._state.actuated))) if growing else None
+        await self._node.cgroups.ensure_pod(pod, room)
 
     async def _update(self, pod: Pod, change: Change) -> None:
         node = self._node
-        unified = node.cgroups.unified
-        resources = container_resources(pod, change.container, node.capacity, unified=unified)
+        resources = node.container_resources(pod, change.container)
         await node.cri.update_resources(change.run.id, resources)
 
     async def _check_memory(self, due: Sequence[Change]) -> None:

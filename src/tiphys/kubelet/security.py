@@ -5,12 +5,14 @@ Source: pkg/kubelet/kuberuntime/security_context.go, kuberuntime_sandbox.go, pkg
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from tiphys.api.kinds.core.pod.containers import AppArmorProfile, Container, EphemeralContainer, SeccompProfile
 from tiphys.api.kinds.core.pod.containers import SecurityContext as ContainerContext
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.pod.spec import PodSecurityContext
+from tiphys.kubelet.admission import Rejection
 from tiphys.kubelet.cri.common import (
     Capability,
     Int64Value,
@@ -157,6 +159,26 @@ def _apparmor(profile: AppArmorProfile | None) -> SecurityProfile | None:
     return SecurityProfile(
         profile_type=kinds.get(profile.type, _RUNTIME_DEFAULT), localhost_ref=profile.localhost_profile or ""
     )
+
+
+def apparmor_enabled() -> bool:
+    """Whether the kernel enforces AppArmor profiles."""
+    enabled = Path("/sys/module/apparmor/parameters/enabled")
+    return enabled.exists() and enabled.read_text().strip() == "Y"
+
+
+def apparmor_refusal(pod: Pod, *, enabled: bool) -> Rejection | None:
+    """(reason, message) why a pod whose profiles would not hold is not taken; None: they hold, or it has none.
+
+    Source: pkg/security/apparmor, pkg/kubelet/lifecycle/handlers.go.
+    """
+    spec = pod.spec
+    contexts: list[PodSecurityContext | ContainerContext | None] = [spec.security_context]
+    contexts += [each.security_context for each in (*spec.containers, *spec.init_containers)]
+    profiles = [each.app_armor_profile for each in contexts if each is not None and each.app_armor_profile is not None]
+    if enabled or all(profile.type == "Unconfined" for profile in profiles):
+        return None
+    return "AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host"
 
 
 def unsupported(pod: Pod) -> str:

@@ -32,6 +32,10 @@ class KubeletSettings:
     resolv_conf: Path = Path("/etc/resolv.conf")
     cgroup_root: str = "/"
     """Where `kubepods` is made; nodes that share a machine each need their own."""
+    swap_behaviour: str = "NoSwap"
+    """What containers may swap: see `swap.py`."""
+    cgroup_driver: str = "cgroupfs"
+    """Who makes cgroups: `cgroupfs`, this process; `systemd`, as slices. The runtime must be told the same."""
     serving_cert: Path | None = None
     serving_key: Path | None = None
     """Both absent: no server."""

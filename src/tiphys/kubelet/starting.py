@@ -92,7 +92,7 @@ class PodStarting:
                 node.recorder.event(pod, "Warning", "NetworkNotReady", f"network is not ready: {problem}")
                 return _NETWORK_RETRY_S, []
             await self._claim_devices(pod)
-        node.cgroups.add_pod(pod)
+        await node.cgroups.ensure_pod(pod)
         timings = _Timings()
         images = await self._surroundings(pod, wanted, starts, timings)
         runtime = await self._observer.look()

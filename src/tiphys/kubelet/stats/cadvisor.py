@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tiphys.kubelet.capacity import Capacity
+from tiphys.kubelet.cgroups import container_cgroup
 from tiphys.kubelet.stats.cadvisor_families import CGROUP, NETWORK, PRESSURES, THROTTLING
 from tiphys.kubelet.stats.cgroup_usage import Usage
 from tiphys.kubelet.stats.collector import NodeReading, PodReading
@@ -99,7 +100,8 @@ def cadvisor_metrics(node: NodeReading, pods: Sequence[PodReading], capacity: Ca
                 made.add(name, "counter", help_text, getattr(device, attribute), on, at)
         for container in reading.containers:
             run = container.run
-            labels = _labels(f"{reading.path}/{run.id}", run.id, run.image, meta.namespace, meta.name, run.name)
+            path = container_cgroup(reading.path, run.id)
+            labels = _labels(path, run.id, run.image, meta.namespace, meta.name, run.name)
             made.cgroup(container.usage, labels, at)
             text = "Start time of the container since unix epoch in seconds."
             made.add("container_start_time_seconds", "gauge", text, run.started_ns / 1e9, labels, at)

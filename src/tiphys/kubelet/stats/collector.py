@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.base.clock import Clock
-from tiphys.kubelet.cgroups import Hierarchies, pod_cgroup
+from tiphys.kubelet.cgroups import Hierarchies, container_cgroup, pod_cgroup
 from tiphys.kubelet.cri.client import CriClient, RuntimeFailure
 from tiphys.kubelet.settings import KubeletSettings
 from tiphys.kubelet.state import ContainerRun, PodRuntime
@@ -113,19 +113,19 @@ class Collector:
         wanted = list(pods)
         found = await asyncio.to_thread(lambda: [self._read_pod(pod, runtime) for pod, runtime in wanted])
         readings = [reading for reading in found if reading is not None]
-        keys = [key for r in readings for key in (r.path, *(f"{r.path}/{c.run.id}" for c in r.containers))]
+        keys = [key for r in readings for key in (r.path, *(container_cgroup(r.path, c.run.id) for c in r.containers))]
         self._rates.keep([*keys, "/"])
         return readings
 
     def _read_pod(self, pod: Pod, runtime: PodRuntime) -> PodReading | None:
-        path = pod_cgroup(self.settings.cgroup_root, pod)
+        path = pod_cgroup(self.settings.cgroup_root, pod, self.settings.cgroup_driver)
         usage = self._reader.read(path)
         if usage is None:
             return None
         time_s = self._clock.now().timestamp()
         containers, pid = [], 0
         for run in runtime.running:
-            below = f"{path}/{run.id}"
+            below = container_cgroup(path, run.id)
             used = self._reader.read(below)
             if used is None:
                 continue
