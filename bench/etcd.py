@@ -42,7 +42,7 @@ def measure(args: argparse.Namespace) -> Sequence[Result]:
 async def asked(address: EtcdAddress, args: argparse.Namespace) -> Sequence[Result]:
     store = await EtcdStore.open(address)
     try:
-        return [await puts(store, args.puts, args.writers), await ranges(store, args.puts, args.ranges)]
+        return [await puts(store, args.puts, args.writers), *await ranges(store, args.puts, args.ranges)]
     finally:
         await store.close()
 
