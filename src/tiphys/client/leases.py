@@ -24,6 +24,8 @@ from tiphys.client.interface import Client
 
 log = logging.getLogger(__name__)
 
+_LOOK_MIN_S = 0.1
+
 
 @dataclass(frozen=True, slots=True)
 class LeaseSettings:
@@ -34,7 +36,8 @@ class LeaseSettings:
     renew_deadline_s: float = 10.0
     """How long a leader that cannot renew goes on."""
     retry_s: float = 2.0
-    """Between tries to take or renew."""
+    """Between renewals. Who waits looks four times as often, and in the moment in which the lease may be taken: so a
+    silent leader is replaced little more than `duration_s` after its last renewal."""
 
     def __post_init__(self) -> None:
         if not self.duration_s > self.renew_deadline_s > 1.2 * self.retry_s:
@@ -62,7 +65,7 @@ class LeaderElector:
         self._name, self._namespace, self._identity = name, namespace, identity
         self._settings = settings or LeaseSettings()
         self._observed: Lease | None = None
-        self._observed_at_s = 0.0
+        self._observed_at_s = self._free_at_s = 0.0
         self._leading = False
 
     @property
@@ -73,7 +76,7 @@ class LeaderElector:
         """Waits to lead, then runs `work` once. Returns when it returns; raises LeadershipLost when the Lease is lost
         (with `work` cancelled and ended). On the way out the Lease is given up: the next leader need not wait."""
         while not await self._try():
-            await self._clock.sleep(self._settings.retry_s * (1.0 + 1.2 * random.random()))  # noqa: S311 - spread only
+            await self._clock.sleep(self._pause_s())
         self._leading = True
         log.info("lease %s/%s: %s leads", self._namespace, self._name, self._identity)
         working = asyncio.ensure_future(work())
@@ -89,6 +92,12 @@ class LeaderElector:
                 task.cancel()
             await asyncio.gather(working, renewing, return_exceptions=True)
             await self._release()
+
+    def _pause_s(self) -> float:
+        """Until the lease is looked at again, by who waits for it."""
+        look_s = max(_LOOK_MIN_S, self._settings.retry_s / 4) * (1.0 + 0.2 * random.random())  # noqa: S311 - spread only
+        left_s = self._free_at_s - self._clock.monotonic()
+        return min(look_s, left_s) if left_s > 0 else look_s
 
     async def _renew(self) -> None:
         """Returns when the Lease could not be renewed in time."""
@@ -127,7 +136,8 @@ class LeaderElector:
             self._note(lease)
         holder = lease.spec.holder_identity or ""
         duration_s = float(lease.spec.lease_duration_seconds or self._settings.duration_s)
-        if holder not in ("", self._identity) and self._clock.monotonic() < self._observed_at_s + duration_s:
+        self._free_at_s = self._observed_at_s + duration_s
+        if holder not in ("", self._identity) and self._clock.monotonic() < self._free_at_s:
             return False
         transitions = lease.spec.lease_transitions or 0
         if holder == self._identity:

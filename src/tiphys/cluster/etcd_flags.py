@@ -59,7 +59,7 @@ def add_up_flags(parser: argparse.ArgumentParser) -> None:
         "--leader-elect-lease-duration",
         type=float,
         metavar="SECONDS",
-        help="how long control planes on one etcd wait for one that is silent (15)",
+        help="how long control planes on one etcd wait for one that is silent (14)",
     )
 
 

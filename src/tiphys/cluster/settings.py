@@ -70,8 +70,9 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """For clients and for peers, of the etcd that runs as part of this cluster; None: none does."""
     etcd_view_port: int = 0
     """Where the embedded store is shown as etcd's API, for reading, on loopback with TLS; 0: it is not."""
-    lease_duration_s: float = 15.0
-    """How long the other control planes on the same etcd wait for one that is silent."""
+    lease_duration_s: float = 14.0
+    """How long the other control planes on the same etcd wait for one that is silent. A second less than upstream's, so
+    that another leads within 15 s of the moment in which one is killed."""
     etcd_host: str = LOOPBACK
     """Where the etcd that runs as part of this cluster is reached by its like on other machines."""
     etcd_name: str = "member-1"

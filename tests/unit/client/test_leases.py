@@ -98,6 +98,27 @@ async def test_a_leader_that_is_cut_off_stops_before_another_starts() -> None:
     await asyncio.gather(waiting, return_exceptions=True)
 
 
+async def test_a_silent_leader_is_replaced_when_its_lease_is_over() -> None:
+    for killed_after_s in (10.0, 10.7, 11.3, 11.9):
+        api, clock = OneLease(), FakeClock()
+        first, second = elector(api, clock, "a"), elector(api, clock, "b")
+        leading = asyncio.create_task(first.run(forever))
+        await settle()
+        waiting = asyncio.create_task(second.run(forever))
+        for _ in range(round(killed_after_s * 10)):
+            await clock.advance(0.1)
+        api.down.add("a")
+        took_s = 0.0
+        while not second.leading:
+            await clock.advance(0.1)
+            took_s += 0.1
+            assert took_s < 16.0
+        assert took_s > 12.0, "nobody may take it earlier"
+        for task in (leading, waiting):
+            task.cancel()
+        await asyncio.gather(leading, waiting, return_exceptions=True)
+
+
 def test_settings_that_would_allow_two_leaders_are_refused() -> None:
     with pytest.raises(ValueError, match="duration > renew deadline"):
         LeaseSettings(duration_s=10, renew_deadline_s=10)
