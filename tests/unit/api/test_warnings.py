@@ -53,6 +53,7 @@ CASES = [
      "spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1"),
     (pod(topologySpreadConstraints=[{"topologyKey": "z", "maxSkew": 1}]),
      "spec.topologySpreadConstraints[0].labelSelector: a null labelSelector results in matching no pod"),
+    (pod(volumes=[{"name": "v", "projected": {"sources": [{}]}}]), 'volume "v" (Projected) has no sources provided'),
     (pod(meta={"annotations": {"scheduler.alpha.kubernetes.io/critical-pod": ""}}),
      "metadata.annotations[scheduler.alpha.kubernetes.io/critical-pod]: non-functional in v1.16+; use the "
      '"priorityClassName" field instead'),

@@ -25,6 +25,9 @@ def overlapping_paths(volumes: Iterable[Any]) -> Iterator[str]:
         if volume.downward_api is not None:
             yield from _told(volume.name, "DownwardAPI", _items(volume.downward_api.items))
         if volume.projected is not None:
+            for source in volume.projected.sources:
+                if source == type(source)():
+                    yield f'volume "{volume.name}" (Projected) has no sources provided'
             files = [file for source in volume.projected.sources for file in _projected(source)]
             yield from _told(volume.name, "Projected", files)
 

@@ -289,7 +289,8 @@ def test_what_is_known_of_one_token_volume_holds_for_another_of_its_kind_only() 
         (
             [{"name": "a"}],
             [
-                'spec.resourceClaims[0]: Invalid value: {"name":"a"}: must specify one of: `resourceClaimName`, '
+                'spec.resourceClaims[0]: Invalid value: {"Name":"a","ResourceClaimName":null,'
+                '"ResourceClaimTemplateName":null}: must specify one of: `resourceClaimName`, '
                 "`resourceClaimTemplateName`"
             ],
         ),

@@ -143,6 +143,23 @@ CREATE: list[tuple[Kind[Any], Any, str]] = [
     ),
     (
         kinds.NODE,
+        made(kinds.NODE, status={"declaredFeatures": ["B", "A"]}),
+        'status.declaredFeatures[1]: Invalid value: "A": list must be sorted alphabetically',
+    ),
+    (
+        kinds.NODE,
+        made(kinds.NODE, status={"declaredFeatures": ["A", "A"]}),
+        'status.declaredFeatures[1]: Duplicate value: "A"',
+    ),
+    (
+        kinds.NODE,
+        made(kinds.NODE, status={"declaredFeatures": ["b"]}),
+        'status.declaredFeatures[0]: Invalid value: "b": invalid feature name "b": must start with an UpperCamelCase '
+        "segment, with subsequent segments separated by '/' (e.g., MyFeature or MyFeature/mySubFeature), and contain "
+        "only alphanumeric characters and slashes",
+    ),
+    (
+        kinds.NODE,
         made(kinds.NODE, spec={"taints": [{"key": "a", "effect": "Never"}]}),
         'metadata.taints[0].effect: Unsupported value: "Never": supported values: "NoSchedule", "PreferNoSchedule", '
         '"NoExecute"',

@@ -1,5 +1,6 @@
 """Node. Source: staging/src/k8s.io/api/core/v1/types.go, pkg/apis/core/validation/validation.go."""
 
+import re
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -193,10 +194,37 @@ def _validate(node: Node, old: Node | None) -> Iterator[FieldError]:
         for resource, amount in resources.items():
             yield from checks.quantity_value(f"status.{title}.{resource}", resource, amount)
     yield from checks.taints("metadata.taints", node.spec.taints)
+    yield from _features(node.status.declared_features)
     if old is None:
         yield from _validate_cidrs(node.spec.pod_cidrs)
     else:
         yield from _validate_update(node, old)
+
+
+_FEATURE_MAX = 253
+_FEATURE = re.compile(r"[A-Z][a-zA-Z0-9]*(/[a-zA-Z][a-zA-Z0-9]*)*")
+
+
+def _features(declared: list[str]) -> Iterator[FieldError]:
+    """Names of features that a node says it has: sorted, each once."""
+    before = ""
+    for index, name in enumerate(declared):
+        path = f"status.declaredFeatures[{index}]"
+        wrong = ""
+        if len(name) > _FEATURE_MAX:
+            wrong = f"must be no more than {_FEATURE_MAX} characters"
+        elif not _FEATURE.fullmatch(name):
+            wrong = (
+                "must start with an UpperCamelCase segment, with subsequent segments separated by '/' (e.g., MyFeature "
+                "or MyFeature/mySubFeature), and contain only alphanumeric characters and slashes"
+            )
+        if index and name == before:
+            yield duplicate(path, name)
+        elif name < before:
+            yield invalid(path, name, "list must be sorted alphabetically")
+        if wrong:
+            yield invalid(path, name, f'invalid feature name "{name}": {wrong}')
+        before = name
 
 
 def _validate_cidrs(cidrs: list[str]) -> Iterator[FieldError]:

@@ -159,7 +159,7 @@ def _count(attribute: DeviceAttribute) -> int:
 def _attribute(attribute: DeviceAttribute, path: str) -> Iterator[FieldError]:
     given = [name for name in _VALUES if getattr(attribute, name) not in (None, [])]
     if not given:
-        yield required(path, "exactly one value must be specified")
+        yield invalid(path, "", "exactly one value must be specified")
     elif len(given) > 1:
         yield invalid(path, attribute, "exactly one value must be specified")
     texts = {"string": attribute.string, "version": attribute.version}

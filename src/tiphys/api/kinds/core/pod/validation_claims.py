@@ -27,11 +27,17 @@ def validate_claims(claims: list[PodResourceClaim], path: str) -> Iterator[Field
             "resourceClaimTemplateName": claim.resource_claim_template_name,
         }
         given = {field: name for field, name in sources.items() if name is not None}
+        # Upstream shows its internal type, which has Go's names.
+        shown = {
+            "Name": claim.name,
+            "ResourceClaimName": claim.resource_claim_name,
+            "ResourceClaimTemplateName": claim.resource_claim_template_name,
+        }
         if len(given) > 1:
             why = "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified"
-            yield invalid(at, claim, why)
+            yield invalid(at, shown, why)
         if not given:
-            yield invalid(at, claim, "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`")
+            yield invalid(at, shown, "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`")
         for field, name in given.items():
             yield from each(f"{at}.{field}", name, names.dns_subdomain(name))
 
