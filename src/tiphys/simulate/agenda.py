@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import math
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -16,8 +17,10 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 class Agenda:
     """Work in the order of its time. When there is more than can be done, what is due longest comes first."""
 
-    def __init__(self, clock: Clock, at_once: int) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock, at_once: int, grain_s: float = 0.0) -> None:
+        """`at_once`: how many calls. `grain_s`: what is due within the same so many seconds is done together, at their
+        end: writes that are made together become durable together."""
+        self._clock, self._grain_s = clock, grain_s
         self._entries: list[tuple[float, int, Work]] = []
         self._changed = asyncio.Event()
         self._numbers = itertools.count()
@@ -27,6 +30,8 @@ class Agenda:
 
     def add(self, due_s: float, work: Work) -> None:
         """`due_s` in the clock's monotonic seconds."""
+        if self._grain_s:
+            due_s = math.ceil(due_s / self._grain_s) * self._grain_s
         heapq.heappush(self._entries, (due_s, next(self._numbers), work))
         if self._entries[0][2] is work:
             self._changed.set()

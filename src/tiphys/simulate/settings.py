@@ -34,6 +34,8 @@ class SimulationSettings:
     """The longest a node may go without renewing, in seconds: node lifecycle gives up after 40 or 50."""
     leases_per_s_max: float = 50.0
     """Renewals per second of all nodes together: beyond it each renews less often, up to the cap."""
+    lease_grain_s: float = 0.5
+    """Renewals that are due within the same so many seconds are made together."""
     calls_in_flight_max: int = 64
     """API calls under way at once."""
     retry_s: float = 1.0

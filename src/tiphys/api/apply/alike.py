@@ -1,9 +1,10 @@
 """Changes that are alike: what became of the managers once, becomes of them again.
 
-Objects of one template are made and changed in the same way. They differ in their own names and UIDs, in addresses and
+Objects of one template are made and changed in the same way. They differ in their own names, in UIDs, addresses and
 times; with these numbered in the order in which they stand, the texts of such changes are equal, and what was equal
-within one still is. So is the answer, unless it names one of them: then it is not kept. But for a pod's only address,
-which stands in its own set (`status.podIPs` is a list by address), and is put there again.
+within one still is. So is the answer, unless it names one of them: then it is not kept. But for a pod's only address
+and an object's only owner, by which items of lists are known (`status.podIPs`, `metadata.ownerReferences`): they are
+put in their places again.
 """
 
 from __future__ import annotations
@@ -28,15 +29,16 @@ _CHANGING: Final = re.compile(
     rb"\d{4}-\d\d-\d\dT[0-9:.]+Z"
     rb"|\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}"
     rb"|[0-9a-f]{0,4}:[0-9a-f:.]+"
+    rb"|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
     rb')(\\?")'
 )
-"""Times and addresses in JSON, also in JSON that is a string there."""
+"""Times, addresses and UIDs in JSON, also in JSON that is a string there."""
 _TEXT_VALUE: Final = re.compile(rb':"(?:[^"\\]|\\.)+"')
 _MARK, _OWN_UID, _OWN_NAME = b"\x01%d", b"\x02", b"\x03"
 """They begin with bytes that JSON never holds."""
 _NUMBERED = "\x01"
-_ITEM_HEAD = '"k:{\\"ip\\":'
-_ITEM = _ITEM_HEAD + '\\"%s\\"}"'
+_ITEM_HEADS = ('"k:{\\"ip\\":', '"k:{\\"uid\\":')
+_QUOTED = '\\"%s\\"'
 
 
 class Question:
@@ -64,9 +66,11 @@ class Question:
         """A set of the answer as it is for all that are alike; None where it is this object's alone."""
         text = str(fields)
         for value, mark in self._values.items():
-            if mark.startswith(_NUMBERED) and _ITEM % value in text and text.count(_ITEM_HEAD) == 1:
-                text = text.replace(_ITEM % value, _ITEM % mark)
-            if f'\\"{value}\\"' in text or f'"f:{value}"' in text:
+            quoted = _QUOTED % value
+            for head in _ITEM_HEADS if mark.startswith(_NUMBERED) else ():
+                if text.count(head) == 1:  # with more of them, their order would follow from what they are
+                    text = text.replace(head + quoted, head + _QUOTED % mark)
+            if quoted in text or f'"f:{value}"' in text:
                 return None
         return fields if text == fields else FieldsV1(text)
 
@@ -76,7 +80,7 @@ class Question:
             return fields
         text = str(fields)
         for value, mark in self._values.items():
-            text = text.replace(_ITEM % mark, _ITEM % value)
+            text = text.replace(_QUOTED % mark, _QUOTED % value)
         return FieldsV1(text)
 
 

@@ -19,7 +19,7 @@ from tiphys.apiserver.registry.ownership import form_of
 _NAMES = st.sampled_from(["a", "c", "10.0.0.1", "2026-01-02T03:04:05Z", "Ready"])
 _ADDRESSES = st.sampled_from(["10.0.0.1", "10.0.0.2", "fd00::1", "9.9.9.9"])
 _TIMES = st.sampled_from(["2026-01-02T03:04:05Z", "2026-01-02T03:04:06Z"])
-_UIDS = st.sampled_from(["u-1", "u-2"])
+_UIDS = st.sampled_from(["u-1", "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"])
 
 
 @st.composite
@@ -164,7 +164,19 @@ def test_renewals_are_alike(asked: list[bytes]) -> None:
             {
                 "kind": "Lease",
                 "apiVersion": "coordination.k8s.io/v1",
-                "metadata": {"name": f"node-{number}", "namespace": "kube-node-lease", "uid": f"uid-{number}"},
+                "metadata": {
+                    "name": f"node-{number}",
+                    "namespace": "kube-node-lease",
+                    "uid": f"uid-{number}",
+                    "ownerReferences": [
+                        {
+                            "apiVersion": "v1",
+                            "kind": "Node",
+                            "name": f"node-{number}",
+                            "uid": f"0000000{number}-0000-4000-8000-000000000000",
+                        }
+                    ],
+                },
                 "spec": {"holderIdentity": f"node-{number}", "renewTime": "2026-01-01T00:00:00.000000Z"},
             },
         )
