@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from tiphys.api.kinds import NODE, POD
+from tiphys.api.kinds.core.node import Node
 from tiphys.controllers._actions import Patch
 from tiphys.controllers._eviction_rate import is_evicted, zone_of
 from tiphys.controllers._measures import CounterOf, GaugeOf, HistogramOf, Labels, Measured, Turn
@@ -131,6 +132,22 @@ ALLOCATIONS = CounterOf(
 )
 
 
+RELEASES = CounterOf(
+    "node_ipam_controller_cidrset_cidrs_releases_total",
+    "Counter measuring total number of CIDR releases.",
+    ("clusterCIDR",),
+)
+
+
+def measure_release(listers: Listers, old: Node | None, new: Node | None) -> Iterator[Measured]:
+    """The ranges of a node that went are free again."""
+    if new is None and old is not None:
+        for cidr in filter(None, old.spec.pod_cidrs or [old.spec.pod_cidr]):
+            for family, _ in _families(listers):
+                if (":" in cidr) == (":" in family):
+                    yield Measured(RELEASES, (family,))
+
+
 def _families(listers: Listers) -> Iterator[tuple[str, int]]:
     """The cluster's ranges, and how many parts each has."""
     settings = listers.settings
@@ -154,6 +171,7 @@ def _used(listers: Listers) -> Mapping[Labels, float]:
 
 IPAM_METRICS = (
     ALLOCATIONS,
+    RELEASES,
     GaugeOf(
         "node_ipam_controller_cirdset_max_cidrs",
         "Maximum number of CIDRs that can be allocated.",

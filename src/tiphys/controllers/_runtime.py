@@ -145,7 +145,7 @@ class Controller:
     def _subscribe(self, watch: Watch[Any]) -> Callable[[], None]:
         # Each change of a pod passes here a score of times: what a watch does not ask for must cost it nothing.
         keys, when, add = watch.keys, watch.when, self._queue.add
-        noted = watch.stamp is not None or watch.tally is not None
+        noted = watch.stamp is not None or watch.tally is not None or watch.measure is not None
 
         def changed(change: EventType, old: Resource | None, new: Resource | None) -> None:
             if noted:
@@ -161,12 +161,15 @@ class Controller:
         return self._informers[watch.kind].subscribe(handler)
 
     def _note(self, watch: Watch[Any], old: Resource | None, new: Resource | None) -> None:
-        """Remember the change, as `Watch.stamp` and `Watch.tally` ask."""
+        """Remember the change, as `Watch.stamp` and `Watch.tally` ask, and count it."""
         stamp, tally, last = watch.stamp, watch.tally, new if new is not None else old
         if last is not None and stamp is not None and (old is None or new is None or stamp(old) != stamp(new)):
             self._heard[watch.kind, last.metadata.namespace, last.metadata.name] = self._clock.now()
         if tally is not None and (what := tally(old, new)) is not None:
             self._tallies.count(what, self._clock.now())
+        if watch.measure is not None:
+            for measured in watch.measure(self.listers, old, new):
+                self._metrics.count(measured)
 
     async def _resync(self) -> None:
         while True:

@@ -119,6 +119,8 @@ class Watch(Generic[R]):
     tally: Callable[[R | None, R | None], Hashable | None] | None = None
     """Called with (old, new); what it returns is counted, for `Listers.tally`: repeated failures, say. What did not
     happen again for half an hour is forgotten, and everything is when the process ends."""
+    measure: Callable[[Listers, R | None, R | None], Iterable[Measured]] | None = None
+    """Called with (old, new): what to count of the change itself, whoever made it; of the controller's `metrics`."""
 
 
 @dataclass(frozen=True)

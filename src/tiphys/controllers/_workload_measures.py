@@ -10,18 +10,22 @@ from typing import TYPE_CHECKING
 
 from tiphys.api.kinds import JOB, POD
 from tiphys.api.kinds.batch.job_schema import Job
-from tiphys.api.kinds.core.pod.facts import is_ready
+from tiphys.api.kinds.core.pod.facts import is_ready, is_terminal
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.base.clock import parse_rfc3339
 from tiphys.controllers._actions import Patch
 from tiphys.controllers._job_indexes import Indexes
+from tiphys.controllers._job_pods import is_tracked
 from tiphys.controllers._job_policies import judge
 from tiphys.controllers._job_status import condition_of
 from tiphys.controllers._measures import CounterOf, HistogramOf, Measured, Turn, exponential, stale_skips
 
 if TYPE_CHECKING:
     from tiphys.controllers import _replicas, cronjob, job, ttl_after_finished
+    from tiphys.controllers._spec import Listers
 
+JOB_CONTROLLER = "kubernetes.io/job-controller"
+"""What `spec.managedBy` says of jobs that are ours."""
 _SYNC = ("completion_mode", "result", "action")
 _JOB = "job_controller_"
 JOB_SYNC_S = HistogramOf(
@@ -47,7 +51,21 @@ JOB_INDEXES = CounterOf(
 JOB_PODS_CREATED = CounterOf(
     f"{_JOB}job_pods_creation_total", "The number of Pods created by the Job controller", ("reason", "status")
 )
-JOB_METRICS = (JOB_SYNC_S, JOB_SYNCS, JOBS_FINISHED, JOB_PODS_FINISHED, JOB_POLICY, JOB_INDEXES, JOB_PODS_CREATED)
+JOBS_OF_OTHERS = CounterOf(
+    f"{_JOB}jobs_by_external_controller_total",
+    "The number of Jobs managed by an external controller",
+    ("controller_name",),
+)
+JOB_PODS_HELD = CounterOf(
+    f"{_JOB}terminated_pods_tracking_finalizer_total",
+    "The number of terminated pods (phase=Failed|Succeeded) that have the finalizer batch.kubernetes.io/job-tracking. "
+    'The event label can be "add" or "delete".',
+    ("event",),
+)
+JOB_METRICS = (
+    JOB_SYNC_S, JOB_SYNCS, JOBS_FINISHED, JOB_PODS_FINISHED, JOB_POLICY, JOB_INDEXES, JOB_PODS_CREATED, JOBS_OF_OTHERS,
+    JOB_PODS_HELD,
+)  # fmt: skip
 JOB_SKIPS = stale_skips("job_controller", "Job")
 
 
@@ -70,6 +88,19 @@ def measure_job(turn: Turn[job.World]) -> Iterator[Measured]:
         for pod in _released(turn):
             if action := judge(wanted, pod).action:
                 yield Measured(JOB_POLICY, (action,))
+
+
+def measure_new_job(_listers: Listers, old: Job | None, new: Job | None) -> Iterator[Measured]:
+    """Jobs that somebody else runs, once each."""
+    if old is None and new is not None and new.spec.managed_by not in (None, JOB_CONTROLLER):
+        yield Measured(JOBS_OF_OTHERS, (new.spec.managed_by or "",))
+
+
+def measure_held_pod(_listers: Listers, old: Pod | None, new: Pod | None) -> Iterator[Measured]:
+    """Pods that end and are not counted yet; and that are, or are gone."""
+    before, after = (pod is not None and is_terminal(pod) and is_tracked(pod) for pod in (old, new))
+    if before != after:
+        yield Measured(JOB_PODS_HELD, ("add" if after else "delete",))
 
 
 def _action(turn: Turn[job.World], created: int) -> str:

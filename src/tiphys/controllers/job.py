@@ -26,9 +26,15 @@ from tiphys.controllers._job_status import condition_of
 from tiphys.controllers._job_sync import Sync
 from tiphys.controllers._pods import ORPHANS, by_selector, refusal, selecting
 from tiphys.controllers._spec import ControllerSpec, Index, Key, Listers, Watch, controller_key
-from tiphys.controllers._workload_measures import JOB_METRICS, JOB_SKIPS, measure_job
+from tiphys.controllers._workload_measures import JOB_CONTROLLER as CONTROLLER
+from tiphys.controllers._workload_measures import (
+    JOB_METRICS,
+    JOB_SKIPS,
+    measure_held_pod,
+    measure_job,
+    measure_new_job,
+)
 
-CONTROLLER = "kubernetes.io/job-controller"
 MODES = (None, "NonIndexed", "Indexed")
 
 
@@ -154,7 +160,7 @@ SPEC = ControllerSpec(
     primary=JOB,
     read=read,
     plan=plan,
-    watches=(Watch(POD, _keys_of_pod),),
+    watches=(Watch(JOB, measure=measure_new_job), Watch(POD, _keys_of_pod, measure=measure_held_pod)),
     indexes=(ORPHANS, TRACKED, by_selector(JOB)),
     workers=5,
     metrics=JOB_METRICS,

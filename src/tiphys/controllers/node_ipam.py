@@ -18,7 +18,7 @@ from tiphys.api.kinds import NODE
 from tiphys.api.kinds.core.node import Node
 from tiphys.base.clock import parse_rfc3339
 from tiphys.controllers._actions import Action, Event, Patch, RequeueAfter
-from tiphys.controllers._node_measures import IPAM_METRICS, measure_ipam
+from tiphys.controllers._node_measures import IPAM_METRICS, measure_ipam, measure_release
 from tiphys.controllers._spec import ControllerSpec, Index, Key, Listers, Watch
 from tiphys.controllers.settings import ControllerSettings
 
@@ -151,7 +151,7 @@ SPEC = ControllerSpec(
     primary=NODE,
     read=read,
     plan=plan,
-    watches=(Watch(NODE, _keys_of_node, when=_range_matters),),
+    watches=(Watch(NODE, _keys_of_node, when=_range_matters, measure=measure_release),),
     indexes=(_BY_RANGE, _BY_SIZE),
     serial=True,
     metrics=IPAM_METRICS,

@@ -10,6 +10,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from tiphys.api import codec, mergepatch, strategic
@@ -273,6 +274,13 @@ class Bench:
         self._applier = Applier(self.client, self.events, expectations, self.memory)
         self.metrics = Metrics()
         self.figures = ControllerMetrics(self.metrics, [spec], dict, lambda _: self.listers)
+        for watch in spec.watches:
+            if watch.measure is not None:
+                informers[watch.kind].subscribe(partial(self._measured, watch))
+
+    def _measured(self, watch: Any, _change: str, old: Any, new: Any) -> None:
+        for measured in watch.measure(self.listers, old, new):
+            self.figures.count(measured)
 
     def plan(self, key: Any) -> list[Any]:
         world = self.spec.read(self.listers, key, self.clock.now())

@@ -94,6 +94,54 @@ async def test_jobs() -> None:
     assert b.figure(f"{prefix}job_sync_duration_seconds_count{{{created}}}") == 1
 
 
+def test_jobs_of_other_controllers() -> None:
+    b = Bench(job.SPEC)
+    for name, by in (
+        ("ours", None),
+        ("ours-too", job.CONTROLLER),
+        ("a", "example.com/queue"),
+        ("b", "example.com/queue"),
+    ):
+        made = objects.job(name)
+        made.spec.managed_by = by
+        b.client.put(JOB, made)
+    b.client.edit(JOB, "a", "default", lambda each: each.metadata.labels.update(changed="yes"))
+    assert b.figure('job_controller_jobs_by_external_controller_total{controller_name="example.com/queue"}') == 2
+
+
+async def test_pods_that_ended_and_are_not_counted_yet() -> None:
+    b = Bench(job.SPEC)
+
+    def figures() -> list[float]:
+        name = "job_controller_terminated_pods_tracking_finalizer_total"
+        return [b.figure(f'{name}{{event="{event}"}}') for event in ("add", "delete")]
+
+    for name in ("kept", "released", "lost"):
+        pod = objects.pod(name)
+        pod.metadata.finalizers = [job.FINALIZER]
+        b.client.put(POD, pod)
+    assert figures() == [0, 0]
+    for name in ("kept", "released", "lost"):
+        b.client.edit(POD, name, "default", lambda each: setattr(each.status, "phase", "Failed"))
+        b.client.edit(POD, name, "default", lambda each: each.metadata.labels.update(seen="yes"))
+    assert figures() == [3, 0]
+    b.client.edit(POD, "released", "default", lambda each: each.metadata.finalizers.clear())
+    b.client.edit(POD, "lost", "default", lambda each: setattr(each.metadata, "deletion_timestamp", objects.NOW))
+    b.client.edit(POD, "lost", "default", lambda each: each.metadata.finalizers.clear())
+    assert figures() == [3, 2]
+
+
+async def test_ranges_of_nodes_that_went() -> None:
+    b = Bench(node_ipam.SPEC, settings=ControllerSettings(cluster_cidr="10.0.0.0/16,fd00::/48"))
+    for name in ("n1", "n2"):
+        b.client.put(NODE, objects.node(name))
+        await b.apply(Key("", name))
+    await b.client.delete(NODE, "n1")
+    for family in ("10.0.0.0/16", "fd00::/48"):
+        assert b.figure(f'node_ipam_controller_cidrset_cidrs_allocations_total{{clusterCIDR="{family}"}}') == 2
+        assert b.figure(f'node_ipam_controller_cidrset_cidrs_releases_total{{clusterCIDR="{family}"}}') == 1
+
+
 async def test_a_refusal_is_counted_as_such() -> None:
     b = Bench(job.SPEC)
     b.client.put(JOB, objects.job(completions=1))

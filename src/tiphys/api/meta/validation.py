@@ -53,7 +53,8 @@ _ANY_FINALIZER = frozenset({
 def validate_meta(kind: Kind[Any], meta: ObjectMeta, old_meta: ObjectMeta | None) -> Iterator[FieldError]:
     """All errors of an object's metadata; with `old_meta`, also of what an update may not change.
 
-    Names must have been generated before. The caller decides whether an update needs a resource version.
+    Names must have been generated before. The caller decides whether an update needs a resource version. What stays as
+    it was is not looked at again.
     """
     if old_meta is None:
         yield from _name(kind, meta)
@@ -61,9 +62,12 @@ def validate_meta(kind: Kind[Any], meta: ObjectMeta, old_meta: ObjectMeta | None
         yield from non_negative("metadata.generation", meta.generation)
     else:
         yield from _unchanged(meta, old_meta)
-    yield from validate_labels(meta.labels, "metadata.labels")
-    yield from validate_annotations(meta.annotations, "metadata.annotations")
-    yield from _owners(meta.owner_references)
+    if old_meta is None or meta.labels != old_meta.labels:
+        yield from validate_labels(meta.labels, "metadata.labels")
+    if old_meta is None or meta.annotations != old_meta.annotations:
+        yield from validate_annotations(meta.annotations, "metadata.annotations")
+    if old_meta is None or meta.owner_references != old_meta.owner_references:
+        yield from _owners(meta.owner_references)
     yield from _finalizers(meta.finalizers, qualified=kind.group not in _ANY_FINALIZER and kind.custom is None)
     yield from _managed_fields(meta.managed_fields)
 
