@@ -70,7 +70,8 @@ class Controller:
     ) -> None:
         self._spec, self._client, self._clock, self._settings = spec, client, clock, settings
         self._metrics = metrics
-        self._informers: dict[Kind[Any], Informer[Any]] = {kind: client.informer(kind) for kind in spec.kinds}
+        ordered = sorted(spec.kinds, key=lambda kind: kind.group_resource)  # what a plan goes through has one order
+        self._informers: dict[Kind[Any], Informer[Any]] = {kind: client.informer(kind) for kind in ordered}
         for index in spec.indexes:
             self._informers[index.kind].add_index(index.name, index.values)
         self._heard: dict[tuple[Kind[Any], str, str], datetime] = {}

@@ -72,6 +72,13 @@ class Listers:
         """How many objects `indexed` would give; costs nothing."""
         return self._informers[kind].count(index, value)
 
+    def everywhere(self, index: str, value: str) -> Iterable[tuple[Kind[Any], Resource]]:
+        """What `indexed` gives, of all kinds there are: for a controller whose every kind has this index."""
+        for kind, informer in self._informers.items():
+            if informer.count(index, value):
+                for obj in informer.indexed(index, value):
+                    yield kind, obj
+
     def owned(self, kind: Kind[R], owner: Resource) -> Iterable[R]:
         """Objects whose controller is `owner`."""
         return self._informers[kind].indexed("owner", owner.metadata.uid)

@@ -80,7 +80,7 @@ def read(listers: Listers, key: Item, _now: datetime) -> World | None:
     owners = tuple(_owner(listers, obj, reference) for reference in obj.metadata.owner_references)
     # Only for what goes, or may have to, does it matter what hangs on it: all kinds would have to be asked.
     matter = obj.metadata.deletion_timestamp is not None or any(owner.state == "waiting" for owner in owners)
-    return World(obj, owners, tuple(_dependents(listers, key.uid)) if matter else ())
+    return World(obj, owners, tuple(listers.everywhere(_OWNERS, key.uid)) if matter else ())
 
 
 def _owner(listers: Listers, obj: Resource, reference: OwnerReference) -> Owner:
@@ -105,12 +105,6 @@ def _kind_of(listers: Listers, reference: OwnerReference) -> Kind[Any] | None:
         return kind
     group = reference.api_version.rpartition("/")[0]
     return next((kind for kind in listers.custom if (kind.group, kind.kind) == (group, reference.kind)), None)
-
-
-def _dependents(listers: Listers, uid: str) -> Iterable[tuple[Kind[Any], Resource]]:
-    for kind in (*COLLECTED, *listers.custom):
-        for obj in listers.indexed(kind, _OWNERS, uid):
-            yield kind, obj
 
 
 def plan(key: Item, world: World) -> Sequence[Action]:
@@ -219,7 +213,7 @@ def _keys(kind: Kind[Any]) -> Callable[[Listers, Resource], Iterable[Item]]:
             # Owners that it has no more, or does not block any more: one of them may have waited for just that.
             references = [each for each in references if each not in present.metadata.owner_references]
         else:
-            for other, dependent in _dependents(listers, metadata.uid):
+            for other, dependent in listers.everywhere(_OWNERS, metadata.uid):
                 yield Item(other, dependent.metadata.namespace, dependent.metadata.name, dependent.metadata.uid)
         for reference in references:
             owner = _kind_of(listers, reference)

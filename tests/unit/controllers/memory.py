@@ -16,7 +16,7 @@ from typing import Any
 from tiphys.api import codec, mergepatch, strategic
 from tiphys.api.errors import AlreadyExists, ApiError, Conflict, NotFound
 from tiphys.api.kind import Kind
-from tiphys.api.kinds import KINDS, NAMESPACE, POD, PREVIEW_KINDS
+from tiphys.api.kinds import NAMESPACE, POD
 from tiphys.api.meta.schema import copy_of
 from tiphys.base.clock import Clock, rfc3339
 from tiphys.base.metrics import Metrics
@@ -264,7 +264,7 @@ class Bench:
         self.events = KeptEvents()
         self.settings = settings or ControllerSettings(root_ca="PEM", local_path_dir="/volumes")
         self.heard: dict[tuple[Kind[Any], str, str], datetime] = {}
-        informers = {kind: self.client.informer(kind) for kind in (*KINDS, *PREVIEW_KINDS)}
+        informers = {kind: self.client.informer(kind) for kind in spec.kinds}
         for index in spec.indexes:
             informers[index.kind].add_index(index.name, index.values)
         self.tallies: dict[Any, Tally] = {}
