@@ -54,8 +54,12 @@ async def test_certificates_of_another_are_refused(one_member, tmp_path, monkeyp
     others = EtcdCertificates(tmp_path)
     others.create((), dt.datetime.now(dt.UTC))
     right, strange = one_member.address, others.address(one_member.members)
-    for wrong in (replace(right, ca_file=strange.ca_file), replace(strange, ca_file=right.ca_file)):
-        with pytest.raises(StoreFailed, match="no etcd member answers"):
+    for wrong, told in (
+        (replace(right, ca_file=strange.ca_file), f"its certificate is not signed by {strange.ca_file}"),
+        (replace(strange, ca_file=right.ca_file), f"it does not accept the client certificate {strange.cert_file}"),
+        (EtcdAddress((right.servers[0].replace("https", "http"),)), "does it want TLS"),
+    ):
+        with pytest.raises(StoreFailed, match=told):
             await EtcdStore.open(wrong)
 
 

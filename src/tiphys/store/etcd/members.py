@@ -51,6 +51,8 @@ _OPTIONS = [
     ("grpc.enable_http_proxy", 0),
 ]
 _NOT_PROPOSED = ("failed to connect", "no leader", "not a leader", "dns resolution failed", "connection refused")
+_TURNED_AWAY = ("Unwrap failed", "BAD_CERTIFICATE", "CERTIFICATE_REQUIRED", "UNKNOWN_CA")
+"""Signs of a server that ends a connection for the client's certificate."""
 _ELSEWHERE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
@@ -199,9 +201,21 @@ class Members:
         elif error.code() == grpc.StatusCode.DEADLINE_EXCEEDED or "timed out" in details:
             problem = f"etcd did not answer in time ({names})"
         else:
-            problem = f"no etcd member answers ({names}): {details}"
+            problem = f"no etcd member answers ({names}): {self._trouble(details)}"
         self.failure = problem
         return Unreachable(problem if certain else f"{problem}; the write may or may not have happened")
+
+    def _trouble(self, details: str) -> str:
+        """What gRPC says of a connection that failed, with what an administrator can do about certificates."""
+        where = self.address
+        if "CERTIFICATE_VERIFY_FAILED" in details:
+            trusted = where.ca_file or "a CA that this machine trusts"
+            return f"its certificate is not signed by {trusted}, or not for its address"
+        if any(sign in details for sign in _TURNED_AWAY) and all(one.startswith("https") for one in where.servers):
+            return f"it does not accept the client certificate {where.cert_file or '(none was given)'}"
+        if "Socket closed" in details and any(one.startswith("http://") for one in where.servers):
+            return f"{details}; does it want TLS? (https://, a CA and a client certificate)"
+        return details
 
 
 def _surely_not_proposed(error: grpc.aio.AioRpcError) -> bool:
