@@ -96,9 +96,28 @@ def test_exec_has_two_outputs_and_an_exit_code(pod: Pod, binary: str) -> None:
     assert result.stderr.splitlines() == [b"err", b"command terminated with exit code 3"]
 
 
+@EVERY_KUBECTL
 def test_a_command_may_be_long(pod: Pod, binary: str) -> None:
     text = "a" * 20_000
     assert pod.run(binary, "exec", "p", "-c", "web", "--", "echo", text).stdout.decode() == f"{text}\n"
+
+
+def test_a_pod_of_ones_own(pod: Pod) -> None:
+    """Made, connected to, ended with its exit code, and gone."""
+    image = f"--image={pod.cluster.image}"
+    words = ("run", "-i", "--rm", "--restart=Never", image, "own", "--", "sh", "-c", "cat; exit 42")
+    result = pod.run("", *words, data=b"in and out")
+    assert (result.returncode, result.stdout.splitlines()[0][:10]) == (42, b"in and out"), result.stderr
+    eventually(lambda: pod.run("", "get", "pod", "own").returncode == 1)
+
+
+def test_a_container_beside_those_of_a_pod(pod: Pod) -> None:
+    image = f"--image={pod.cluster.image}"
+    words = ("debug", "p", "-i", "-q", image, "-c", "look", "--target=web", "--profile=netadmin", "--", "sh")
+    result = pod.run("", *words, data=b"cat /proc/1/comm; sleep 1\n")
+    assert result.returncode == 0, result.stderr
+    added = pod.cluster.get("pod", "p", "-n", pod.namespace)["spec"]["ephemeralContainers"]
+    assert added[0]["securityContext"]["capabilities"]["add"] == ["NET_ADMIN", "NET_RAW"]
 
 
 @EVERY_KUBECTL
