@@ -239,6 +239,13 @@ def test_apply_knows_the_schema(api: RunningServer, namespace: str, jobs: str) -
     assert 'conflict with "one": .spec.ports[port=1].name' in _messages(clash)
     unknown = api.request("PATCH", f"{path}/a?fieldManager=two", _task("a", nope=1), content_type=APPLY)
     assert ".spec.nope: field not declared in schema" in _messages(unknown)
+    nulls = api.request("PATCH", f"{path}/a?fieldManager=two", _task("a", image=None), content_type=APPLY)
+    assert 'spec.image: Invalid value: "null": spec.image in body must be of type string: "null"' in _messages(nulls)
+    assert api.request("POST", path, _task("b", image=None)).status == 201
+    unnamed = api.request("POST", path, _task(""))
+    assert "metadata.name: Required value: name or generateName is required, <nil>: Invalid value: null: " in _messages(
+        unnamed
+    )
 
 
 def test_columns_selectors_and_media_types(api: RunningServer, namespace: str, jobs: str) -> None:

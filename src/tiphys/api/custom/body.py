@@ -63,10 +63,12 @@ def decode_body(
     return obj, problems
 
 
-def read(kind: Kind[Any], schema: CustomSchema, value: dict[str, Any]) -> tuple[CustomObject, list[str]]:
+def read(
+    kind: Kind[Any], schema: CustomSchema, value: dict[str, Any], *, keep_nulls: bool = False
+) -> tuple[CustomObject, list[str]]:
     """The object that plain JSON describes, pruned and with its defaults, and what was unknown in it.
 
-    Takes over the value. Raises BadRequest.
+    Takes over the value. `keep_nulls`: those without a default stay, for validation to refuse. Raises BadRequest.
     """
     unknown: list[str] = []
     metadata = value.get("metadata")
@@ -75,7 +77,7 @@ def read(kind: Kind[Any], schema: CustomSchema, value: dict[str, Any]) -> tuple[
             value["metadata"], extra = read_metadata(metadata)
             unknown += [f"metadata.{name}" for name in extra]
         meta = value.pop("metadata", None)
-        unknown += schema.coerce(value)
+        unknown += schema.coerce(value, keep_nulls=keep_nulls)
     except (BadRequest, ValueError) as error:
         raise _cannot_handle(kind, value, str(error)) from None
     obj = CustomObject.from_plain(value)

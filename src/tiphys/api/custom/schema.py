@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tiphys.api.custom.object import CustomObject
-from tiphys.api.errors import FieldError
+from tiphys.api.errors import FieldError, required
 from tiphys.api.meta.schema import encode_hook
 from tiphys.api.structural import lists, objectmeta, pruning
 from tiphys.api.structural.correlation import Correlation
@@ -98,13 +98,14 @@ class CustomSchema:
 
     # Reading.
 
-    def coerce(self, value: dict[str, Any]) -> list[str]:
+    def coerce(self, value: dict[str, Any], *, keep_nulls: bool = False) -> list[str]:
         """Prune and tidy a whole object's JSON, in place; returns the paths of fields that nobody knows.
 
         The object's own metadata is not looked at. Raises ValueError for embedded metadata that cannot be.
         """
         unknown = pruning.prune(value, self.structural, is_root=True)
-        pruning.drop_nulls(value, self.structural)
+        if not keep_nulls:
+            pruning.drop_nulls(value, self.structural)
         extra: list[str] = []
         problem = objectmeta.coerce(value, self.structural, "", extra)
         if problem is not None:
@@ -128,7 +129,9 @@ class CustomSchema:
         if before is None or not list(lists.list_errors(before, self.structural)):
             found += lists.list_errors(value, self.structural)
         yield from found
-        yield from self._rule_errors(value, before, correlation, found)
+        # Who has no name is told so by others, and that stops the rules as well.
+        unnamed = [] if new.metadata.name else [required("metadata.name")]
+        yield from self._rule_errors(value, before, correlation, [*found, *unnamed])
 
     def status_errors(self, new: CustomObject, old: CustomObject) -> Iterator[FieldError]:
         """Every complaint about a change through `/status`."""

@@ -69,7 +69,7 @@ def _made(kind: Kind[Any], value: dict[str, Any]) -> Any:
         return codec.from_json(kind.schema, value)
     from tiphys.api.custom.body import read
 
-    return read(kind, kind.custom, value)[0]
+    return read(kind, kind.custom, value, keep_nulls=True)[0]
 
 
 def _patching(kind: Kind[Any], name: str, how: PlainPatch, body: Any, opts: WriteOptions) -> Transform:
