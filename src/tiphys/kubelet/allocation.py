@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from tiphys.api.kinds.core.pod.containers import Container, ResourceRequirements
-from tiphys.api.kinds.core.pod.facts import is_sidecar
+from tiphys.api.kinds.core.pod.facts import WHOLE_POD, is_sidecar
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.meta.schema import copy_of, decode_hook, encode_hook
 from tiphys.base.quantity import milli, value
@@ -24,7 +24,7 @@ RESIZABLE = ("cpu", "memory")
 
 
 class Allocation(msgspec.Struct):
-    """By container name."""
+    """By container name, and `WHOLE_POD`."""
 
     allocated: dict[str, ResourceRequirements] = {}
     actuated: dict[str, ResourceRequirements] = {}
@@ -39,7 +39,22 @@ def resizable(pod: Pod) -> Iterator[Container]:
 
 
 def of_spec(pod: Pod) -> dict[str, ResourceRequirements]:
-    return {container.name: container.resources for container in resizable(pod)}
+    found = {container.name: container.resources for container in resizable(pod)}
+    return found if pod.spec.resources is None else {WHOLE_POD: pod.spec.resources, **found}
+
+
+def level_of(resources: Mapping[str, ResourceRequirements]) -> ResourceRequirements:
+    """The pod's own; empty where it has none."""
+    return resources.get(WHOLE_POD) or ResourceRequirements()
+
+
+def within(container: ResourceRequirements, level: ResourceRequirements) -> ResourceRequirements:
+    """With the pod's limits where the container has none."""
+    inherited = {name: level.limits[name] for name in RESIZABLE if name in level.limits}
+    own = {
+        name: text for name, text in container.limits.items() if name not in inherited or _amount(name, {name: text})
+    }
+    return ResourceRequirements(requests=container.requests, limits={**inherited, **own})
 
 
 def granted(pod: Pod, allocated: Mapping[str, ResourceRequirements]) -> Pod:
@@ -50,11 +65,14 @@ def granted(pod: Pod, allocated: Mapping[str, ResourceRequirements]) -> Pod:
     for container in resizable(made):
         if (known := allocated.get(container.name)) is not None:
             container.resources = known
+    made.spec.resources = allocated.get(WHOLE_POD)
     return made
 
 
 def asks_more(pod: Pod, allocated: Mapping[str, ResourceRequirements]) -> bool:
     """Whether the spec asks for other amounts than were promised."""
+    if differing(pod.spec.resources or ResourceRequirements(), level_of(allocated)):
+        return True
     return any(
         differing(container.resources, allocated[container.name])
         for container in resizable(pod)

@@ -19,6 +19,7 @@ from tiphys.api.kinds.core.pod.containers import Container, ResourceRequirements
 from tiphys.api.kinds.core.pod.facts import amounts, limits, qos_class, requests
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.base.quantity import from_value, milli, value
+from tiphys.kubelet.allocation import within
 from tiphys.kubelet.capacity import Capacity
 from tiphys.kubelet.cri.common import HugepageLimit, LinuxContainerResources
 from tiphys.kubelet.swap import swap_bytes
@@ -81,12 +82,13 @@ def container_resources(
     """What the runtime writes into the container's own cgroup. `swap`: the node's behaviour (`swap.BEHAVIOURS`), where
     the kernel can limit it; else empty."""
     asked = container.resources
+    most = within(asked, pod.spec.resources or ResourceRequirements())
     cpu = asked.requests.get("cpu") or asked.limits.get("cpu") or "0"
     resources = LinuxContainerResources(
         cpu_shares=cpu_shares(milli(cpu)),
         cpu_period=PERIOD_US,
-        cpu_quota=cpu_quota_us(milli(asked.limits.get("cpu", "0"))),
-        memory_limit_in_bytes=value(asked.limits.get("memory", "0")),
+        cpu_quota=cpu_quota_us(milli(most.limits.get("cpu", "0"))),
+        memory_limit_in_bytes=value(most.limits.get("memory", "0")),
         oom_score_adj=oom_score_adj(pod, container, capacity.memory_bytes),
         hugepage_limits=[
             HugepageLimit(page_size=size, limit=amount)
@@ -316,6 +318,13 @@ class CgroupTree:
             await asyncio.sleep(0.001 * min(attempt + 1, 40))
         _log.warning("cgroup %s is still busy", path)
         return False
+
+    def memory_usage(self, pod: Pod) -> int:
+        """Bytes that the pod uses now. Raises OSError."""
+        path = self._placed(pod_cgroup(self.root, pod)).lstrip("/")
+        if self._on.unified is not None:
+            return int((self._on.unified / path / "memory.current").read_text())
+        return int((self._on.controllers["memory"] / path / "memory.usage_in_bytes").read_text())
 
     def pods(self) -> Iterable[str]:
         """UIDs of all pods that have a cgroup here."""

@@ -137,7 +137,7 @@ def _seen(
         image_id=run.image_id,
         container_id=run.container_id,
         state=_state_of(run),
-        resources=has if has.requests or has.limits else None,
+        resources=None if isinstance(container, EphemeralContainer) else has,
     )
     if container.resources.requests:
         status.allocated_resources = container.resources.requests

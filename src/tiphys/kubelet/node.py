@@ -41,7 +41,11 @@ from tiphys.kubelet.settings import KubeletSettings
 
 _log = logging.getLogger(__name__)
 
-DECLARED_FEATURES = ("ExtendWebSocketsToKubelet", "RestartAllContainersOnContainerExits")
+DECLARED_FEATURES = (
+    "ExtendWebSocketsToKubelet",
+    "InPlacePodLevelResourcesVerticalScaling",
+    "RestartAllContainersOnContainerExits",
+)
 """What pods and API servers may count on here, and not on every kubelet (component-helpers nodedeclaredfeatures)."""
 LEASE_NAMESPACE = "kube-node-lease"
 _MAX_IMAGES = 50

@@ -5,7 +5,7 @@
 | what it was promised | nothing |
 | what the node has | promised and written down, condition PodResizeInProgress until the cgroups say so |
 | more than is free | condition PodResizePending (Deferred); asked again when a pod leaves |
-| other processors, where pods may have them alone | condition PodResizePending (Infeasible) |
+| other processors or memory, where pods may have them alone | condition PodResizePending (Infeasible) |
 
 Of the containers, those that shrink go first. The pod's own cgroup grows before them and shrinks after them. One whose
 resize policy says RestartContainer is stopped instead; the life cycle starts it with its new resources.
@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 
 from tiphys.api.kinds.core.pod.containers import Container, ResourceRequirements
-from tiphys.api.kinds.core.pod.facts import qos_class
+from tiphys.api.kinds.core.pod.facts import WHOLE_POD, qos_class
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.pod.status import PodCondition
 from tiphys.api.meta.schema import encode_hook
@@ -36,9 +36,11 @@ from tiphys.kubelet.allocation import (
     asks_more,
     differing,
     granted,
+    level_of,
     needs_restart,
     of_spec,
     resizable,
+    within,
 )
 from tiphys.kubelet.cgroups import Limits, pod_limits
 from tiphys.kubelet.context import NodeContext
@@ -60,11 +62,12 @@ class Change:
 def changes(pod: Pod, runtime: PodRuntime, actuated: Mapping[str, ResourceRequirements]) -> list[Change]:
     """What is to be done for `pod` (as granted), in order: smaller limits first."""
     found = []
+    wanted = pod.spec.resources or ResourceRequirements()
     for container in resizable(pod):
         run, known = runtime.latest(container.name), actuated.get(container.name)
         if run is None or not run.running or known is None:
             continue
-        if changed := differing(container.resources, known):
+        if changed := differing(within(container.resources, wanted), within(known, level_of(actuated))):
             found.append(Change(container, run, needs_restart(container, changed)))
     found.sort(key=lambda change: _growth(change.container.resources, actuated[change.container.name]))
     return found
@@ -144,6 +147,8 @@ class Resizer:
     def begun(self, pod: Pod, name: str) -> None:
         """A container was started with what `pod` (as granted) says."""
         resources = of_spec(pod).get(name)
+        if pod.spec.resources is not None:
+            self._state.actuated.setdefault(WHOLE_POD, pod.spec.resources)
         if resources is not None and self._state.actuated.get(name) != resources:
             self._state.actuated[name] = resources
             if resources.requests or resources.limits:  # where nothing is asked nothing can be resized
@@ -155,8 +160,8 @@ class Resizer:
         if not asks_more(pod, state.allocated):
             self._pending = None
             return granted(pod, state.allocated)
-        if self._moves_processors(pod):
-            message = 'Resize is infeasible for Guaranteed Pods alongside CPU Manager policy "static"'
+        if manager := self._pinned(pod):
+            message = f"Resize is infeasible for Guaranteed Pods alongside {manager}"
             self._put_off(pod, "Infeasible", message, generation)
             return granted(pod, state.allocated)
         others = [other for other in self._node.neighbours() if other.metadata.uid != pod.metadata.uid]
@@ -170,12 +175,19 @@ class Resizer:
             self._put_off(pod, "Deferred", refused[1], generation)
         return granted(pod, state.allocated)
 
-    def _moves_processors(self, pod: Pod) -> bool:
-        """Whether a container that may have processors of its own asks for other ones."""
-        if self._node.settings.cpu_manager_policy != "static" or qos_class(pod) != "Guaranteed":
-            return False
-        known = self._state.allocated
-        return any("cpu" in differing(c.resources, known[c.name]) for c in resizable(pod) if c.name in known)
+    def _pinned(self, pod: Pod) -> str:
+        """What keeps a container that may have processors or memory of its own from having others; empty: nothing."""
+        if qos_class(pod) != "Guaranteed":
+            return ""
+        known, settings = self._state.allocated, self._node.settings
+        changed = frozenset[str]().union(
+            *(differing(c.resources, known[c.name]) for c in resizable(pod) if c.name in known)
+        )
+        if settings.cpu_manager_policy == "static" and "cpu" in changed:
+            return 'CPU Manager policy "static"'
+        if settings.memory_manager_policy == "Static" and "memory" in changed:
+            return 'Memory Manager policy "Static"'
+        return ""
 
     def _put_off(self, pod: Pod, reason: str, message: str, generation: int) -> None:
         known = self._pending
@@ -192,11 +204,11 @@ class Resizer:
         What fails stands in the condition and is tried again with the next look. Raises OSError for the file.
         """
         due = changes(pod, runtime, self._state.actuated)
-        if not due:
-            await self._finish(pod, runtime)
+        if not due and not self._state.started_generation:
             return []
         try:
-            await self._check_memory(due)
+            self._check_pod_memory(pod)
+            await self._check_memory(pod, due)
             await self._resize_pod(pod, growing=True)
             for change in due:
                 if not change.restart:
@@ -219,6 +231,8 @@ class Resizer:
         if not generation or any((run := runtime.latest(c.name)) is None or not run.running for c in resizable(pod)):
             return
         await self._resize_pod(pod, growing=False)
+        if pod.spec.resources is not None:
+            self._state.actuated[WHOLE_POD] = pod.spec.resources
         self._state.started_generation, self._error = 0, ""
         self._file.save(self._state)
         self._event(pod, "Normal", "ResizeCompleted", event_text("Pod resize completed", pod, generation))
@@ -239,19 +253,32 @@ class Resizer:
         resources = node.container_resources(pod, change.container)
         await node.cri.update_resources(change.run.id, resources)
 
-    async def _check_memory(self, due: Sequence[Change]) -> None:
+    async def _check_memory(self, pod: Pod, due: Sequence[Change]) -> None:
         """Raises ValueError where a container uses more than it is to have: the kernel would kill it."""
         for change in due:
-            limit = value(change.container.resources.limits.get("memory", "0"))
-            before = value(self._state.actuated[change.container.name].limits.get("memory", "0"))
-            if change.restart or not limit or limit >= before:
+            level, actuated = pod.spec.resources or ResourceRequirements(), self._state.actuated
+            known = within(actuated[change.container.name], level_of(actuated))
+            limit = value(within(change.container.resources, level).limits.get("memory", "0"))
+            before = value(known.limits.get("memory", "0"))
+            if change.restart or not limit or (before and limit >= before):
                 continue
             used = await self._node.cri.memory_usage(change.run.id)
             if used > limit:
                 name = change.container.name
                 raise ValueError(
-                    f'attempting to set container "{name}" memory limit ({limit}) below current usage ({used})'
+                    "cannot decrease memory limits: attempting to set container "
+                    f'"{name}" memory limit ({limit}) below current usage ({used})'
                 )
+
+    def _check_pod_memory(self, pod: Pod) -> None:
+        """The same of the pod as a whole. Raises ValueError, OSError."""
+        limit, before = pod_limits(pod).memory_bytes, pod_limits(granted(pod, self._state.actuated)).memory_bytes
+        if not limit or (before and limit >= before):
+            return
+        used = self._node.cgroups.memory_usage(pod)
+        if used >= limit:
+            what = f"attempting to set pod memory limit ({limit}) below current usage ({used})"
+            raise ValueError(f"cannot decrease memory limits: {what}")
 
     def _event(self, pod: Pod, kind: EventKind, reason: str, message: str) -> None:
         self._node.recorder.event(pod, kind, reason, message)

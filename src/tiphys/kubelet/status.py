@@ -24,6 +24,7 @@ from tiphys.api.meta.schema import copy_of
 from tiphys.base.clock import rfc3339
 from tiphys.kubelet.containerstatus import RESTARTING_ALL, Outlook, container_statuses, expected, set_readiness
 from tiphys.kubelet.lifecycle import Health, may_restart_all, restarts_after, sandbox_needed
+from tiphys.kubelet.resource_status import pod_resources
 from tiphys.kubelet.state import PodRuntime
 
 KUBELET_CONDITIONS = (
@@ -57,6 +58,7 @@ def pod_status(pod: Pod, old: PodStatus, runtime: PodRuntime, health: Health, ou
         resource_claim_statuses=old.resource_claim_statuses,
         extended_resource_claim_status=old.extended_resource_claim_status,
     )
+    status.allocated_resources, status.resources = pod_resources(pod, outlook.actuated, running=phase == "Running")
     if outlook.failure is not None:
         status.reason, status.message = outlook.failure.reason, outlook.failure.message
     elif phase == old.phase:

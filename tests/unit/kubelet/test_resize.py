@@ -11,10 +11,11 @@ import pytest
 from tiphys.api.kinds.core.pod.containers import Container, ContainerResizePolicy, ResourceRequirements
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.client.events import KeptEvents
-from tiphys.kubelet.allocation import Allocation, AllocationFile, asks_more, differing, granted, of_spec
+from tiphys.kubelet.allocation import Allocation, AllocationFile, asks_more, differing, granted, of_spec, within
 from tiphys.kubelet.capacity import Capacity
 from tiphys.kubelet.cgroups import Limits
 from tiphys.kubelet.resize import Resizer, changes, event_text, widest
+from tiphys.kubelet.resource_status import pod_resources
 from tiphys.kubelet.settings import KubeletSettings
 from tiphys.kubelet.state import ContainerRun, PodRuntime, RunState
 
@@ -69,6 +70,36 @@ def test_who_shrinks_goes_first_and_policies_ask_for_restarts() -> None:
     due = changes(wanted, running("grows", "shrinks", "restarts", "same"), actuated)
     assert [(c.container.name, c.restart) for c in due] == [("shrinks", False), ("grows", False), ("restarts", True)]
     assert changes(wanted, PodRuntime(), actuated) == []
+
+
+def level(made: Pod, resources: ResourceRequirements | None) -> Pod:
+    made.spec.resources = resources
+    return made
+
+
+def test_what_the_pod_as_a_whole_has_is_promised_too() -> None:
+    promised = of_spec(level(pod(a=asks()), asks("1", "1Gi")))
+    wanted = level(pod(a=asks()), asks("2", "1Gi"))
+    assert asks_more(wanted, promised) and granted(wanted, promised).spec.resources == asks("1", "1Gi")
+    first = pod(a=asks())
+    assert not asks_more(first, of_spec(first))
+    assert granted(level(pod(a=asks()), asks("2")), of_spec(first)).spec.resources is None
+
+
+def test_containers_without_limits_follow_the_pods() -> None:
+    actuated = of_spec(level(pod(a=asks(), b=asks("1", "1Gi")), asks("2", "2Gi")))
+    wanted = level(pod(a=asks(), b=asks("1", "1Gi")), asks("2", "3Gi"))
+    assert [change.container.name for change in changes(wanted, running("a", "b"), actuated)] == ["a"]
+    assert within(asks("1"), asks("2", "3Gi")).limits == {"cpu": "1", "memory": "3Gi"}
+
+
+def test_the_status_tells_what_was_promised_and_what_is_held() -> None:
+    before = of_spec(level(pod(a=asks()), asks("1", "1Gi")))
+    now = level(pod(a=asks()), asks("2", "1Gi"))
+    promised, held = pod_resources(now, before, running=True)
+    assert promised == {"cpu": "2", "memory": "1Gi"} and held == asks("1", "1Gi")
+    assert pod_resources(now, {}, running=False)[1] == asks("2", "1Gi")
+    assert pod_resources(pod(a=asks()), {}, running=True) == ({}, asks())
 
 
 def test_a_pod_cgroup_has_room_for_both_sides() -> None:

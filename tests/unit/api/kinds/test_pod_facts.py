@@ -14,7 +14,7 @@ from tiphys.api.kinds import POD
 from tiphys.api.kinds.core.pod import facts
 from tiphys.api.kinds.core.pod.defaults import image_pull_policy
 from tiphys.api.kinds.core.pod.schema import Pod
-from tiphys.api.meta.schema import copy_of
+from tiphys.api.meta.schema import Quantity, copy_of
 
 
 def pod(containers: list[dict[str, Any]], **spec: Any) -> Pod:
@@ -30,6 +30,19 @@ def init(requests: dict[str, str], sidecar: bool = False) -> dict[str, Any]:
 def test_requests_are_summed() -> None:
     made = pod([{"requests": {"cpu": "100m", "memory": "1Ki"}}, {"requests": {"cpu": "1"}}])
     assert facts.requests(made) == {"cpu": 1100, "memory": 1024}
+
+
+def test_while_a_pod_is_resized_the_larger_counts() -> None:
+    made = pod([{}], resources={"requests": {"cpu": "2"}})
+    assert facts.requests(made, instead=facts.resized(made)) == {"cpu": 2000}
+    made.status = codec.from_json(
+        type(made.status), {"allocatedResources": {"cpu": "2"}, "resources": {"requests": {"cpu": "3"}}}
+    )
+    assert facts.requests(made, instead=facts.resized(made)) == {"cpu": 3000}
+    made.status.resources.requests["cpu"] = Quantity("2")  # type: ignore[union-attr]
+    assert facts.resized(made) == {}
+    made.status.allocated_resources["cpu"] = Quantity("1")
+    assert facts.requests(made, instead=facts.resized(made)) == {"cpu": 2000}
 
 
 def test_the_hungriest_moment_of_initialisation_counts() -> None:

@@ -258,6 +258,28 @@ def test_resize_keeps_the_class_of_service() -> None:
     assert "Pod QOS Class may not change as a result of resizing" in next(validate_resize(guaranteed, old)).message
 
 
+def test_resize_of_the_pod_as_a_whole() -> None:
+    old = pod({"resources": {"limits": {"cpu": "1", "memory": "1Gi"}}})
+    new = pod({"resources": {"limits": {"cpu": "2", "memory": "1Gi"}}})
+    prepare_resize(new, old)
+    assert list(validate_resize(new, old)) == []
+    assert new.spec.resources is not None
+    assert new.spec.resources.requests == {"cpu": "2", "memory": "1Gi"}
+    smaller = pod({"resources": {"requests": {"memory": "1Gi"}, "limits": {"memory": "1Gi"}}})
+    told = [error.message for error in validate_resize(smaller, old)]
+    assert "Forbidden: pod-level resource limits cannot be removed" in told
+    gone = "Forbidden: pod-level resources cannot be removed"
+    assert gone in [error.message for error in validate_resize(pod(), old)]
+    paged = pod({"resources": {"limits": {"cpu": "1", "memory": "1Gi", "hugepages-2Mi": "2Mi"}}})
+    told = [error.message for error in validate_resize(paged, old)]
+    assert "Forbidden: only cpu and memory resources are mutable at pod-level" in told
+
+
+def test_a_negative_grace_period_is_one_second() -> None:
+    made = pod({"terminationGracePeriodSeconds": -1})
+    assert made.spec.termination_grace_period_seconds == 1 and errors(made) == []
+
+
 def test_binding_needs_a_node() -> None:
     messages = [str(error) for error in BINDING.validate(codec.from_json(Binding, {"target": {"kind": "Pod"}}), None)]
     assert messages == [

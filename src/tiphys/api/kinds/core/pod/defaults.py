@@ -55,6 +55,9 @@ def default_pod(pod: Pod) -> None:
             for port in container.ports:
                 port.host_port = port.host_port or port.container_port
     default_spec(spec)
+    # Upstream converts it so in pods, and not in templates (pkg/apis/core/v1/conversion.go).
+    if (spec.termination_grace_period_seconds or 0) < 0:
+        spec.termination_grace_period_seconds = 1
 
 
 def _default_pod_resources(spec: PodSpec) -> None:

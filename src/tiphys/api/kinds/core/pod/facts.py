@@ -21,6 +21,9 @@ from tiphys.base.clock import parse_rfc3339
 Amounts = dict[str, int]
 """Resource name to amount: thousandths for `cpu`, whole units for all else."""
 
+WHOLE_POD = ""
+"""Stands for the pod itself where resources are by container name."""
+
 _QOS_RESOURCES = ("cpu", "memory")
 
 
@@ -174,12 +177,13 @@ def requests(
     """
     total = aggregate(pod.spec, "requests", unstated=unstated, instead=instead)
     total.update(_pod_level(pod.spec, "requests"))
+    total.update((instead or {}).get(WHOLE_POD, {}))
     _add(total, amounts(pod.spec.overhead))
     return total
 
 
 def resized(pod: Pod) -> dict[str, Amounts]:
-    """Requests by container where they differ from the spec's: those that are being resized in place.
+    """Requests by container (and `WHOLE_POD`) where they differ from the spec's: those that are being resized in place.
 
     Until a resize is done, the larger of wanted, allocated and actual counts; of one that cannot be done, what was
     wanted does not. Source: determineEffectiveRequests in component-helpers/resource/helpers.go.
@@ -193,13 +197,26 @@ def resized(pod: Pod) -> dict[str, Amounts]:
         wanted = container.resources.requests
         if status.resources.requests == wanted and status.allocated_resources in (wanted, {}):
             continue
-        pending = condition(pod, "PodResizePending")
-        infeasible = pending is not None and pending.reason == "Infeasible"
-        effective: Amounts = {} if infeasible else amounts(wanted)
-        _raise_to(effective, amounts(status.resources.requests))
-        _raise_to(effective, amounts(status.allocated_resources))
-        found[container.name] = effective
+        found[container.name] = _effective(pod, wanted, status.resources.requests, status.allocated_resources)
+    spec, actual = pod.spec.resources, pod.status.resources
+    if spec is not None and actual is not None and pod.status.allocated_resources:
+        level = {name: text for name, text in spec.requests.items() if is_pod_level(name)}
+        allocated = {name: pod.status.allocated_resources.get(name, Quantity("0")) for name in level}
+        actuated = {name: actual.requests.get(name, Quantity("0")) for name in level}
+        if amounts(allocated) != amounts(level) or amounts(actuated) != amounts(level):
+            found[WHOLE_POD] = _effective(pod, level, actuated, allocated)
     return found
+
+
+def _effective(
+    pod: Pod, wanted: Mapping[str, Quantity], actual: Mapping[str, Quantity], allocated: Mapping[str, Quantity]
+) -> Amounts:
+    pending = condition(pod, "PodResizePending")
+    infeasible = pending is not None and pending.reason == "Infeasible"
+    effective: Amounts = {} if infeasible else amounts(wanted)
+    _raise_to(effective, amounts(actual))
+    _raise_to(effective, amounts(allocated))
+    return effective
 
 
 def limits(pod: Pod) -> Amounts:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from tiphys.api import names
 from tiphys.api.errors import FieldError, forbidden, invalid
 from tiphys.api.kinds.core.checks import difference
-from tiphys.api.kinds.core.pod.containers import Container, ContainerRestartRule
+from tiphys.api.kinds.core.pod.containers import Container, ContainerRestartRule, ResourceRequirements
 from tiphys.api.kinds.core.pod.facts import is_sidecar, qos_class
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.pod.spec import PodSpec
@@ -244,6 +244,8 @@ def validate_resize_update(pod: Pod, old: Pod) -> Iterator[FieldError]:
         return
     if qos_class(pod) != (old.status.qos_class or qos_class(old)):
         yield invalid("spec", pod.status.qos_class, "Pod QOS Class may not change as a result of resizing")
+    if pod.spec.resources is not None or old.spec.resources is not None:
+        yield from _pod_resized(pod.spec.resources, old.spec.resources)
     for title, containers, previous in (
         ("initContainers", pod.spec.init_containers, old.spec.init_containers),
         ("containers", pod.spec.containers, old.spec.containers),
@@ -258,6 +260,20 @@ def validate_resize_update(pod: Pod, old: Pod) -> Iterator[FieldError]:
             return
         for index, (container, before) in enumerate(zip(containers, previous, strict=True)):
             yield from _resized(f"spec.{title}[{index}]", container, before)
+
+
+def _pod_resized(now: ResourceRequirements | None, before: ResourceRequirements | None) -> Iterator[FieldError]:
+    """What the pod as a whole may have."""
+    if now is None:
+        yield forbidden("spec.resources", "pod-level resources cannot be removed")
+        return
+    before = before or ResourceRequirements()
+    for title in ("requests", "limits"):
+        wanted, had = getattr(now, title), getattr(before, title)
+        if had.keys() - wanted.keys():
+            yield forbidden(f"spec.resources.{title}", f"pod-level resource {title} cannot be removed")
+        if any(wanted[resource] != had.get(resource) for resource in wanted.keys() - {"cpu", "memory"}):
+            yield forbidden("spec", "only cpu and memory resources are mutable at pod-level")
 
 
 def _resized(at: str, container: Container, before: Container) -> Iterator[FieldError]:
