@@ -31,7 +31,7 @@ from tiphys.kubelet.images.collector import ImageCollector
 from tiphys.kubelet.images.pause import ensure_sandbox_image
 from tiphys.kubelet.images.puller import ImagePuller
 from tiphys.kubelet.images.volumes import ImageVolumes
-from tiphys.kubelet.logrotation import rotate_logs
+from tiphys.kubelet.logrotation import LogRotation
 from tiphys.kubelet.metrics import KubeletMetrics
 from tiphys.kubelet.node import NodeReporter
 from tiphys.kubelet.node_events import node_reference
@@ -190,6 +190,9 @@ class Kubelet:
             self.collector, self._clock, self._recorder, self.metrics, self.pods_now, self._evict,
             lambda: self._make_room(images), reporter.report_soon,
         )  # fmt: skip
+        logs = LogRotation(
+            self.cri, self._clock, settings, lambda: [worker.observer.runtime for worker in self._workers.values()]
+        )
         static = self._static = StaticPods(
             self._client, self._clock, settings, statuses, lambda: reporter.node, self._begin, self._end_static,
             self._workers.__contains__,
@@ -202,7 +205,7 @@ class Kubelet:
                 group.create_task(supervised("node lease", reporter.lease_loop, self._clock))
                 group.create_task(supervised("node status", self._report_node, self._clock))
                 group.create_task(supervised("runtime events", self._follow_events, self._clock))
-                group.create_task(supervised("log rotation", self._rotate_logs, self._clock))
+                group.create_task(supervised("log rotation", logs.run, self._clock))
                 group.create_task(supervised("image collection", images.run, self._clock))
                 group.create_task(supervised("CSINode", volumes.drivers.ensure_object, self._clock))
                 group.create_task(supervised("plugins", plugins.run, self._clock))
@@ -263,11 +266,6 @@ class Kubelet:
         context = self._context
         if context is not None:
             await Orphans(context, lambda: {pod.metadata.uid for pod in self.pods()} | set(self._workers)).clear()
-
-    async def _rotate_logs(self) -> None:
-        while True:
-            await self._clock.sleep(10.0)
-            await rotate_logs(self.cri, self.settings, [w.observer.runtime for w in self._workers.values()])
 
     def _end_static(self, uid: str) -> None:
         """The manifest is gone: the pod ends as one that is deleted."""

@@ -170,14 +170,24 @@ def status_patch(old: PodStatus, new: PodStatus) -> dict[str, Any]:
     for key in before.keys() | after.keys():
         if key == "conditions" or before.get(key) == after.get(key):
             continue
-        patch[key] = after.get(key)
+        patch[key] = _merging(before.get(key), after.get(key))
         if key in _REPLACED_LISTS and patch[key] is not None:
             patch[key] = [*patch[key], {"$patch": "replace"}]
     known = {condition["type"]: condition for condition in before.get("conditions", [])}
     changed = [c for c in after.get("conditions", []) if known.get(c["type"]) != c]
-    if changed:
-        # A field that is gone must be nulled: merging alone would keep it.
+    gone = known.keys() & set(KUBELET_CONDITIONS) - {condition["type"] for condition in after.get("conditions", [])}
+    if changed or gone:
+        # A field that is gone must be nulled, and so must a condition of ours: merging alone would keep it.
         patch["conditions"] = [
-            {**{key: None for key in known.get(c["type"], {}) if key not in c}, **c} for c in changed
+            *({**{key: None for key in known.get(c["type"], {}) if key not in c}, **c} for c in changed),
+            *({"type": name, "$patch": "delete"} for name in sorted(gone)),
         ]
     return patch
+
+
+def _merging(before: Any, after: Any) -> Any:
+    """What makes `after` of `before` when merged: of a map, keys that are gone are nulled."""
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        return after
+    gone: dict[str, Any] = {key: None for key in before if key not in after}
+    return gone | {key: _merging(before.get(key), value) for key, value in after.items()}

@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tiphys.api.kinds.core.pod.containers import ResourceRequirements
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.pod.status import PodCondition, PodStatus
+from tiphys.api.meta.schema import Quantity, copy_of
 from tiphys.kubelet.containerstatus import Outlook, Waiting
 from tiphys.kubelet.lifecycle import Health
 from tiphys.kubelet.state import ContainerRun, PodRuntime, RunState
@@ -139,6 +141,18 @@ def test_the_patch_holds_what_changed_and_drops_what_is_gone() -> None:
     assert patch["podIPs"] == [{"ip": "10.0.0.1"}, {"$patch": "replace"}]
     ready = next(c for c in patch["conditions"] if c["type"] == "Ready")
     assert ready["status"] == "True" and ready["reason"] is None and ready["message"] is None
+
+
+def test_the_patch_takes_away_conditions_and_amounts_that_are_over() -> None:
+    before = status(make_pod(), PodRuntime((READY,), (up("a"),)))
+    resizing = copy_of(before)
+    resizing.conditions += [PodCondition(type="PodResizeInProgress", status="True"), PodCondition(type="theirs")]
+    resizing.resources = ResourceRequirements(limits={"cpu": Quantity("1"), "memory": Quantity("1Gi")})
+    before.resources = ResourceRequirements(limits={"cpu": Quantity("2")})
+    assert status_patch(resizing, before) == {
+        "conditions": [{"type": "PodResizeInProgress", "$patch": "delete"}],
+        "resources": {"limits": {"cpu": "2", "memory": None}},
+    }
 
 
 def test_oom_and_lost_probes_show() -> None:
