@@ -322,12 +322,17 @@ async def test_probes_over_grpc(node: TestNode) -> None:
             "image": BUSYBOX,
             "command": ["/bin/busybox", "chroot", "/host", sys.executable, "-c", script],
             "volumeMounts": [{"name": "host", "mountPath": "/host"}],
-            "readinessProbe": {"grpc": {"port": 5000, "service": service}, "periodSeconds": 1},
+            "readinessProbe": {
+                "grpc": {"port": 5000, "service": service},
+                "periodSeconds": 1,
+                "timeoutSeconds": 10,
+            },
             "livenessProbe": {
                 "grpc": {"port": 5000, "service": "up"},
                 "initialDelaySeconds": 10,
                 "periodSeconds": 1,
-                "failureThreshold": 2,
+                "timeoutSeconds": 10,
+                "failureThreshold": 5,
             },
         }
         volume = {"name": "host", "hostPath": {"path": "/"}}
@@ -340,7 +345,7 @@ async def test_probes_over_grpc(node: TestNode) -> None:
     def ready(pod: Pod | None) -> bool:
         return pod is not None and bool(pod.status.container_statuses) and pod.status.container_statuses[0].ready
 
-    await node.until("grpc", ready, 60)
+    await node.until("grpc", ready, 120)
     told = "Readiness probe failed: error: health rpc probe failed: rpc error: code = NotFound desc = unknown service"
     await node.until("stranger", lambda _: any(text.startswith(told) for _, text in node.reasons("stranger")), 60)
     broken = Path(f"/tmp/broken-{unique}")
