@@ -13,11 +13,14 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from tiphys.api.codec import from_json
 from tiphys.api.kind import new
 from tiphys.api.kinds import CONFIGMAP, NODE, POD, SECRET, SERVICE
+from tiphys.api.kinds.core.pod.containers import ResourceRequirements
 from tiphys.api.kinds.core.pod.log_options import LogOptions
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.api.kinds.core.service import ServicePort
+from tiphys.api.meta.schema import copy_of
 from tiphys.kubelet.logs import read_log
 from tiphys.kubelet.volumes.mounts import mounted_under
 
@@ -457,6 +460,47 @@ async def test_a_pod_that_does_not_fit_is_refused(node: TestNode) -> None:
     assert not refused.status.container_statuses
     await node.api.delete(POD, "greedy", "default")
     await node.until_gone("greedy")
+
+
+async def test_a_pod_as_a_whole_is_resized(node: TestNode) -> None:
+    def sized(memory: str) -> dict[str, Any]:
+        amounts = {"cpu": "50m", "memory": memory}
+        return {"requests": amounts, "limits": amounts}
+
+    container = {"name": "c", "image": BUSYBOX, "command": ["sleep", "1000"]}
+    node.api.run({"metadata": {"name": "whole"}, "spec": {"containers": [container], "resources": sized("32Mi")}})
+    running = await node.until_phase("whole", "Running")
+    cgroups = node.kubelet._context.cgroups if node.kubelet._context is not None else None
+    assert cgroups is not None
+    name = "memory.max" if cgroups.unified else "memory.limit_in_bytes"
+
+    def limits() -> set[int]:
+        """Of the pod's cgroup, and of its container's, which has none of its own."""
+        (group,) = (
+            path for path in Path("/sys/fs/cgroup").glob(f"**{cgroups.path(running)}") if (path / name).exists()
+        )
+        containers = [inner / name for inner in group.iterdir() if (inner / name).exists()]
+        return {int(file.read_text()) for file in (group / name, *containers) if file.read_text().strip().isdigit()}
+
+    assert 32 << 20 in limits()
+    for memory, size in (("48Mi", 48 << 20), ("24Mi", 24 << 20)):
+        found = node.api.pod("whole")
+        assert found is not None
+        wanted = copy_of(found)
+        wanted.spec.resources = from_json(ResourceRequirements, sized(memory))
+        wanted.metadata.generation += 1
+        node.api.put(POD, wanted)
+
+        def done(p: Pod | None, memory: str = memory) -> bool:
+            held = p.status.resources.limits.get("memory") if p is not None and p.status.resources else ""
+            return held == memory and p is not None and p.status.allocated_resources.get("memory") == memory
+
+        after = await node.until("whole", done)
+        assert after.status.container_statuses[0].restart_count == 0
+        assert size in limits()
+    await node.until(
+        "whole", lambda p: p is not None and "PodResizeInProgress" not in [c.type for c in p.status.conditions]
+    )
 
 
 async def test_a_deadline_ends_a_pod(node: TestNode) -> None:
