@@ -262,6 +262,8 @@ class Bench:
         self.client = MemoryClient(self.clock)
         self.spec = spec
         self.events = KeptEvents()
+        self.down = False
+        """Whether the process has ended, for tests that start it again."""
         self.settings = settings or ControllerSettings(root_ca="PEM", local_path_dir="/volumes")
         self.heard: dict[tuple[Kind[Any], str, str], datetime] = {}
         informers = {kind: self.client.informer(kind) for kind in spec.kinds}

@@ -7,6 +7,8 @@ was asked for.
 from __future__ import annotations
 
 import random
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tiphys.api import codec
-from tiphys.api.kind import new
+from tiphys.api.kind import Kind, new
 from tiphys.api.kinds import (
     CONFIGMAP,
     CRONJOB,
@@ -178,6 +180,61 @@ async def test_a_plan_applied_leaves_nothing_to_plan(spec: ControllerSpec[Any], 
     assert after == before
     made = {kind for verb, kind, _ in b.client.calls if verb == "create"} - {"controllerrevisions"}
     assert len(made - {"persistentvolumeclaims"}) <= 1, f"{spec.name} makes objects of several kinds: {made}"
+
+
+class _Crash(Exception):
+    """The process ends before this write."""
+
+
+def _crashing(b: Bench, chance: random.Random) -> Callable[[str, Kind[Any], str], None]:
+    """Now and then a write is the first that does not happen, and no other does before the next start."""
+    left = 25
+
+    def refuse(verb: str, _kind: Kind[Any], _name: str) -> None:
+        nonlocal left
+        if verb in ("get", "list"):
+            return
+        if b.down or (left and chance.random() < 0.3):
+            left -= not b.down
+            b.down = True
+            raise _Crash
+
+    return refuse
+
+
+async def _settled(b: Bench) -> Counter[tuple[str, ...]]:
+    """What there is when every key is at rest, a process that ended being started again: without what it remembered."""
+    for _ in range(2):
+        for key in keys(b):
+            while True:
+                try:
+                    await b.settle(key, 60)
+                    break
+                except _Crash:
+                    b.down = False
+                    b.memory.clear()
+                    b.tallies.clear()
+    return Counter(
+        (kind.plural, meta.namespace, meta.generate_name or meta.name, *(owner.name for owner in meta.owner_references))
+        for kind in KINDS
+        for meta in (obj.metadata for obj in b.client.all(kind))
+    )
+
+
+@pytest.mark.parametrize("spec", CONTROLLERS, ids=lambda spec: spec.name)
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10**6))
+async def test_a_crash_between_any_two_writes_changes_nothing_in_the_end(spec: ControllerSpec[Any], seed: int) -> None:
+    pictures = []
+    for crashes in (False, True):
+        b = Bench(spec)
+        populate(b, seed)
+        await b.clock.advance(400)
+        b.heard[NODE, "", "n-foreign"] = b.clock.now()
+        if crashes:
+            b.client.refuse = _crashing(b, random.Random(seed))
+        pictures.append(await _settled(b))
+    assert pictures[1] == pictures[0]
 
 
 @pytest.mark.parametrize("spec", CONTROLLERS, ids=lambda spec: spec.name)
