@@ -7,21 +7,26 @@ from typing import Any
 
 from tiphys.api.kind import new
 from tiphys.api.kinds import (
+    CLUSTERROLE,
+    CONFIGMAP,
     CSIDRIVER,
     ENDPOINTS,
     IPADDRESS,
+    JOB,
     NODE,
     PERSISTENTVOLUME,
     PERSISTENTVOLUMECLAIM,
     POD,
     RESOURCECLAIM,
     RESOURCECLAIMTEMPLATE,
+    RESOURCEQUOTA,
     SERVICE,
     SERVICECIDR,
     STORAGECLASS,
     VOLUMEATTACHMENT,
     VOLUMEATTRIBUTESCLASS,
 )
+from tiphys.api.kinds.batch.job_schema import JobCondition
 from tiphys.api.kinds.core.endpoints import EndpointAddress, EndpointPort, EndpointSubset
 from tiphys.api.kinds.core.persistentvolume import CSIPersistentVolumeSource
 from tiphys.api.kinds.core.pod.spec import PodResourceClaim
@@ -33,7 +38,10 @@ from tiphys.api.kinds.core.pod.volumes import (
 )
 from tiphys.api.kinds.core.references import ObjectReference
 from tiphys.api.kinds.networking.ipaddress import IPAddressSpec, ParentReference
+from tiphys.api.kinds.rbac.types import AggregationRule, PolicyRule
 from tiphys.api.kinds.resource.resourceclaim import AllocationResult, ResourceClaimConsumerReference
+from tiphys.api.meta.schema import Quantity
+from tiphys.api.meta.types import LabelSelector, OwnerReference
 from tiphys.controllers import _volumes, local_path
 
 from . import objects
@@ -48,6 +56,7 @@ def populate_more(b: Bench, chance: random.Random) -> list[Place]:
     _storage(b, chance)
     _services(b, chance)
     _devices(b, chance)
+    _limits_and_leftovers(b, chance)
     theirs = new(VOLUMEATTACHMENT, "theirs")
     theirs.spec.node_name, theirs.spec.source.persistent_volume_name = "n0", "v0"
     b.client.put(VOLUMEATTACHMENT, theirs)
@@ -55,6 +64,32 @@ def populate_more(b: Bench, chance: random.Random) -> list[Place]:
     address.spec = IPAddressSpec(parent_ref=ParentReference(group="example.com", resource="things", name="x"))
     b.client.put(IPADDRESS, address)
     return [(VOLUMEATTACHMENT, "", "theirs"), (IPADDRESS, "", "255.255.255.255")]
+
+
+def _limits_and_leftovers(b: Bench, chance: random.Random) -> None:
+    """A quota; roles that gather others; and what lost its owner, its use or its time."""
+    put = b.client.put
+    quota = new(RESOURCEQUOTA, "q", "default")
+    quota.spec.hard = {"pods": Quantity("20"), "count/services": Quantity("5"), "persistentvolumeclaims": Quantity("9")}
+    put(RESOURCEQUOTA, quota)
+    for number in range(chance.randint(0, 3)):
+        rules = [PolicyRule(api_groups=[""], resources=[f"things-{number}"], verbs=["get"])]
+        role = new(CLUSTERROLE, f"part-{number}", rules=rules)
+        role.metadata.labels = {"to": chance.choice(("all", "none"))}
+        put(CLUSTERROLE, role)
+    selectors = [LabelSelector(match_labels={"to": "all"})]
+    gathering = new(CLUSTERROLE, "all", aggregation_rule=AggregationRule(cluster_role_selectors=selectors))
+    put(CLUSTERROLE, gathering)
+    for number in range(chance.randint(0, 3)):
+        lost = new(CONFIGMAP, f"lost-{number}", "default")
+        owner = OwnerReference(api_version="v1", kind="ConfigMap", name="gone", uid=f"uid-gone-{number % 2}")
+        lost.metadata.owner_references = [owner]
+        put(CONFIGMAP, lost)
+    if chance.random() < 0.5:
+        over = objects.job("over", ttl_seconds_after_finished=chance.choice((0, 100)))
+        ended = JobCondition(type="Complete", status="True", last_transition_time=objects.NOW)
+        over.status.conditions, over.status.completion_time = [ended], objects.NOW
+        put(JOB, over)
 
 
 def _storage(b: Bench, chance: random.Random) -> None:
