@@ -275,7 +275,7 @@ def test_node_ports_answer_on_every_address_of_the_node(lab: Lab) -> None:
     for namespace, address in (
         (lab.client, NODE_IP),
         (lab.node, NODE_IP),
-        (lab.node, "127.0.0.1"),
+        *([(lab.node, "127.0.0.1")] if modes.answers_on_loopback(lab.mode) else []),
         (f"{lab.tag}-a", NODE_IP),
         (f"{lab.tag}-a", "10.244.0.1"),
     ):
@@ -337,6 +337,8 @@ def test_a_client_with_affinity_comes_back_to_its_endpoint_until_that_is_gone(la
 
 
 def test_affinity_ends_with_its_timeout(lab: Lab) -> None:
+    if lab.mode == "ipvs":
+        pytest.skip("IPVS keeps a client's choice while it remembers one of its connections: two minutes")
     lab.service(sessionAffinity="ClientIP", sessionAffinityConfig={"clientIP": {"timeoutSeconds": 1}})
     lab.endpoints("10.244.0.2", "10.244.0.3")
     wait_for_answer(lab, {"a", "b"})

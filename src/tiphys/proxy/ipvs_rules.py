@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from tiphys.base.family import Family
+from tiphys.base.family import IPV4, Family
 from tiphys.proxy.ipvs import ADDRESS, REAL, VIRTUAL
-from tiphys.proxy.ruleset import MASQUERADE_MARK, Item, Surroundings
+from tiphys.proxy.ruleset import LOOPBACK_CLOSED, MASQUERADE_MARK, Item, Surroundings
 from tiphys.proxy.table import Change, commands
 
 TABLE = "tiphys-ipvs"
@@ -75,7 +75,8 @@ def _base(around: Surroundings) -> str:
         " chain prerouting {\n  type filter hook prerouting priority -150; policy accept;\n"
         "  jump mark-masquerade\n }\n"
         " chain output {\n  type filter hook output priority -150; policy accept;\n  jump mark-masquerade\n }\n"
-        " chain input {\n  type filter hook input priority 0; policy accept;\n  ct state new jump guard\n }\n"
+        " chain input {\n  type filter hook input priority 0; policy accept;\n"
+        f"{LOOPBACK_CLOSED if around.family == IPV4 else ''}  ct state new jump guard\n }}\n"
         " chain output-filter {\n  type filter hook output priority 0; policy accept;\n  ct state new jump guard\n }\n"
         " chain postrouting {\n  type nat hook postrouting priority 100; policy accept;\n"
         f"  {word} saddr . {word} daddr @hairpins masquerade fully-random\n"

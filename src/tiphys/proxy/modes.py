@@ -73,6 +73,11 @@ def serves(name: str, family: Family) -> bool:
     return name != "userspace" or family == IPV4
 
 
+def answers_on_loopback(name: str) -> bool:
+    """Whether node ports can answer on 127.0.0.1: IPVS serves nothing there, as upstream's."""
+    return name != "ipvs"
+
+
 def cleanup(*, but: str = "") -> None:
     """Takes the rules of every mode away, or of all but one, in this network namespace. Idempotent."""
     kept = _MODES[but][1] if but else None

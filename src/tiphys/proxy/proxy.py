@@ -152,7 +152,7 @@ class Proxy:
         await self._services.wait_synced()
         await self._slices.wait_synced()
         await self._nodes.wait_synced()
-        if self._settings.localhost_node_ports:
+        if self._settings.localhost_node_ports and modes.answers_on_loopback(self._settings.mode):
             _route_localnet()
         failures = 0
         self._wake.set()

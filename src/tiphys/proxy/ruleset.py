@@ -75,10 +75,10 @@ def sets(family: Family) -> dict[str, str]:
     return {"cluster-ips": f"type {family.nft_type};", "hairpins": f"type {family.nft_type} . {family.nft_type};"}
 
 
-_LOOPBACK_CLOSED = (
+LOOPBACK_CLOSED = (
     '  iifname != "lo" ip daddr 127.0.0.0/8 ct state { new, invalid, untracked } ct status & dnat == 0 drop\n'
 )
-"""`route_localnet` opens loopback to neighbours; this closes it again."""
+"""`route_localnet` opens loopback to neighbours; this closes it again. Whoever set it may have been another mode."""
 
 SIZES = range(1, 17)
 """The endpoint counts that every load provides for."""
@@ -152,7 +152,7 @@ def base(sizes: Iterable[int], around: Surroundings = Surroundings()) -> str:
         f"  meta mark & {MASQUERADE_MARK:#x} == 0 return\n"
         f"  meta mark set meta mark ^ {MASQUERADE_MARK:#x}\n  masquerade fully-random\n }}\n"
         " chain input {\n  type filter hook input priority 0; policy accept;\n"
-        f"{_LOOPBACK_CLOSED if family == IPV4 else ''}"
+        f"{LOOPBACK_CLOSED if family == IPV4 else ''}"
         f"  ct state new {faces} {_PORT_KEY} vmap @unserved-node-ports\n  ct state new jump unserved-chain\n }}\n"
         " chain forward {\n  type filter hook forward priority 0; policy accept;\n"
         "  ct state new jump unserved-chain\n }\n"
