@@ -9,12 +9,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from tiphys.api.kind import Kind
 from tiphys.api.meta.owners import controller_of, owner_reference
 from tiphys.api.meta.resource import Resource
-from tiphys.api.meta.types import OwnerReference
+from tiphys.api.meta.types import ObjectMeta, OwnerReference
 from tiphys.base.selectors import LabelSelector
-from tiphys.controllers._actions import Alive, Patch
+from tiphys.controllers._actions import Alive, Guard, Patch
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +64,26 @@ def adoption(kind: Kind[Any], obj: Resource, owner_kind: Kind[Any], owner: Resou
 
 
 def _release(kind: Kind[Any], obj: Resource, owner_uid: str) -> Patch:
-    return Patch(kind, obj.metadata.name, obj.metadata.namespace, without_owners(obj, (owner_uid,)))
+    return without_owners(kind, obj, (owner_uid,))
 
 
-def without_owners(obj: Resource, owner_uids: Sequence[str]) -> dict[str, Any]:
-    """A strategic patch that takes these owners from `obj`, and from no successor of its name."""
-    removals = [{"$patch": "delete", "uid": uid} for uid in owner_uids]
-    return {"metadata": {"uid": obj.metadata.uid, "ownerReferences": removals}}
+def without_owners(kind: Kind[Any], obj: Resource, owner_uids: Sequence[str], guards: tuple[Guard, ...] = ()) -> Patch:
+    """Takes these owners from `obj`, and from no successor of its name.
+
+    Custom resources know no strategic patches: there the list is replaced, unless the object changed meanwhile.
+    """
+    meta = obj.metadata
+    if kind.custom is None:
+        removals = [{"$patch": "delete", "uid": uid} for uid in owner_uids]
+        return Patch(kind, meta.name, meta.namespace, _references(meta, removals), guards=guards)
+    left = [msgspec.to_builtins(owner) for owner in meta.owner_references if owner.uid not in owner_uids]
+    patch = _references(meta, left)
+    patch["metadata"]["resourceVersion"] = meta.resource_version
+    return Patch(kind, meta.name, meta.namespace, patch, "merge", guards=guards)
+
+
+def _references(meta: ObjectMeta, references: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"metadata": {"uid": meta.uid, "ownerReferences": references}}
 
 
 def _as_json(reference: OwnerReference) -> dict[str, Any]:

@@ -122,8 +122,7 @@ def plan(key: Item, world: World) -> Sequence[Action]:
     lost = [owner for owner in world.owners if owner.state != "solid"]
     gone = tuple(_gone(key, owner) for owner in lost if owner.state == "absent")
     if "solid" in states:
-        patch = without_owners(world.obj, [owner.reference.uid for owner in lost])
-        return [*complaints, Patch(key.kind, key.name, key.namespace, patch, guards=gone)]
+        return [*complaints, without_owners(key.kind, world.obj, [owner.reference.uid for owner in lost], gone)]
     if "waiting" in states and world.dependents:
         unblock = [_unblock(key, world.obj)] if _in_cycle(world) else []
         # After a patch the revision is another; the UID alone then has to say which object is meant.
@@ -154,11 +153,11 @@ def _gone(key: Item, owner: Owner) -> Gone:
 
 
 def _orphan(key: Item, world: World) -> Sequence[Action]:
-    freed = [
-        Patch(kind, dependent.metadata.name, dependent.metadata.namespace, without_owners(dependent, (key.uid,)))
-        for kind, dependent in world.dependents
-    ]
-    return [*freed, _without_finalizer(key, world.obj, ORPHAN)]
+    """The owner goes when none of its dependents is seen to name it any more: one that could not be freed would be
+    collected. The last one that is freed wakes us again.
+    """
+    freed = [without_owners(kind, dependent, (key.uid,)) for kind, dependent in world.dependents]
+    return freed or [_without_finalizer(key, world.obj, ORPHAN)]
 
 
 def _finish_foreground(key: Item, world: World) -> Sequence[Action]:
