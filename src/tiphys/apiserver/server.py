@@ -40,7 +40,7 @@ from tiphys.apiserver.flowcontrol.control import FlowControl
 from tiphys.apiserver.flowcontrol.debug import handlers as flow_tables
 from tiphys.apiserver.http import HttpServer
 from tiphys.apiserver.local import LocalClient
-from tiphys.apiserver.plain.health import Health
+from tiphys.apiserver.plain.health import BOOTSTRAP_HOOKS, FILLING_HOOKS, Health
 from tiphys.apiserver.plain.measures import Measures, process_metrics
 from tiphys.apiserver.plain.openapi import OpenApi
 from tiphys.apiserver.plain.paths import install_plain
@@ -304,9 +304,16 @@ class ApiServer:
         for health in (self.live, self.ready):
             health.add("log", lambda: "")
             health.add("etcd", self._store_failure)
-            health.add("poststarthook/rbac/bootstrap-roles", lambda: "" if self._bootstrapped else "not finished")
-        self.ready.add("informer-sync", lambda: "" if self._registry is not None else "the watch cache is not filled")
+            for hook in FILLING_HOOKS:
+                health.add(f"poststarthook/{hook}", self._filled)
+            for hook in BOOTSTRAP_HOOKS:
+                health.add(f"poststarthook/{hook}", lambda: "" if self._bootstrapped else "not finished")
+            health.add("autoregister-completion", self._filled)
+        self.ready.add("informer-sync", self._filled)
         self.ready.add("shutdown", lambda: "process is shutting down" if self._stopping else "")
+
+    def _filled(self) -> str:
+        return "" if self._registry is not None else "the watch cache is not filled"
 
     def _store_failure(self) -> str:
         return str(getattr(self._store, "failure", "") or "")

@@ -63,6 +63,8 @@ def test_health_by_check(api: RunningServer) -> None:
     verbose = api.request("GET", "/readyz?verbose")
     assert verbose.body.startswith(b"[+]ping ok\n")
     assert verbose.body.endswith(b"readyz check passed\n")
+    for hook in ("start-apiextensions-controllers", "scheduling/bootstrap-system-priority-classes"):
+        assert f"[+]poststarthook/{hook} ok\n".encode() in verbose.body
     assert api.request("GET", "/livez/ping").body == b"ok"
     assert api.request("GET", "/livez/none").status == 404
     assert b"[+]etcd excluded: ok" in api.request("GET", "/readyz?verbose&exclude=etcd").body

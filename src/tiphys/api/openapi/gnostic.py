@@ -83,7 +83,7 @@ def _operation(item: _Json) -> bytes:
         _text(5, item["operationId"]),
         _texts(6, item["produces"]),
         _texts(7, item["consumes"]),
-        *(_part(8, _parameter(found)) for found in item["parameters"]),
+        *(_part(8, _parameter(found)) for found in item.get("parameters", ())),
         _part(9, responses),
         _texts(10, item["schemes"]),
         *_extensions(13, item),

@@ -205,7 +205,7 @@ class Paths:
             "tags": [_tag(kind)],
             "description": f"{action} {kind.kind}{' ' + suffix if suffix else ''}",
             "operationId": f"{action}{group}{scope}{kind.kind}{suffix}",
-            "parameters": _query(query),
+            **({"parameters": _query(query)} if query else {}),
             "responses": dict(sorted(responses.items())),
             "x-kubernetes-action": "deletecollection" if collection else _ACTIONS.get(action, "connect"),
             "x-kubernetes-group-version-kind": {
@@ -251,7 +251,7 @@ def _parameter_v2(parameter: Schema) -> Schema:
 
 def _operation_v2(operation: Schema) -> Schema:
     made = {key: value for key, value in operation.items() if key != "requestBody"}
-    made["parameters"] = [_parameter_v2(p) for p in operation["parameters"]]
+    made["parameters"] = [_parameter_v2(p) for p in operation.get("parameters", ())]
     made["consumes"], made["produces"], made["schemes"] = ["*/*"], [], ["https"]
     body = operation.get("requestBody")
     if body is not None:

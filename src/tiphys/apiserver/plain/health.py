@@ -15,6 +15,20 @@ log = logging.getLogger(__name__)
 
 Check = Callable[[], str]
 """Empty: well. Otherwise why not; it is logged, not shown."""
+FILLING_HOOKS = (
+    "start-apiserver-admission-initializer", "generic-apiserver-start-informers", "storage-readiness",
+    "start-apiextensions-informers", "start-apiextensions-controllers", "crd-informer-synced",
+    "start-service-ip-repair-controllers", "start-cluster-authentication-info-controller",
+    "start-kube-aggregator-informers", "apiservice-registration-controller",
+    "apiservice-status-local-available-controller", "apiservice-status-remote-available-controller",
+    "kube-apiserver-autoregistration", "apiservice-openapi-controller",
+)  # fmt: skip
+"""Upstream's hooks after the start whose work is done here when the watch cache is filled."""
+BOOTSTRAP_HOOKS = (
+    "rbac/bootstrap-roles", "bootstrap-controller", "start-system-namespaces-controller",
+    "scheduling/bootstrap-system-priority-classes",
+)  # fmt: skip
+"""Those whose work is done when the objects of an empty cluster are written."""
 _HEADERS = (("X-Content-Type-Options", "nosniff"),)
 _TEXT = "text/plain; charset=utf-8"
 
