@@ -114,6 +114,9 @@ class FakeApi(MemoryApi):
                 if key == "conditions":
                     kept = {c["type"]: c for c in target.get(key, [])}
                     for condition in value:
+                        if "$patch" in condition:
+                            kept.pop(condition["type"], None)
+                            continue
                         one = kept.setdefault(condition["type"], {})
                         one.update(condition)
                         kept[condition["type"]] = {k: v for k, v in one.items() if v is not None}

@@ -468,7 +468,16 @@ async def test_a_pod_as_a_whole_is_resized(node: TestNode) -> None:
         return {"requests": amounts, "limits": amounts}
 
     container = {"name": "c", "image": BUSYBOX, "command": ["sleep", "1000"]}
-    node.api.run({"metadata": {"name": "whole"}, "spec": {"containers": [container], "resources": sized("32Mi")}})
+    policy = {"resourceName": "memory", "restartPolicy": "RestartContainer"}
+    restarts = {
+        **container,
+        "name": "r",
+        "command": ["/bin/busybox", "sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"],
+    }
+    restarts["resizePolicy"] = [policy]
+    node.api.run(
+        {"metadata": {"name": "whole"}, "spec": {"containers": [container, restarts], "resources": sized("32Mi")}}
+    )
     running = await node.until_phase("whole", "Running")
     cgroups = node.kubelet._context.cgroups if node.kubelet._context is not None else None
     assert cgroups is not None
@@ -483,7 +492,7 @@ async def test_a_pod_as_a_whole_is_resized(node: TestNode) -> None:
         return {int(file.read_text()) for file in (group / name, *containers) if file.read_text().strip().isdigit()}
 
     assert 32 << 20 in limits()
-    for memory, size in (("48Mi", 48 << 20), ("24Mi", 24 << 20)):
+    for turn, (memory, size) in enumerate((("48Mi", 48 << 20), ("24Mi", 24 << 20)), start=1):
         found = node.api.pod("whole")
         assert found is not None
         wanted = copy_of(found)
@@ -491,16 +500,16 @@ async def test_a_pod_as_a_whole_is_resized(node: TestNode) -> None:
         wanted.metadata.generation += 1
         node.api.put(POD, wanted)
 
-        def done(p: Pod | None, memory: str = memory) -> bool:
-            held = p.status.resources.limits.get("memory") if p is not None and p.status.resources else ""
-            return held == memory and p is not None and p.status.allocated_resources.get("memory") == memory
+        def done(p: Pod | None, memory: str = memory, turn: int = turn) -> bool:
+            if p is None or p.status.resources is None:
+                return False
+            counts = {each.name: each.restart_count for each in p.status.container_statuses}
+            under_way = any(condition.type == "PodResizeInProgress" for condition in p.status.conditions)
+            shown = (p.status.resources.limits.get("memory"), p.status.allocated_resources.get("memory"))
+            return shown == (memory, memory) and not under_way and counts == {"c": 0, "r": turn}
 
-        after = await node.until("whole", done)
-        assert after.status.container_statuses[0].restart_count == 0
-        assert size in limits()
-    await node.until(
-        "whole", lambda p: p is not None and "PodResizeInProgress" not in [c.type for c in p.status.conditions]
-    )
+        await node.until("whole", done, 60)
+        assert size in limits() and 32 << 20 not in limits()
 
 
 async def test_a_deadline_ends_a_pod(node: TestNode) -> None:

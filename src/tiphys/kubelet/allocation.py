@@ -27,7 +27,9 @@ class Allocation(msgspec.Struct):
     """By container name, and `WHOLE_POD`."""
 
     allocated: dict[str, ResourceRequirements] = {}
+    """As in the spec."""
     actuated: dict[str, ResourceRequirements] = {}
+    """As in the cgroups: containers have the pod's limits where the spec gives them none."""
     started_generation: int = 0
     """The pod's generation whose resize is in progress; 0: none is."""
 
@@ -41,6 +43,12 @@ def resizable(pod: Pod) -> Iterator[Container]:
 def of_spec(pod: Pod) -> dict[str, ResourceRequirements]:
     found = {container.name: container.resources for container in resizable(pod)}
     return found if pod.spec.resources is None else {WHOLE_POD: pod.spec.resources, **found}
+
+
+def effective(pod: Pod) -> dict[str, ResourceRequirements]:
+    """What the cgroups are to hold for this spec."""
+    level = pod.spec.resources or ResourceRequirements()
+    return {name: within(own, level) if name != WHOLE_POD else own for name, own in of_spec(pod).items()}
 
 
 def level_of(resources: Mapping[str, ResourceRequirements]) -> ResourceRequirements:

@@ -130,6 +130,8 @@ def _seen(
     actuated: Mapping[str, ResourceRequirements],
 ) -> ContainerStatus:
     has = actuated.get(container.name, container.resources) if run.running else container.resources
+    own = {name: amount for name, amount in has.limits.items() if name in container.resources.limits}
+    has = ResourceRequirements(requests=has.requests, limits=own, claims=has.claims)
     status = ContainerStatus(
         name=container.name,
         restart_count=run.attempt,

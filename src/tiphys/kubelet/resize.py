@@ -35,12 +35,11 @@ from tiphys.kubelet.allocation import (
     AllocationFile,
     asks_more,
     differing,
+    effective,
     granted,
-    level_of,
     needs_restart,
     of_spec,
     resizable,
-    within,
 )
 from tiphys.kubelet.cgroups import Limits, pod_limits
 from tiphys.kubelet.context import NodeContext
@@ -62,14 +61,14 @@ class Change:
 def changes(pod: Pod, runtime: PodRuntime, actuated: Mapping[str, ResourceRequirements]) -> list[Change]:
     """What is to be done for `pod` (as granted), in order: smaller limits first."""
     found = []
-    wanted = pod.spec.resources or ResourceRequirements()
+    wanted = effective(pod)
     for container in resizable(pod):
         run, known = runtime.latest(container.name), actuated.get(container.name)
         if run is None or not run.running or known is None:
             continue
-        if changed := differing(within(container.resources, wanted), within(known, level_of(actuated))):
+        if changed := differing(wanted[container.name], known):
             found.append(Change(container, run, needs_restart(container, changed)))
-    found.sort(key=lambda change: _growth(change.container.resources, actuated[change.container.name]))
+    found.sort(key=lambda change: _growth(wanted[change.container.name], actuated[change.container.name]))
     return found
 
 
@@ -146,7 +145,7 @@ class Resizer:
 
     def begun(self, pod: Pod, name: str) -> None:
         """A container was started with what `pod` (as granted) says."""
-        resources = of_spec(pod).get(name)
+        resources = effective(pod).get(name)
         if pod.spec.resources is not None:
             self._state.actuated.setdefault(WHOLE_POD, pod.spec.resources)
         if resources is not None and self._state.actuated.get(name) != resources:
@@ -213,7 +212,7 @@ class Resizer:
             for change in due:
                 if not change.restart:
                     await self._update(pod, change)
-                    self._state.actuated[change.container.name] = change.container.resources
+                    self._state.actuated[change.container.name] = effective(pod)[change.container.name]
             if not any(change.restart for change in due):
                 await self._resize_pod(pod, growing=False)
         except (RuntimeFailure, OSError, ValueError) as error:
@@ -256,15 +255,13 @@ class Resizer:
     async def _check_memory(self, pod: Pod, due: Sequence[Change]) -> None:
         """Raises ValueError where a container uses more than it is to have: the kernel would kill it."""
         for change in due:
-            level, actuated = pod.spec.resources or ResourceRequirements(), self._state.actuated
-            known = within(actuated[change.container.name], level_of(actuated))
-            limit = value(within(change.container.resources, level).limits.get("memory", "0"))
-            before = value(known.limits.get("memory", "0"))
+            name = change.container.name
+            limit = value(effective(pod)[name].limits.get("memory", "0"))
+            before = value(self._state.actuated[name].limits.get("memory", "0"))
             if change.restart or not limit or (before and limit >= before):
                 continue
             used = await self._node.cri.memory_usage(change.run.id)
             if used > limit:
-                name = change.container.name
                 raise ValueError(
                     "cannot decrease memory limits: attempting to set container "
                     f'"{name}" memory limit ({limit}) below current usage ({used})'

@@ -11,7 +11,16 @@ import pytest
 from tiphys.api.kinds.core.pod.containers import Container, ContainerResizePolicy, ResourceRequirements
 from tiphys.api.kinds.core.pod.schema import Pod
 from tiphys.client.events import KeptEvents
-from tiphys.kubelet.allocation import Allocation, AllocationFile, asks_more, differing, granted, of_spec, within
+from tiphys.kubelet.allocation import (
+    Allocation,
+    AllocationFile,
+    asks_more,
+    differing,
+    effective,
+    granted,
+    of_spec,
+    within,
+)
 from tiphys.kubelet.capacity import Capacity
 from tiphys.kubelet.cgroups import Limits
 from tiphys.kubelet.resize import Resizer, changes, event_text, widest
@@ -87,10 +96,13 @@ def test_what_the_pod_as_a_whole_has_is_promised_too() -> None:
 
 
 def test_containers_without_limits_follow_the_pods() -> None:
-    actuated = of_spec(level(pod(a=asks(), b=asks("1", "1Gi")), asks("2", "2Gi")))
+    actuated = effective(level(pod(a=asks(), b=asks("1", "1Gi")), asks("2", "2Gi")))
     wanted = level(pod(a=asks(), b=asks("1", "1Gi")), asks("2", "3Gi"))
     assert [change.container.name for change in changes(wanted, running("a", "b"), actuated)] == ["a"]
     assert within(asks("1"), asks("2", "3Gi")).limits == {"cpu": "1", "memory": "3Gi"}
+    # One that has begun with the new limits is not changed again, though the pod is still on its way.
+    begun = {**actuated, "a": effective(wanted)["a"]}
+    assert changes(wanted, running("a", "b"), begun) == []
 
 
 def test_the_status_tells_what_was_promised_and_what_is_held() -> None:
