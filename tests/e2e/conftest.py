@@ -21,6 +21,8 @@ import pytest
 from tiphys.cluster import preflight
 
 _NUMBERS = itertools.count()
+PATIENCE = float(os.environ.get("TIPHYS_TEST_PATIENCE", "1"))
+"""How much longer a slow machine is waited for."""
 REPOSITORY = Path(__file__).resolve().parents[2]
 TIPHYS = (sys.executable, "-m", "tiphys")
 
@@ -74,7 +76,7 @@ def run(
         stdin=subprocess.DEVNULL if stdin is None else None,
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=180 * PATIENCE,
         check=False,
         env={**os.environ, **(environment or {})},
     )
@@ -85,7 +87,7 @@ def run(
 
 def eventually(condition: Callable[[], Any], timeout_s: float = 30.0) -> Any:
     """The first true value of `condition`; fails with the last one after `timeout_s`."""
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + timeout_s * PATIENCE
     while True:
         value = condition()
         if value:

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.conftest import PATIENCE
 from tiphys.proxy import modes
 
 pytestmark = pytest.mark.skipif(
@@ -25,8 +26,6 @@ pytestmark = pytest.mark.skipif(
 
 NODE_IP, CLIENT_IP = "172.30.0.11", "172.30.0.1"
 NODE_IP6, CLIENT_IP6, VIP6 = "fd00:30::11", "fd00:30::1", "fd00:96::50"
-PATIENCE = float(os.environ.get("TIPHYS_TEST_PATIENCE", "1"))
-"""How much longer a slow machine is waited for."""
 VIP, NODE_PORT = "10.96.0.50", 30080
 
 SERVER = """

@@ -47,7 +47,7 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(known)}; all of them")
     parser.add_argument("--shell", action="store_true", help="a console instead of the parts")
     parser.add_argument("--memory", default="5G")
-    parser.add_argument("--timeout", type=int, default=3600, help="seconds after which the machine is switched off")
+    parser.add_argument("--timeout", type=int, default=7200, help="seconds after which the machine is switched off")
     parser.add_argument("--ssh-port", type=int, help="of 127.0.0.1, led to the machine's port 22 (key: ~/.ssh)")
     chosen = parser.parse_args()
     if unknown := set(chosen.parts) - set(known):
@@ -72,12 +72,16 @@ def obstacle() -> str:
 
 def processor() -> tuple[str, ...]:
     """The machine's own where it can be lent out, else an emulated one: ten times slower, and just as true."""
-    if os.access("/dev/kvm", os.R_OK | os.W_OK) and any(
-        Path("/sys/module", f"kvm_{of}").exists() for of in ("intel", "amd")
-    ):
+    if lent():
         return "-accel", "kvm", "-cpu", "host"
     # Without AVX: emulated, it costs more than it gives.
     return "-accel", "tcg,thread=multi,tb-size=1024", "-cpu", "Nehalem"
+
+
+def lent() -> bool:
+    """Whether this machine's processor runs guests: KVM of other kinds (kvm_pvm) runs only kernels made for it."""
+    kinds = (Path("/sys/module", f"kvm_{of}") for of in ("intel", "amd"))
+    return os.access("/dev/kvm", os.R_OK | os.W_OK) and any(kind.exists() for kind in kinds)
 
 
 def made_image() -> Path:
@@ -144,7 +148,8 @@ def shared(scratch: Path, parts: list[str]) -> Iterator[Path]:
         shutil.copyfile(certificates, host / certificates.name)
     if (keys := sorted(Path.home().glob(".ssh/*.pub"))) and parts == []:
         (host / "authorized_keys").write_text("".join(key.read_text() for key in keys))
-    settings = {
+    settings = {"TIPHYS_TEST_PATIENCE": "1" if lent() else "10"}
+    settings |= {
         name: value for name, value in os.environ.items() if name.startswith(("PIP_", "http_", "https_", "no_"))
     }
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in settings.items())
