@@ -120,6 +120,11 @@ class Resizer:
         return self._state.actuated
 
     @property
+    def under_way(self) -> bool:
+        """Whether something that was promised is not done yet."""
+        return bool(self._state.started_generation)
+
+    @property
     def waiting(self) -> bool:
         """Whether room is missing for what the pod asks."""
         return self._pending is not None

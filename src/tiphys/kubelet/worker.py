@@ -309,6 +309,8 @@ class PodWorker:
         wait_s, started = await self._starting.bring_up(pod, wanted, starts, runtime, self._status, self._report)
         for name in started:
             self._resizer.begun(pod, name)
+        if started and self._resizer.under_way:
+            wait_s = 0.0  # it may be over by that
         return wait_s, moved or wanted.create_sandbox or bool(started)
 
     # --- reporting ---------------------------------------------------------------------------------------------
