@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 Bools: TypeAlias = npt.NDArray[np.bool_]
 Ints: TypeAlias = npt.NDArray[np.int64]
-Ids: TypeAlias = npt.NDArray[np.int32]
+Ids: TypeAlias = npt.NDArray[np.intp]
+"""As wide as numpy's own indexes: looking something up by narrower ones takes ten times as long."""
 Rows: TypeAlias = slice | npt.NDArray[np.intp]
 """Which rows an array function is asked about; its answer has as many entries."""
 
@@ -35,7 +36,7 @@ class LabelColumn:
     __slots__ = ("_ids_by_text", "ids", "texts", "version")
 
     def __init__(self, capacity: int) -> None:
-        self.ids: Ids = np.full(capacity, ABSENT, dtype=np.int32)
+        self.ids: Ids = np.full(capacity, ABSENT, dtype=np.intp)
         self.texts: list[str] = []
         self._ids_by_text: dict[str, int] = {}
         self.version = next(_versions)
@@ -72,8 +73,8 @@ class LabelColumn:
         if len(self.texts) <= 2 * len(self.ids):
             return
         used = [int(i) for i in np.unique(self.ids) if i != ABSENT]
-        renumber = np.full(len(self.texts) + 1, ABSENT, dtype=np.int32)
-        renumber[used] = np.arange(len(used), dtype=np.int32)
+        renumber = np.full(len(self.texts) + 1, ABSENT, dtype=np.intp)
+        renumber[used] = np.arange(len(used), dtype=np.intp)
         self.ids = renumber[self.ids]  # -1 picks the last entry, which is ABSENT
         self.texts = [self.texts[i] for i in used]
         self.version = next(_versions)

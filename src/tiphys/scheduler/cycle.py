@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from tiphys.scheduler.columns import Bools, Ints
 from tiphys.scheduler.diagnosis import Diagnosis, diagnose, refuser
@@ -123,7 +124,7 @@ class Cycle:
         best, ties = _best(evaluation, total)
         if best < 0:
             return self._refused(pod, evaluation, verdict)
-        row = ties[self._pick(len(ties)) if len(ties) > 1 else 0]
+        row = int(ties[self._pick(len(ties)) if len(ties) > 1 else 0])
         return Decision(self._table.names[row], score=best, feasible=int(np.count_nonzero(feasible)))
 
     def _refused_at_all(self, pod: PodRecord, evaluation: Evaluation) -> bool:
@@ -203,11 +204,11 @@ class Cycle:
         return total
 
 
-def _best(evaluation: Evaluation, total: Ints) -> tuple[int, Sequence[int]]:
+def _best(evaluation: Evaluation, total: Ints) -> tuple[int, Sequence[int] | npt.NDArray[np.intp]]:
     """The largest entry of `total`, and the rows that have it. Remembered where `total` is the evaluation's own."""
     if total is not evaluation.fixed:
         best = int(total.max(initial=-1))
-        return best, np.flatnonzero(total == best).tolist() if best >= 0 else ()
+        return best, np.flatnonzero(total == best) if best >= 0 else ()
     levels = evaluation.levels
     if not levels:
         best = int(total.max(initial=-1))

@@ -16,7 +16,7 @@ class TaintSets:
     """The column of numbers, and what they stand for."""
 
     def __init__(self, capacity: int) -> None:
-        self.of: Ids = np.zeros(capacity, dtype=np.int32)
+        self.of: Ids = np.zeros(capacity, dtype=np.intp)
         """By row: index into `sets`. Replaced when the table grows: take it at each use."""
         self.sets: list[tuple[TaintKey, ...]] = [()]
         self._numbers: dict[tuple[TaintKey, ...], int] = {(): 0}
@@ -45,7 +45,7 @@ class TaintSets:
         used = [int(i) for i in np.unique(self.of)]
         kept = [(), *(self.sets[i] for i in used if i)]
         self._numbers = {taints: i for i, taints in enumerate(kept)}
-        renumber = np.zeros(len(self.sets), dtype=np.int32)
+        renumber = np.zeros(len(self.sets), dtype=np.intp)
         renumber[used] = [self._numbers[self.sets[i]] for i in used]
         self.of = renumber[self.of]
         self.sets = kept

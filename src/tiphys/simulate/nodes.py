@@ -76,7 +76,7 @@ class SimulatedNodes:
         self._assigned: dict[str, str] = {}
         """By pod UID: addresses that we gave out."""
         self._agenda = Agenda(clock, settings.calls_in_flight_max)
-        self._renewals = Agenda(clock, settings.calls_in_flight_max, settings.lease_grain_s)
+        self._renewals = Agenda(clock, settings.renewals_in_flight_max, settings.lease_grain_s)
         """Of leases. Apart, as a kubelet's are: with much to say of pods, a node must not seem dead."""
 
     @property

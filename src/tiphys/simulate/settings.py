@@ -46,6 +46,11 @@ class SimulationSettings:
     """Where pods' addresses come from. They lead nowhere."""
     kubelet_version: str = "v1.36.2"
 
+    @property
+    def renewals_in_flight_max(self) -> int:
+        """Renewals under way at once: kubelets do not wait for each other, so an answer may take seconds."""
+        return max(self.calls_in_flight_max, self.nodes // 5)
+
     def __post_init__(self) -> None:
         if self.nodes < 0 or self.calls_in_flight_max < 1:
             raise ValueError("simulated nodes: nodes must not be negative, calls_in_flight_max at least 1")

@@ -24,7 +24,7 @@ from tiphys.scheduler.events import Change, Wake
 from tiphys.scheduler.nodematch import node_mask, node_matches, required_terms
 from tiphys.scheduler.plugin import SCORE_MAX, PluginSpec
 from tiphys.scheduler.pods import Group, PodRecord
-from tiphys.scheduler.table import NodeTable
+from tiphys.scheduler.table import NodeTable, Spread
 from tiphys.scheduler.tolerance import UNTOLERATED
 
 NAME = "PodTopologySpread"
@@ -230,12 +230,18 @@ def _add_score(
         if labelled is not None:
             counted &= labelled
         by_domain = np.append(_counted_by_domain(table, constraint, ids, counted), 0)
-    # A domain counts when a candidate is in it; nodes without the label form one of their own for the weight.
-    seen = np.zeros(len(by_domain), dtype=np.bool_)
-    seen[ids[candidates]] = True
-    credit = by_domain * math.log(int(np.count_nonzero(seen)) + 2) + (constraint.max_skew - 1)
+    credit = by_domain * math.log(_domains_of(ids, candidates, spread) + 2) + (constraint.max_skew - 1)
     credit[-1] = 0.0
     total += credit[ids]
+
+
+def _domains_of(ids: Ids, candidates: Bools, spread: Spread) -> int:
+    """In how many domains there is a candidate; nodes without the label form one of their own."""
+    if candidates.all():
+        return spread.domains + (not spread.everywhere)
+    seen = np.zeros(len(spread.used) + 1, dtype=np.bool_)
+    seen[ids[candidates]] = True
+    return int(np.count_nonzero(seen))
 
 
 def _normalized(raw: Ints, candidates: Bools) -> Ints | None:
