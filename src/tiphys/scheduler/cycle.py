@@ -14,15 +14,15 @@ Source: pkg/scheduler/schedule_one.go (schedulePod); all nodes are scored, so th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from tiphys.scheduler.columns import Bools, Ints
-from tiphys.scheduler.diagnosis import Diagnosis, diagnose, refuser
-from tiphys.scheduler.evaluations import Evaluation, Evaluations, Plugins
+from tiphys.scheduler.diagnosis import Diagnosis, diagnose
+from tiphys.scheduler.evaluations import Evaluation, Evaluations, Plugins, kind_of
 from tiphys.scheduler.extenders.verdict import Verdict
 from tiphys.scheduler.plugin import SCORE_MAX, Normalize, PluginError, PluginSpec
 from tiphys.scheduler.pods import PodRecord
@@ -70,6 +70,8 @@ class Cycle:
         self._table = table
         self._plugins = Plugins(plugins)
         self._pick = pick or Rotation()
+        self._row_filters: tuple[Hashable, Sequence[PluginSpec]] = (None, ())
+        """What has something to say about the kind of pod that was asked about last."""
         self._evaluations = Evaluations(table, self._plugins, evaluations_max=evaluations_max)
 
     @property
@@ -163,7 +165,14 @@ class Cycle:
 
     def refuser(self, pod: PodRecord, row: int) -> PluginSpec | None:
         """The first plugin that refuses the node of `row`, as the table is supposed to be at the moment."""
-        return refuser(self._table, self._plugins.row_filters, pod, row)
+        kind = kind_of(pod)
+        if self._row_filters[0] != kind:  # preemption asks about one pod again and again
+            self._row_filters = (kind, [p for p in self._plugins.row_filters if p.applies(pod)])
+        for plugin in self._row_filters[1]:
+            self._plugins.asking = plugin.name
+            if not plugin.filter_row(self._table, pod, row):  # type: ignore[misc]  # it has one
+                return plugin
+        return None
 
     def _feasible(self, pod: PodRecord, evaluation: Evaluation) -> Bools:
         feasible = evaluation.passed

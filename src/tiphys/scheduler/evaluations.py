@@ -93,7 +93,7 @@ class Evaluations:
 
     def of(self, pod: PodRecord) -> Evaluation:
         """The evaluation of the pod's kind, as of now."""
-        key = _kind_of(pod)
+        key = kind_of(pod)
         known = self._known.pop(key, None)
         if known is None and len(self._known) >= self._known_max:
             del self._known[next(iter(self._known))]
@@ -258,6 +258,6 @@ def _raw(known: Evaluation, plugin: PluginSpec, *, create: bool) -> Ints | None:
     return raw
 
 
-def _kind_of(pod: PodRecord) -> Hashable:
+def kind_of(pod: PodRecord) -> Hashable:
     """Pods with equal kinds share an evaluation: no local plugin, nor what decides who is asked at all, reads more."""
     return (pod.shape, pod.node, pod.priority, not pod.claims, pod.devices, pod.group is None)
