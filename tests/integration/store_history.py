@@ -125,6 +125,7 @@ async def run(stores, watcher, *, keys: int, seconds: float) -> tuple[History, l
         if changes and changes[-1].revision >= newest:
             break
         await asyncio.sleep(0.05)
+    assert not looking.done(), f"the watch ended by itself: {looking}"
     watch.cancel()
     looking.cancel()
     await asyncio.gather(looking, return_exceptions=True)

@@ -25,6 +25,12 @@ from tiphys.store.interface import Change, Compacted, Record, StoreError
 log = logging.getLogger(__name__)
 _PAUSE_FIRST_S, _PAUSE_MAX_S = 0.05, 1.0
 _CHECK_S = 3.0
+_ASK_S, _SILENT_S = 4.0, 10.0
+"""A stream on which nothing comes is asked for progress; one that does not even answer that is dead, whatever its
+connection says."""
+
+_NO_WATCH = -1
+"""Whose answer it is when progress was asked for."""
 
 
 class EtcdWatch:
@@ -47,6 +53,7 @@ class EtcdWatch:
         self._previous = previous
         self._saw = saw
         self._call: Any = None
+        self._heard = False
         self._cancelled = asyncio.Event()
 
     def cancel(self) -> None:
@@ -59,9 +66,11 @@ class EtcdWatch:
         pause_s = _PAUSE_FIRST_S
         while not self._cancelled.is_set():
             member, self._call = self._members.stream(m.WATCH)
+            asking: asyncio.Task[None] | None = None
             try:
                 await self._members.check(member, _CHECK_S)
                 data = await self._begin()
+                asking = asyncio.create_task(self._ask(self._call), name="etcd watch progress")
                 while data is not grpc.aio.EOF:
                     pause_s, self._members.failure = _PAUSE_FIRST_S, ""
                     changes = self._changes(protobuf.decode(m.WatchResponse, data))
@@ -69,19 +78,28 @@ class EtcdWatch:
                         yield changes
                     if self._cancelled.is_set():
                         return
-                    data = await self._call.read()
+                    async with asyncio.timeout(_SILENT_S):
+                        data = await self._call.read()
+                    self._heard = True
             except grpc.aio.AioRpcError as error:
                 if not _passing(error):
                     raise refusal(error) from None
                 self._members.unreachable(error)
                 log.info("etcd: a watch broke at revision %d (%s); it goes on elsewhere", self._next, error.details())
             except TimeoutError:
-                log.info("etcd: %s does not begin a watch; it goes on elsewhere", self._members.address.servers[member])
+                server = self._members.address.servers[member]
+                log.info("etcd: %s is silent about a watch at revision %d; it goes on elsewhere", server, self._next)
             except (asyncio.CancelledError, asyncio.InvalidStateError):
-                if not self._cancelled.is_set():
+                if self._cancelled.is_set():
+                    return
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
                     raise
-                return
+                # The call was ended from below; nobody asked this task to end.
+                log.info("etcd: a watch was ended at revision %d; it goes on elsewhere", self._next)
             finally:
+                if asking is not None:
+                    asking.cancel()
                 self._call.cancel()
             self._members.avoid(member)
             await self._pause(pause_s)
@@ -93,6 +111,18 @@ class EtcdWatch:
         async with asyncio.timeout(_CHECK_S):
             await self._call.write(protobuf.encode(m.WatchRequest(create=self._request()), proto3=True))
             return await self._call.read()
+
+    async def _ask(self, call: Any) -> None:
+        """Until cancelled: have the stream say something while there is nothing to tell."""
+        question = protobuf.encode(m.WatchRequest(progress=m.WatchProgressRequest()), proto3=True)
+        while True:
+            self._heard = False
+            await asyncio.sleep(_ASK_S)
+            if not self._heard:
+                try:
+                    await call.write(question)
+                except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                    return  # it ended: its reader knows
 
     async def _pause(self, pause_s: float) -> None:
         try:
@@ -116,6 +146,8 @@ class EtcdWatch:
         if answer.canceled:
             self.cancel()
             raise StoreError(answer.cancel_reason or "etcd ended the watch")
+        if answer.watch_id == _NO_WATCH:  # asked for: etcd before 3.4.25 may say so ahead of events still on their way
+            return []
         revision = answer.header.revision if answer.header is not None else 0
         if answer.events:
             changes = [change_of(event) for event in answer.events]
