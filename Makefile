@@ -23,7 +23,7 @@ test: lint types imports unit e2e ## everything that CI runs
 unit: .venv/dev build/node_client ## tests without root, containers or namespaces; those with etcd skip where it is absent and cannot be had
 	@if [ "$$(id -u)" = 0 ]; then $(TIPHYS) install --etcd; fi
 	$(BIN)/pytest tests/unit tests/property tests/repo tests/integration tests/fuzz --ignore tests/integration/store -n 2 -q
-	@# A watch may fall silent where gRPC has served several event loops in one process: a process for each file of these.
+	@# Each starts etcds of its own: in a process for each file nothing of one is left for the next.
 	@for file in tests/integration/store/test_*.py; do $(BIN)/pytest -q $$file || exit 1; done
 
 e2e: .venv/dev build/kubectl ## tests with real containers, links and kernel rules (as root; else they skip)
