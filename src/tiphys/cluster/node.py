@@ -94,8 +94,7 @@ async def run(data: DataDirectory, settings: ClusterSettings, name: str) -> None
             cluster_dns=(settings.dns_ip,),
             cluster_domain=settings.cluster_domain,
             cgroup_root=f"{data.cgroup}/{name}",
-            # One socket for both families, where the machine has both.
-            bind_address="::" if settings.ipv6 else "0.0.0.0",  # noqa: S104 - the API server calls from wherever it runs
+            bind_address="" if settings.ipv6 else "0.0.0.0",  # noqa: S104 - the API server calls from wherever it runs
             serving_cert=serving.certificate,
             serving_key=serving.key,
             client_ca=pair(data, "ca").certificate,

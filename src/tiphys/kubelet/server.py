@@ -86,7 +86,7 @@ async def serve(kubelet: Kubelet, client: Client, clock: Clock) -> None:
     await runner.setup()
     try:
         context = kubelet.serving_tls = tls_context(settings.serving_cert, settings.serving_key, settings.client_ca)
-        site = web.TCPSite(runner, settings.bind_address, settings.port, ssl_context=context)
+        site = web.TCPSite(runner, settings.bind_address or None, settings.port, ssl_context=context)
         await site.start()
         await asyncio.get_running_loop().create_future()
     finally:

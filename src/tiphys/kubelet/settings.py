@@ -41,6 +41,7 @@ class KubeletSettings:
     """Both absent: no server."""
     client_ca: Path | None = None
     bind_address: str = "0.0.0.0"  # noqa: S104 - the API server calls from wherever it runs
+    """Empty: all addresses of both families."""
     port: int = 10250
     max_pods: int = 110
     pod_pids_limit: int = 4096
