@@ -423,6 +423,21 @@ def test_neighbours_do_not_reach_the_nodes_loopback(lab: Lab) -> None:
     assert names(lab.ask(lab.node, "127.0.0.1", 8080)) == {"loopback"}
 
 
+def test_what_is_cleaned_up_leaves_the_nodes_loopback_closed(lab: Lab) -> None:
+    lab.service()
+    lab.endpoints("10.244.0.2")
+    wait_for_answer(lab, {"a"})
+    routed = ("sysctl", "-n", "net.ipv4.conf.all.route_localnet")
+    assert lab.inside(lab.node, *routed).strip() == str(int(modes.answers_on_loopback(lab.mode)))
+    lab.stop_proxy()
+    try:
+        lab.inside(lab.node, sys.executable, "-c", "from tiphys.proxy.proxy import cleanup; cleanup()")
+        assert lab.inside(lab.node, *routed).strip() == "0"
+        assert "10.96.0.50" not in lab.rules()
+    finally:
+        lab.start_proxy()
+
+
 def test_addresses_from_outside_and_who_may_use_them(lab: Lab) -> None:
     external, balanced, health_port = "198.51.100.7", "198.51.100.8", 31999
     ip("-n", lab.client, "route", "replace", "198.51.100.0/24", "via", NODE_IP)

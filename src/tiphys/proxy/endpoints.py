@@ -5,7 +5,7 @@ Source: pkg/proxy/topology.go, pkg/proxy/endpointslicecache.go.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -55,6 +55,16 @@ class _Seen(NamedTuple):
 
 _NOBODY: frozenset[str] = frozenset()
 _Test = Callable[[_Seen], bool]
+
+
+def ports_of(
+    service: Service, slices: Iterable[EndpointSlice], place: Place
+) -> Iterator[tuple[ServicePort, Endpoints]]:
+    """Each port with its endpoints; nothing where the Service is not ours to translate."""
+    if proxied(service):
+        owned = [piece for piece in slices if "service.kubernetes.io/headless" not in piece.metadata.labels]
+        for port in service.spec.ports:
+            yield port, endpoints_of(port, owned, place)
 
 
 def endpoints_of(port: ServicePort, slices: Iterable[EndpointSlice], place: Place) -> Endpoints:

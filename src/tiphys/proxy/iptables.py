@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from tiphys.api.kinds.core.service import Service, ServicePort
 from tiphys.api.kinds.discovery.endpointslice import EndpointSlice
 from tiphys.base.family import IPV4
-from tiphys.proxy.endpoints import Backend, Endpoints, Place, endpoints_of, proxied
+from tiphys.proxy.endpoints import Backend, Endpoints, Place, ports_of
 from tiphys.proxy.ruleset import CHAIN, MASQUERADE_MARK, Fragment, Item, Surroundings, affinity_s, external_ips
 from tiphys.proxy.table import Changes
 
@@ -61,10 +61,8 @@ def jumps(around: Surroundings) -> list[tuple[str, str, str]]:
 def fragment_of(service: Service, slices: Sequence[EndpointSlice], place: Place, around: Surroundings) -> Fragment:
     """Everything that this Service puts into the tables of this node; nothing where it is not ours to translate."""
     items: Fragment = {}
-    if proxied(service):
-        owned = [piece for piece in slices if "service.kubernetes.io/headless" not in piece.metadata.labels]
-        for port in service.spec.ports:
-            _ServicePort(items, service, port, endpoints_of(port, owned, place), around).add()
+    for port, endpoints in ports_of(service, slices, place):
+        _ServicePort(items, service, port, endpoints, around).add()
     return items
 
 

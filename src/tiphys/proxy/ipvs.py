@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeVar
 from tiphys.api.kinds.core.service import Service, ServicePort
 from tiphys.api.kinds.discovery.endpointslice import EndpointSlice
 from tiphys.base.family import Family
-from tiphys.proxy.endpoints import Backend, Endpoints, Place, endpoints_of, proxied
+from tiphys.proxy.endpoints import Backend, Endpoints, Place, ports_of
 from tiphys.proxy.ruleset import Fragment, Item, Surroundings, affinity_s, external_ips, fence
 
 _K = TypeVar("_K")
@@ -59,10 +59,8 @@ class State:
 def fragment_of(service: Service, slices: Sequence[EndpointSlice], place: Place, around: Surroundings) -> Fragment:
     """Everything that this Service asks for on this node; nothing where it is not ours to translate."""
     items: Fragment = {}
-    if proxied(service):
-        owned = [piece for piece in slices if "service.kubernetes.io/headless" not in piece.metadata.labels]
-        for port in service.spec.ports:
-            _ServicePort(items, service, port, endpoints_of(port, owned, place), around).add()
+    for port, endpoints in ports_of(service, slices, place):
+        _ServicePort(items, service, port, endpoints, around).add()
     return items
 
 

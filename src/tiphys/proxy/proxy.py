@@ -153,7 +153,7 @@ class Proxy:
         await self._slices.wait_synced()
         await self._nodes.wait_synced()
         if self._settings.localhost_node_ports and modes.answers_on_loopback(self._settings.mode):
-            _route_localnet()
+            _route_localnet("1")
         failures = 0
         self._wake.set()
         while True:
@@ -287,14 +287,15 @@ def _service_of(piece: EndpointSlice) -> Iterable[str]:
     return (f"{piece.metadata.namespace}/{name}",) if name else ()
 
 
-def _route_localnet() -> None:
-    """Lets packets from 127.0.0.1 leave for pods once a node port on 127.0.0.1 is translated."""
+def _route_localnet(value: str) -> None:
+    """`1` lets packets from 127.0.0.1 leave for pods once a node port on 127.0.0.1 is translated."""
     try:
-        Path("/proc/sys/net/ipv4/conf/all/route_localnet").write_text("1")
+        Path("/proc/sys/net/ipv4/conf/all/route_localnet").write_text(value)
     except OSError as error:
         log.warning("route_localnet: %s; node ports will not answer on 127.0.0.1", error)
 
 
 def cleanup() -> None:
     """Takes the rules of every mode away from this network namespace; Services stop working here. Idempotent."""
+    _route_localnet("0")  # first: the rules keep neighbours out of loopback
     modes.cleanup()

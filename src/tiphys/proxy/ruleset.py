@@ -21,13 +21,13 @@ Source: pkg/proxy/nftables/proxier.go for behaviour; the construction is our own
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tiphys.api.kinds.core.service import Service, ServicePort
 from tiphys.api.kinds.discovery.endpointslice import EndpointSlice
 from tiphys.base.family import IPV4, Family
-from tiphys.proxy.endpoints import Backend, Endpoints, Place, endpoints_of, proxied
+from tiphys.proxy.endpoints import Backend, Endpoints, Place, ports_of
 
 TABLE = "tiphys-proxy"
 MASQUERADE_MARK = 0x4000
@@ -190,16 +190,14 @@ def _by_origin(face: str, key: str, front: str, around: Surroundings) -> str:
 
 def fragment_of(service: Service, slices: Sequence[EndpointSlice], place: Place) -> Fragment:
     """Everything that this Service puts into the table of this node; nothing where it is not ours to translate."""
-    owned = [piece for piece in slices if "service.kubernetes.io/headless" not in piece.metadata.labels]
-    return fragment_with(service, lambda port: endpoints_of(port, owned, place), place.family)
+    return fragment_with(service, ports_of(service, slices, place), place.family)
 
 
-def fragment_with(service: Service, endpoints: Callable[[ServicePort], Endpoints], family: Family = IPV4) -> Fragment:
-    """The same, with the endpoints that `endpoints` tells for each port."""
+def fragment_with(service: Service, ports: Iterable[tuple[ServicePort, Endpoints]], family: Family = IPV4) -> Fragment:
+    """The same for these ports, with what stands in the place of their endpoints."""
     items: Fragment = {}
-    if proxied(service):
-        for port in service.spec.ports:
-            _ServicePort(items, service, port, endpoints(port), family).add()
+    for port, endpoints in ports:
+        _ServicePort(items, service, port, endpoints, family).add()
     return items
 
 
@@ -208,12 +206,9 @@ def udp_fronts(
 ) -> dict[tuple[str, int], frozenset[Backend]]:
     """Where clients send UDP for this Service (address and port; no address for a node port), and who may answer."""
     fronts: dict[tuple[str, int], frozenset[Backend]] = {}
-    if not proxied(service):
-        return fronts
-    for port in service.spec.ports:
+    for port, endpoints in ports_of(service, slices, place):
         if port.protocol != "UDP":
             continue
-        endpoints = endpoints_of(port, slices, place)
         backends = frozenset(endpoints.cluster + endpoints.local)
         asked = [*service.spec.cluster_ips, service.spec.cluster_ip, *external_ips(service, place.family)]
         for ip in place.family.of(asked):

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from tiphys.api.kinds.core.service import Service, ServicePort
 from tiphys.api.kinds.discovery.endpointslice import EndpointSlice
-from tiphys.proxy.endpoints import Backend, Endpoints, Place, endpoints_of
+from tiphys.proxy.endpoints import Backend, Endpoints, Place, ports_of
 from tiphys.proxy.kernel import Kernel
 from tiphys.proxy.relay import ADDRESS, Relay
 from tiphys.proxy.ruleset import Fragment, Item, Surroundings, affinity_s, fragment_with
@@ -32,12 +32,12 @@ class Userspace(Kernel):
         """What the kernel holds."""
 
     def fragment(self, service: Service, slices: Sequence[EndpointSlice], place: Place) -> Fragment:
-        def relayed(port: ServicePort) -> Endpoints:
-            found = endpoints_of(port, slices, place)
+        def relayed(port: ServicePort, found: Endpoints) -> Endpoints:
             everywhere = self._through(service, port, found.cluster, local=False)
             return Endpoints(everywhere, self._through(service, port, found.local, local=True))
 
-        return fragment_with(service, relayed)
+        ports = ports_of(service, slices, place)
+        return fragment_with(service, ((port, relayed(port, found)) for port, found in ports))
 
     def _through(
         self, service: Service, port: ServicePort, backends: tuple[Backend, ...], *, local: bool
