@@ -64,7 +64,8 @@ class Applier:
     async def apply(self, key: Hashable, actions: Sequence[Action]) -> float | None:
         """Does `actions` in order; returns the shortest delay asked for, in seconds, or None.
 
-        Raises the first failure (ApiError, or Stale) and leaves out what follows it. Cancelled in the middle, it leaves
+        Neighbours of one type are done together, but for updates. Raises the first failure (ApiError, or Stale) and
+        leaves out what follows those that it happened among. Cancelled in the middle, it leaves
         the actions before done and those after not done; planning again continues.
         """
         delay_s: float | None = None
