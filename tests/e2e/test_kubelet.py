@@ -569,14 +569,19 @@ async def test_a_containerd_left_over_is_replaced(node: TestNode) -> None:
 
 
 async def test_the_node_is_registered_and_reports(node: TestNode) -> None:
-    found = node.api.informer(NODE).get(node.settings.node_name)
-    conditions = {c.type: (c.status, c.reason) for c in found.status.conditions}
-    assert conditions == {
+    healthy = {
         "MemoryPressure": ("False", "KubeletHasSufficientMemory"),
         "DiskPressure": ("False", "KubeletHasNoDiskPressure"),
         "PIDPressure": ("False", "KubeletHasSufficientPID"),
         "Ready": ("True", "KubeletReady"),
     }
+    for _ in range(100):  # the runtime may have been stopped a moment ago
+        found = node.api.informer(NODE).get(node.settings.node_name)
+        conditions = {c.type: (c.status, c.reason) for c in found.status.conditions}
+        if conditions == healthy:
+            break
+        await asyncio.sleep(0.2)
+    assert conditions == healthy
     assert found.metadata.labels["kubernetes.io/hostname"] == node.settings.node_name
     assert found.status.node_info.container_runtime_version.startswith("containerd://")
     assert any(BUSYBOX in image.names for image in found.status.images)
