@@ -33,9 +33,22 @@ def simulated(kubeconfig: str, directory: Path) -> Iterator[Path]:
         log.open("w") as written,
         subprocess.Popen([*command, "--nodes", "2", "--name-prefix", "far"], stderr=written) as process,
     ):
-        yield log
-        process.terminate()
-        process.wait(30)
+        try:
+            yield log
+        finally:
+            process.terminate()
+            try:
+                process.wait(30)
+            finally:
+                process.kill()
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[TestCluster]:
+    """One of its own: where much time was skipped, what is signed is not valid yet for those outside."""
+    running = TestCluster([])
+    yield running
+    running.stop()
 
 
 @pytest.fixture
