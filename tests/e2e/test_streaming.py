@@ -245,7 +245,8 @@ def test_nothing_stays_open_when_the_client_is_killed(pod: Pod, binary: str) -> 
             stack.enter_context(pod.running(binary, *arguments, stdin=stdin))
         stack.enter_context(pod.running(binary, "port-forward", "pod/p", ":8080"))
         eventually(lambda: open_files() >= before + 8)
-    eventually(lambda: open_files() <= before + 1, 60.0)
+    # A program may have opened another connection to the API server meanwhile, which is two files.
+    eventually(lambda: open_files() <= before + 4, 60.0)
 
 
 @EVERY_KUBECTL

@@ -52,7 +52,8 @@ TROUBLES: list[tuple[Found, str, str, str]] = [
     (pod("volume", {"volumeMounts": [{"name": "v", "mountPath": "/v"}]},
          volumes=[{"name": "v", "configMap": {"name": "none"}}]), "ContainerCreating", "FailedMount",
      'MountVolume.SetUp failed for volume "v" : configmap "none" not found'),
-    (pod("memory", shell("tail /dev/zero", resources={"limits": {"memory": "10Mi"}}), restartPolicy="Never"),
+    # The runtime hears of a lack of memory from a moment after the start on.
+    (pod("memory", shell("sleep 1; tail /dev/zero", resources={"limits": {"memory": "10Mi"}}), restartPolicy="Never"),
      "OOMKilled", "Started", "Container started"),
     (pod("late", activeDeadlineSeconds=1), "Error", "DeadlineExceeded",
      "Pod was active on the node longer than the specified deadline"),
