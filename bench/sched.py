@@ -79,14 +79,16 @@ async def measure(target: Target, args: argparse.Namespace) -> Sequence[Result]:
     async with connections(target, 1) as (connection,):
         await connection.ask("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
         await account(connection, base)
-        await for_each(target, args.nodes, WORKERS, post("/api/v1/nodes", node, allow=(409,)))
-        try:
-            await _settled(target)
-            return await _bound(target, base, args)
-        finally:
-            if not args.keep:
+    await for_each(target, args.nodes, WORKERS, post("/api/v1/nodes", node, allow=(409,)))
+    try:
+        await _settled(target)
+        return await _bound(target, base, args)
+    finally:
+        if not args.keep:
+            # A server closes connections that were idle for as long as the above may take.
+            async with connections(target, 1) as (connection,):
                 await connection.ask("DELETE", f"/api/v1/namespaces/{namespace}")
-                await for_each(target, args.nodes, WORKERS, _remove_node)
+            await for_each(target, args.nodes, WORKERS, _remove_node)
 
 
 async def account(connection: Connection, base: str) -> None:
