@@ -116,9 +116,11 @@ async def ageing(directory: Path) -> None:
             async with asyncio.timeout(60):
                 while await there():  # noqa: ASYNC110 - nothing tells of it
                     await asyncio.sleep(0.1)
+            # On a busy machine an image may grow old before its container is there: then it was pulled once more.
+            asked = server.asked["tool"]
             node.api.run(pod("again", image, container=once))
             await node.until_phase("again", "Running")
-            assert server.asked["tool"] == 2
+            assert server.asked["tool"] > asked
 
 
 def test_images_grow_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
