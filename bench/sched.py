@@ -74,7 +74,7 @@ _decode = msgspec.json.Decoder(_Event).decode
 
 
 async def measure(target: Target, args: argparse.Namespace) -> Sequence[Result]:
-    namespace = f"bench-{int(time.time())}"
+    namespace = f"bench-bind-{int(time.time())}"
     base = f"/api/v1/namespaces/{namespace}"
     async with connections(target, 1) as (connection,):
         await connection.ask("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
